@@ -1,0 +1,103 @@
+"""Everything that can go wrong for a caller. No HTTP in here: `api/problems.py` maps each class to a status.
+
+    LossmeterError
+    ├── MalformedBody          the bytes are not the format they claim to be
+    ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
+    ├── NotFound               no loss, metric or resource of that name
+    ├── TooLarge               over a limit that the settings state
+    ├── UnsupportedFormat      a media type or an encoding that is not spoken here
+    ├── NotAcceptable          no format that the caller accepts can be produced
+    ├── Busy                   no room at present; the same request may succeed later
+    └── DoesNotFit             the work does not fit into the memory of the device
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong with a request.
+
+    Attributes:
+        pointer: JSON Pointer (RFC 6901) to the offending value; empty for the whole request.
+        message: what was given and what was expected.
+        index: position of the first offending element inside the tensor, if the value is one.
+    """
+
+    pointer: str
+    message: str
+    index: tuple[int, ...] | None = None
+
+
+class LossmeterError(Exception):
+    """Base of all errors that a caller can cause or must know of."""
+
+    code = "error"
+    title = "The request failed"
+
+    def __init__(self, detail: str, flaws: Sequence[Flaw] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.flaws = tuple(flaws)
+
+
+class MalformedBody(LossmeterError):
+    code = "malformed_body"
+    title = "The body is not what it claims to be"
+
+
+class Invalid(LossmeterError):
+    code = "invalid"
+    title = "The request is not valid"
+
+    @classmethod
+    def at(cls, subject: str, pointer: str, message: str, index: tuple[int, ...] | None = None) -> Invalid:
+        """The request is wrong in one place; `subject` is the loss, metric or resource that says so."""
+        return cls.of(subject, [Flaw(pointer, message, index)])
+
+    @classmethod
+    def of(cls, subject: str, flaws: Sequence[Flaw]) -> Invalid:
+        more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
+        return cls(f"{subject}: {flaws[0].message}{more}", flaws)
+
+
+class NotFound(LossmeterError):
+    code = "not_found"
+    title = "There is nothing of that name"
+
+
+class TooLarge(LossmeterError):
+    code = "too_large"
+    title = "The request is over a limit"
+
+
+class UnsupportedFormat(LossmeterError):
+    code = "unsupported_format"
+    title = "The format of the body is not supported"
+
+
+class NotAcceptable(LossmeterError):
+    code = "not_acceptable"
+    title = "No acceptable format can be produced"
+
+
+class Busy(LossmeterError):
+    code = "busy"
+    title = "No room at present"
+
+    def __init__(self, detail: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DoesNotFit(LossmeterError):
+    code = "does_not_fit"
+    title = "The request does not fit into memory"
+
+
+def pointer(*parts: str | int) -> str:
+    """The JSON Pointer to the place that the parts name, one after the other."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

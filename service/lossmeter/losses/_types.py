@@ -1,0 +1,138 @@
+"""The vocabulary in which a loss declares its arguments.
+
+A tensor argument is annotated with what its numbers mean and with its shape: `Logits[Tensor, "N C *d | C"]`. A type checker
+reads `Annotated[Tensor, ...]`; the catalogue reads a `Role`. Shapes are written as names of dimensions; `*name` stands for
+any number of them, `~` in front for "broadcastable to", `|` separates alternatives that all roles take together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+Kind = Literal["floating", "index", "boolean"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers of a tensor mean, and so which of them are possible.
+
+    Attributes:
+        name: the word for it, as the catalogue prints it.
+        description: one sentence for a beginner.
+        kind: `floating`, `index` or `boolean`.
+        minimum, maximum: inclusive bounds of every element, where there are any.
+        choices: the only possible values, where they are few.
+        counts: for indices, the dimension that they index (its size is the exclusive upper bound).
+        exact: also accepts integer and boolean datatypes, because their values are exact members of the domain.
+    """
+
+    name: str
+    description: str
+    kind: Kind = "floating"
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[float, ...] = ()
+    counts: str | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Role:
+    """A meaning together with a shape (see the module's docstring)."""
+
+    meaning: Meaning
+    shape: str
+    differentiable: bool
+
+
+class _Word:
+    """Makes `Word[Tensor, "N C"]` an annotation that carries a `Role`."""
+
+    meaning: Meaning
+    differentiable = True
+
+    def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+        tensor, shape = item
+        return Annotated[tensor, Role(cls.meaning, shape, cls.differentiable)]
+
+
+if TYPE_CHECKING:
+    from typing import Annotated as ClassIndices
+    from typing import Annotated as Embeddings
+    from typing import Annotated as Features
+    from typing import Annotated as FixedWeights
+    from typing import Annotated as Lengths
+    from typing import Annotated as Logits
+    from typing import Annotated as LogProbabilities
+    from typing import Annotated as PaddedClassIndices
+    from typing import Annotated as Probabilities
+    from typing import Annotated as Scores
+    from typing import Annotated as Signs
+    from typing import Annotated as Unreduced
+    from typing import Annotated as Values
+    from typing import Annotated as Variances
+    from typing import Annotated as Weights
+else:
+
+    class Values(_Word):
+        meaning = Meaning("values", "real numbers in a unit of their own")
+
+    class Logits(_Word):
+        meaning = Meaning("logits", "unnormalised scores, before softmax or sigmoid; any real number")
+
+    class Probabilities(_Word):
+        meaning = Meaning("probabilities", "numbers between 0 and 1", minimum=0.0, maximum=1.0, exact=True)
+
+    class LogProbabilities(_Word):
+        meaning = Meaning("log-probabilities", "natural logarithms of probabilities, such as log_softmax gives")
+
+    class Scores(_Word):
+        meaning = Meaning("scores", "numbers of which a larger one ranks higher")
+
+    class Embeddings(_Word):
+        meaning = Meaning("embeddings", "vectors that represent items; near means similar")
+
+    class Features(_Word):
+        meaning = Meaning("features", "vectors, or the matrix that maps them to logits")
+
+    class Variances(_Word):
+        meaning = Meaning("variances", "predicted variances, not negative", minimum=0.0)
+
+    class Signs(_Word):
+        meaning = Meaning("±1", "1 or -1", choices=(-1.0, 1.0), exact=True)
+        differentiable = False
+
+    class ClassIndices(_Word):
+        meaning = Meaning("class indices", "integers from 0 to C - 1", kind="index", minimum=0, counts="C")
+        differentiable = False
+
+    class PaddedClassIndices(_Word):
+        meaning = Meaning(
+            "padded class indices", "integers from 0 to C - 1; -1 ends the list", kind="index", minimum=-1, counts="C"
+        )
+        differentiable = False
+
+    class Lengths(_Word):
+        meaning = Meaning("lengths", "numbers of elements that count, not negative", kind="index", minimum=0)
+        differentiable = False
+
+    class Weights(_Word):
+        meaning = Meaning("weights", "factors, not negative, usually one per class", minimum=0.0)
+
+    class FixedWeights(_Word):
+        meaning = Weights.meaning
+        differentiable = False
+
+    class Unreduced(_Word):
+        meaning = Meaning("loss", "one number per sample or per element")
+
+
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+IgnoredIndex = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+NonNegativeInteger = Annotated[int, Field(ge=0, le=2**63 - 1)]

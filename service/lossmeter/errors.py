@@ -1,14 +1,14 @@
 """Everything that can go wrong for a caller. No HTTP in here: `api/problems.py` maps each class to a status.
 
-    LossmeterError
-    ├── MalformedBody          the bytes are not the format they claim to be
-    ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
-    ├── NotFound               no loss, metric or resource of that name
-    ├── TooLarge               over a limit that the settings state
-    ├── UnsupportedFormat      a media type or an encoding that is not spoken here
-    ├── NotAcceptable          no format that the caller accepts can be produced
-    ├── Busy                   no room at present; the same request may succeed later
-    └── DoesNotFit             the work does not fit into the memory of the device
+LossmeterError
+├── MalformedBody          the bytes are not the format they claim to be
+├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
+├── NotFound               no loss, metric or resource of that name
+├── TooLarge               over a limit that the settings state
+├── UnsupportedFormat      a media type or an encoding that is not spoken here
+├── NotAcceptable          no format that the caller accepts can be produced
+├── Busy                   no room at present; the same request may succeed later
+└── DoesNotFit             the work does not fit into the memory of the device
 """
 
 from __future__ import annotations

@@ -201,7 +201,9 @@ def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
         elif keyword and argument.default is not argument.empty:
             parameters.append(Parameter(argument.name, hints[argument.name], argument.default, text))
         else:
-            raise ValueError(f"{name}: {argument.name} is neither a tensor of the vocabulary nor a parameter with a default")
+            raise ValueError(
+                f"{name}: {argument.name} is neither a tensor of the vocabulary nor a parameter with a default"
+            )
     if described:
         raise ValueError(f"{name}: documents arguments that it does not have: {', '.join(described)}")
     (output,) = _roles(hints["return"])

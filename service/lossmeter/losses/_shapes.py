@@ -25,7 +25,7 @@ class Pattern:
         if variadic is None:
             if len(shape) != len(self.names):
                 return False
-            pieces = [(name, (size,)) for name, size in zip(self.names, shape, strict=True)]
+            pieces: list[tuple[str, Sizes]] = [(name, (size,)) for name, size in zip(self.names, shape, strict=True)]
         else:
             after = len(self.names) - variadic - 1
             if len(shape) < variadic + after:

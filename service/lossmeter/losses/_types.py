@@ -12,6 +12,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+__all__ = [
+    "ClassIndices",
+    "Embeddings",
+    "Features",
+    "FixedWeights",
+    "Fraction",
+    "IgnoredIndex",
+    "Kind",
+    "Lengths",
+    "LogProbabilities",
+    "Logits",
+    "Meaning",
+    "NonNegative",
+    "NonNegativeInteger",
+    "PaddedClassIndices",
+    "Positive",
+    "Probabilities",
+    "Real",
+    "Role",
+    "Scores",
+    "Signs",
+    "Unreduced",
+    "Values",
+    "Variances",
+    "Weights",
+]
+
 Kind = Literal["floating", "index", "boolean"]
 
 
@@ -65,8 +92,8 @@ if TYPE_CHECKING:
     from typing import Annotated as Features
     from typing import Annotated as FixedWeights
     from typing import Annotated as Lengths
-    from typing import Annotated as Logits
     from typing import Annotated as LogProbabilities
+    from typing import Annotated as Logits
     from typing import Annotated as PaddedClassIndices
     from typing import Annotated as Probabilities
     from typing import Annotated as Scores

@@ -1,0 +1,246 @@
+"""Check: from tensors as they stood on the wire to arguments that no kernel can choke on.
+
+On a GPU a class index out of range kills the process for everybody, so everything is checked here, on the host, before any
+kernel sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossmeter.errors import Flaw, Invalid, pointer
+from lossmeter.losses import Loss, TensorArgument
+from lossmeter.losses._shapes import Bindings, Mismatch, Sizes, patterns, unify
+from lossmeter.losses._types import Meaning, Role
+from lossmeter.tensors import Datatype, Tensor, brackets, coordinates
+
+Shapes = tuple[tuple[str, Sizes], ...]
+
+INT64 = torch.int64
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the shapes of one call fit the declaration of its loss.
+
+    Attributes:
+        roles: the role that each tensor plays, after unions are decided.
+        sizes: what the names of dimensions are bound to.
+        output: shape of the unreduced loss.
+        batched: names of the tensors whose first dimension is the batch.
+    """
+
+    roles: Mapping[str, Role]
+    sizes: Bindings
+    output: Sizes
+    batched: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def fit(loss: Loss, shapes: Shapes) -> Fit:
+    """Fits shapes to a loss.
+
+    Raises:
+        Invalid: naming the first tensor that does not fit, and the shape that would.
+    """
+    arguments = [loss.tensor[name] for name, _ in shapes]
+    mismatch: Mismatch | None = None
+    for choice in range(max(len(argument.options) for argument in arguments)):
+        roles = {argument.name: argument.options[min(choice, len(argument.options) - 1)] for argument in arguments}
+        texts = {name: role.shape for name, role in roles.items()}
+        found = unify(texts, dict(shapes))
+        if isinstance(found, Mismatch):
+            mismatch = mismatch or found
+            continue
+        sizes, number = found
+        output = patterns(loss.output)
+        pattern = output[number if len(output) > 1 else 0]
+        shape = pattern.substitute(sizes)
+        return Fit(roles, sizes, shape, _batched(texts, number, pattern.names, shape, dict(shapes)))
+    assert mismatch is not None
+    expected = mismatch.pattern if mismatch.expected is None else f"{list(mismatch.expected)}, {mismatch.pattern}"
+    message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
+    raise Invalid.at(loss.name, pointer(mismatch.name), message)
+
+
+def _batched(
+    texts: Mapping[str, str], number: int, output: tuple[str, ...], shape: Sizes, shapes: Mapping[str, Sizes]
+) -> frozenset[str]:
+    if not shape:
+        return frozenset()
+    names = set()
+    for name, text in texts.items():
+        options = patterns(text)
+        pattern = options[number if len(options) > 1 else 0]
+        if pattern.broadcast:
+            if len(shapes[name]) == len(shape) and shapes[name][0] == shape[0] != 1:
+                names.add(name)
+        elif pattern.names[:1] == output[:1]:
+            names.add(name)
+    return frozenset(names)
+
+
+def load(tensor: Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The tensor in torch, on the host, without a copy where the datatype is `dtype` already."""
+    array = tensor.data
+    if tensor.datatype is Datatype.BF16:
+        loaded = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    else:
+        loaded = torch.from_numpy(array)
+    return loaded.to(dtype).view(tensor.shape)
+
+
+def convert(
+    subject: str, name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, flaws: list[Flaw]
+) -> torch.Tensor | None:
+    """The tensor as its role needs it, if its datatype can be that."""
+    kind = tensor.datatype.kind
+    empty = not tensor.declared and not len(tensor.data)
+    if meaning.kind == "floating":
+        plain = not tensor.declared and kind == "index"  # numbers of a nested array, all of them whole
+        if kind == "floating" or meaning.exact or plain or empty:
+            return load(tensor, dtype)
+        expected = "a floating datatype" if tensor.declared else "numbers"
+    elif meaning.kind == "index":
+        if kind == "index" or empty:
+            return load(tensor, INT64)
+        expected = "an integer datatype" if tensor.declared else "integers"
+        if not tensor.declared and kind == "floating":
+            whole = np.trunc(tensor.data) == tensor.data
+            first = 0 if whole.all() else int(np.argmin(whole))
+            index = coordinates(first, tensor.shape)
+            message = f"{name}{brackets(index)} is {tensor.data[first]}; expected an integer ({meaning.name})"
+            flaws.append(Flaw(pointer(name), message, index))
+            return None
+    else:
+        if kind == "boolean" or empty:
+            return load(tensor, torch.bool)
+        expected = "datatype BOOL" if tensor.declared else "true or false"
+    given = f"datatype {tensor.datatype.name}" if tensor.declared else "numbers" if kind != "boolean" else "true and false"
+    flaws.append(Flaw(pointer(name), f"{name} has {given}; expected {expected} ({meaning.name})"))
+    return None
+
+
+class Domain:
+    """Checks the elements of tensors against what they mean, and remembers what is wrong."""
+
+    def __init__(self, *, non_finite: bool) -> None:
+        self.non_finite = non_finite
+        self.flaws: list[Flaw] = []
+
+    def check(
+        self,
+        name: str,
+        tensor: torch.Tensor,
+        meaning: Meaning,
+        *,
+        given: Tensor,
+        bound: int | None = None,
+        ignored: int | None = None,
+    ) -> None:
+        """Looks at every element once; `bound` is the size of the dimension that indices point into."""
+        if tensor.dtype is torch.bool or tensor.numel() == 0:
+            return
+        low, high = (extreme.item() for extreme in torch.aminmax(tensor))
+        if tensor.is_floating_point() and not (math.isfinite(low) and math.isfinite(high)) and not self.non_finite:
+            self._report(name, ~torch.isfinite(tensor), given, f"a finite number ({meaning.name})")
+            return
+        least = meaning.minimum
+        most = meaning.maximum if bound is None else bound - 1
+        if meaning.choices:
+            if low < meaning.choices[0] or high > meaning.choices[-1] or not _among(tensor, meaning.choices):
+                wrong = torch.ones_like(tensor, dtype=torch.bool)
+                for choice in meaning.choices:
+                    wrong &= tensor != choice
+                self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices))
+        elif (least is not None and not low >= least) or (most is not None and not high <= most):
+            wrong = torch.zeros_like(tensor, dtype=torch.bool)
+            if least is not None:
+                wrong |= tensor < least
+            if most is not None:
+                wrong |= tensor > most
+            if ignored is not None:
+                wrong &= tensor != ignored
+            self._report(name, wrong, given, _range(meaning, least, most, ignored))
+
+    def _report(self, name: str, wrong: torch.Tensor, given: Tensor, expected: str) -> None:
+        positions = wrong.reshape(-1).nonzero()
+        if not len(positions):
+            return
+        first = int(positions[0])
+        index = coordinates(first, given.shape)
+        more = f" (and {len(positions) - 1} more like it)" if len(positions) > 1 else ""
+        value = given.data[first].item()
+        if given.datatype is Datatype.BF16:
+            value = load(given, torch.float32).reshape(-1)[first].item()
+        self.flaws.append(Flaw(pointer(name), f"{name}{brackets(index)} is {value}; expected {expected}{more}", index))
+
+
+def _among(tensor: torch.Tensor, choices: Sequence[float]) -> bool:
+    found = tensor == choices[0]
+    for choice in choices[1:]:
+        found |= tensor == choice
+    return bool(found.all())
+
+
+def _range(meaning: Meaning, least: float | None, most: float | None, ignored: int | None) -> str:
+    if least is not None and most is not None:
+        text = f"{meaning.name} in [{least:g}, {most:g}]" if most >= least else f"none, as {meaning.counts} is 0"
+    elif least is not None:
+        text = f"{meaning.name} of at least {least:g}"
+    else:
+        text = f"{meaning.name} of at most {most:g}"
+    return text if ignored is None else f"{text} or ignore_index, {ignored}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Arguments on the host, checked, in the precision of the call."""
+
+    tensors: dict[str, torch.Tensor]
+    fit: Fit
+
+
+def prepare(
+    loss: Loss,
+    given: Mapping[str, Tensor],
+    parameters: Mapping[str, Any],
+    gradients: Sequence[str],
+    dtype: torch.dtype,
+    *,
+    non_finite: bool,
+) -> Prepared:
+    """Checks all tensors of a call.
+
+    Raises:
+        Invalid: with every flaw that was found.
+    """
+    fitted = fit(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given))
+    domain = Domain(non_finite=non_finite)
+    ignored = parameters.get("ignore_index")
+    loaded: dict[str, torch.Tensor] = {}
+    for name, role in fitted.roles.items():
+        meaning = role.meaning
+        tensor = convert(loss.name, name, given[name], meaning, dtype, domain.flaws)
+        if tensor is None:
+            continue
+        loaded[name] = tensor
+        bound = fitted.sizes[meaning.counts][0] if meaning.counts else None
+        domain.check(name, tensor, meaning, given=given[name], bound=bound, ignored=ignored if meaning.counts else None)
+    if not domain.flaws and loss.check is not None:
+        absent = {argument.name: None for argument in loss.tensors if argument.name not in loaded}
+        domain.flaws += loss.check({**absent, **loaded, **parameters, "gradients": tuple(gradients)})
+    if domain.flaws:
+        raise Invalid.of(loss.name, domain.flaws)
+    return Prepared(loaded, fitted)
+
+
+def differentiable(argument: TensorArgument) -> bool:
+    return argument.differentiable

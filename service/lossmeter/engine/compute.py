@@ -1,0 +1,311 @@
+"""One loss: its value and its gradients, whole or in chunks along the batch."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from lossmeter.engine import devices
+from lossmeter.engine.arguments import Domain, Fit, convert, prepare
+from lossmeter.engine.reduction import Weighting, weigh
+from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
+from lossmeter.losses import Loss, Support
+from lossmeter.losses._types import Meaning
+from lossmeter.tensors import Datatype, Tensor, coordinates
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+LISTED = 8
+"""Non-finite results that are listed one by one."""
+
+WEIGHT = Meaning("weights", "how much each sample counts, not negative", minimum=0.0, exact=True)
+MASK = Meaning("mask", "true where it counts", kind="boolean")
+UPSTREAM = Meaning("upstream gradient", "the gradient that flows in from outside")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A loss and everything that one request says of it."""
+
+    loss: Loss
+    tensors: Mapping[str, Tensor]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    reduction: str = "mean"
+    gradients: tuple[str, ...] = ()
+    upstream: Tensor | None = None
+    sample_weight: Tensor | None = None
+    mask: Tensor | None = None
+    normalizer: float | None = None
+    empty: Literal["nan", "zero", "error"] = "nan"
+    precision: Literal["float32", "float64"] = "float32"
+    non_finite: Literal["error", "allow"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the caller should know of a result."""
+
+    code: str
+    message: str
+    pointer: str
+    index: tuple[int, ...] | None
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call gave: `value` for `mean` and `sum`, `values` for `none`."""
+
+    value: float | None
+    values: Tensor | None
+    sum: float
+    normalizer: float
+    count: int
+    gradients: dict[str, Tensor]
+    device: str
+    warnings: list[Warned]
+
+
+class Engine:
+    """Computes calls on one device.
+
+    Args:
+        device: the name of a torch device, or `auto`.
+        chunk_elements: a separable loss over more elements is computed in chunks.
+    """
+
+    def __init__(self, device: str = "auto", chunk_elements: int = 1 << 24) -> None:
+        self.device = devices.choose(device)
+        self.chunk_elements = chunk_elements
+
+    def compute(self, call: Call) -> Outcome:
+        """Value and gradients of one call.
+
+        Raises:
+            Invalid: if the arguments are not what the loss declares.
+            DoesNotFit: if the device has too little memory, even in the smallest chunks.
+        """
+        loss = call.loss
+        dtype = PRECISIONS[call.precision]
+        device = self.device if devices.supports(self.device, dtype) else torch.device("cpu")
+        prepared = prepare(
+            loss, call.tensors, call.parameters, call.gradients, dtype, non_finite=call.non_finite == "allow"
+        )
+        output = prepared.fit.output
+        weight, mask, upstream = _common(call, output, dtype)
+        support = Support()
+        if loss.support is not None:
+            absent = {argument.name: None for argument in loss.tensors if argument.name not in prepared.tensors}
+            support = loss.support({**absent, **prepared.tensors, **call.parameters})
+        weighting = weigh(output, support, weight, mask, batchmean=call.reduction == "batchmean")
+        work = _Work(call, prepared.tensors, prepared.fit, weighting, upstream, device)
+        rows = self._rows(work)
+        while True:
+            try:
+                done = work.run(rows)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not devices.is_full(error):
+                    raise
+            # Outside the handler, so that the traceback no longer holds the tensors that filled the device.
+            devices.release(device)
+            smaller = max(1, rows // 2)
+            if not work.divisible or smaller == rows:
+                raise DoesNotFit(f"{loss.name}: a batch of shape {list(output)} does not fit into the memory of {device}.")
+            log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
+            rows = smaller
+        return _outcome(call, done, weighting, output, str(device))
+
+    def _rows(self, work: _Work) -> int:
+        """How many rows of the batch to compute at a time."""
+        size = max((tensor.numel() for tensor in work.tensors.values()), default=0)
+        batch = work.fit.output[0] if work.fit.output else 1
+        if not work.divisible or size <= self.chunk_elements:
+            return batch
+        return max(1, self.chunk_elements // (size // batch))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    values: torch.Tensor | None
+    total: float
+    numerator: float
+    gradients: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    call: Call
+    tensors: dict[str, torch.Tensor]
+    fit: Fit
+    weighting: Weighting
+    upstream: torch.Tensor | None
+    device: torch.device
+
+    @property
+    def divisible(self) -> bool:
+        """Whether rows can be computed apart; a gradient that all rows share cannot."""
+        batched = self.fit.batched
+        return self.call.loss.chunked and bool(batched) and all(name in batched for name in self.call.gradients)
+
+    def run(self, rows: int) -> _Done:
+        batch = self.fit.output[0] if self.fit.output else 1
+        if rows >= batch:
+            return self._part(self.tensors, self.weighting, self.upstream)
+        values = []
+        total = numerator = 0.0
+        gradients = {name: torch.empty_like(self.tensors[name]) for name in self.call.gradients}
+        for start in range(0, batch, rows):
+            stop = min(start + rows, batch)
+            part = {k: x[start:stop] if k in self.fit.batched else x for k, x in self.tensors.items()}
+            split = self.upstream is not None and self.call.reduction == "none"
+            upstream = self.upstream[start:stop] if split and self.upstream is not None else self.upstream
+            done = self._part(part, self.weighting.rows(start, stop), upstream)
+            if done.values is not None:
+                values.append(done.values)
+            total += done.total
+            numerator += done.numerator
+            for name, gradient in done.gradients.items():
+                gradients[name][start:stop] = gradient
+        return _Done(torch.cat(values) if values else None, total, numerator, gradients)
+
+    def _part(self, tensors: dict[str, torch.Tensor], weighting: Weighting, upstream: torch.Tensor | None) -> _Done:
+        wanted = self.call.gradients
+        arguments = {name: tensor.detach().to(self.device) for name, tensor in tensors.items()}
+        for name in wanted:
+            arguments[name].requires_grad_()
+        with torch.set_grad_enabled(bool(wanted)):
+            values = self.call.loss.function(**arguments, **self.call.parameters)
+        plain = values.detach()
+        weighted = weighting.apply(plain)
+        total = weighting.total(weighted)
+        numerator = total if weighting.scale is None else weighting.numerator(weighted)
+        gradients: dict[str, torch.Tensor] = {}
+        if wanted:
+            gradients = self._gradients(values, {name: arguments[name] for name in wanted}, weighting, upstream)
+        return _Done(weighted.cpu() if self.call.reduction == "none" else None, total, numerator, gradients)
+
+    def _gradients(
+        self,
+        values: torch.Tensor,
+        wanted: dict[str, torch.Tensor],
+        weighting: Weighting,
+        upstream: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
+        if not values.requires_grad:
+            return {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()}
+        inflow = self._inflow(values.detach(), weighting, upstream)
+        found = torch.autograd.grad(values, list(wanted.values()), inflow, allow_unused=True, materialize_grads=True)
+        gradients = dict(zip(wanted, (gradient.cpu() for gradient in found), strict=True))
+        if weighting.mask is not None and self.call.non_finite == "allow":
+            # What does not count contributes nothing, even where its derivative is not a number.
+            for name, gradient in gradients.items():
+                if name in self.fit.batched and gradient.shape[: weighting.mask.dim()] == weighting.mask.shape:
+                    kept = weighting.mask.view(*weighting.mask.shape, *(1,) * (gradient.dim() - weighting.mask.dim()))
+                    gradients[name] = torch.where(kept, gradient, 0.0)
+        return gradients
+
+    def _inflow(self, values: torch.Tensor, weighting: Weighting, upstream: torch.Tensor | None) -> torch.Tensor:
+        """The gradient of the result with respect to the unreduced values."""
+        if self.call.reduction == "none":
+            inflow = torch.ones_like(values) if upstream is None else upstream.to(values.device)
+        else:
+            factor = 1.0 if upstream is None else float(upstream)
+            if self.call.reduction != "sum":
+                divisor = weighting.normalizer if self.call.normalizer is None else self.call.normalizer
+                factor = factor / divisor if divisor else 0.0 if self.call.empty == "zero" else math.nan
+            inflow = torch.full_like(values, factor)
+            if weighting.scale is not None and self.call.reduction != "sum":
+                inflow = inflow * weighting.scale.to(values.device)
+        return weighting.apply(inflow)
+
+
+def _common(
+    call: Call, output: tuple[int, ...], dtype: torch.dtype
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Sample weights, mask and upstream gradient, checked."""
+    if call.sample_weight is None and call.mask is None and call.upstream is None:
+        return None, None, None
+    domain = Domain(non_finite=False)
+    by_row = [output, (output[0],)] if output else [output]
+    whole = [output] if call.reduction == "none" else [()]
+    loaded: list[torch.Tensor | None] = []
+    for name, given, meaning, shapes in (
+        ("sample_weight", call.sample_weight, WEIGHT, by_row),
+        ("mask", call.mask, MASK, by_row),
+        ("upstream", call.upstream, UPSTREAM, whole),
+    ):
+        if given is None:
+            loaded.append(None)
+            continue
+        tensor = convert(call.loss.name, name, given, meaning, dtype, domain.flaws)
+        if given.shape not in shapes:
+            allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
+            domain.flaws.append(Flaw(pointer(name), f"{name} has shape {list(given.shape)}; expected {allowed}"))
+        elif tensor is not None:
+            domain.check(name, tensor, meaning, given=given)
+        loaded.append(tensor)
+    if domain.flaws:
+        raise Invalid.of(call.loss.name, domain.flaws)
+    weight, mask, upstream = loaded
+    return weight, mask, upstream
+
+
+def _outcome(call: Call, done: _Done, weighting: Weighting, output: tuple[int, ...], device: str) -> Outcome:
+    normalizer = weighting.normalizer if call.normalizer is None else call.normalizer
+    warnings: list[Warned] = []
+    value: float | None = None
+    if call.reduction == "sum":
+        value = _rounded(done.total, call.precision)
+    elif call.reduction != "none":
+        value = _mean(call, done.numerator, normalizer)
+    if value is not None and not math.isfinite(value):
+        empty = " because nothing counts: the normalizer is 0" if not normalizer and call.reduction != "sum" else ""
+        word = _word(value)
+        warnings.append(Warned("non_finite", f"value is {word}{empty}", pointer("value"), None, word))
+    values = None
+    if done.values is not None:
+        values = _result(("values",), done.values, output, warnings)
+    gradients = {
+        name: _result(("gradients", name), gradient, tuple(gradient.shape), warnings)
+        for name, gradient in done.gradients.items()
+    }
+    return Outcome(value, values, done.total, normalizer, weighting.count, gradients, device, warnings)
+
+
+def _mean(call: Call, numerator: float, normalizer: float) -> float:
+    if normalizer:
+        return _rounded(numerator / normalizer, call.precision)
+    if call.empty == "error":
+        raise Invalid.at(call.loss.name, "", "nothing counts: the normalizer of the mean is 0, and empty is 'error'")
+    return 0.0 if call.empty == "zero" else math.nan
+
+
+def _rounded(number: float, precision: str) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(number)) if precision == "float32" else number
+
+
+def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
+    flat = tensor.contiguous().view(-1)
+    if not math.isfinite(float(flat.sum())):  # the sum is cheap, and not finite whenever an element is not
+        positions = (~torch.isfinite(flat)).nonzero().view(-1)
+        for position in positions[:LISTED].tolist():
+            index = coordinates(position, shape)
+            word = _word(float(flat[position]))
+            name = ".".join(path)
+            message = f"{name}{list(index)} is {word}; {len(positions)} of {len(flat)} elements are not finite"
+            warnings.append(Warned("non_finite", message, pointer(*path), index, word))
+    datatype = Datatype.FP64 if tensor.dtype is torch.float64 else Datatype.FP32
+    return Tensor(datatype, shape, flat.numpy())
+
+
+def _word(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

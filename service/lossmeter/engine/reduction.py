@@ -1,0 +1,99 @@
+"""Reduce: the one place where weights, masks, sums and means are defined.
+
+With unreduced values v, weights w (the sample weights, zero where the mask is false) and denominators d (one, or what the loss
+declares), the sum is Σwv, the normalizer is Σwd, and the mean is their quotient. Both sums are accumulated in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from lossmeter.losses import Support
+from lossmeter.losses._shapes import Sizes
+
+FLOAT64 = torch.float64
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """What each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss."""
+
+    weight: torch.Tensor | None
+    mask: torch.Tensor | None
+    scale: torch.Tensor | None
+    normalizer: float
+    count: int
+
+    def rows(self, start: int, stop: int) -> Weighting:
+        """The part that belongs to some rows of the batch."""
+        pieces = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
+        return Weighting(*pieces, self.normalizer, self.count)
+
+    def apply(self, values: torch.Tensor) -> torch.Tensor:
+        """The values, weighted; those that do not count become 0, whatever they were."""
+        if self.weight is not None:
+            values = values * self.weight.to(values.device)
+        if self.mask is not None:
+            values = torch.where(self.mask.to(values.device), values, 0.0)
+        return values
+
+    def total(self, weighted: torch.Tensor) -> float:
+        """The sum in float64."""
+        return float(torch.sum(weighted, dtype=FLOAT64))
+
+    def numerator(self, weighted: torch.Tensor) -> float:
+        """What `mean` divides by the normalizer."""
+        if self.scale is not None:
+            weighted = weighted * self.scale.to(weighted.device)
+        return self.total(weighted)
+
+
+def weigh(
+    output: Sizes,
+    support: Support,
+    sample_weight: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    *,
+    batchmean: bool,
+) -> Weighting:
+    """Joins sample weights, mask and the loss's own support into one weighting."""
+    weight = None if sample_weight is None else _spread(sample_weight, output)
+    kept = None if mask is None else _spread(mask, output)
+    counted = support.counted
+    if kept is not None:
+        counted = kept if counted is None else counted & kept
+    count = math.prod(output) if counted is None else int(counted.sum())
+    if batchmean:
+        normalizer = _rows(output, sample_weight, counted)
+    elif weight is None and support.denominator is None:
+        normalizer = float(count)
+    else:
+        share = torch.ones(output, dtype=FLOAT64) if support.denominator is None else support.denominator.to(FLOAT64)
+        if weight is not None:
+            share = share * weight
+        if counted is not None:
+            share = torch.where(counted, share, 0.0)
+        normalizer = float(share.sum())
+    return Weighting(weight, kept, support.scale, normalizer, count)
+
+
+def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tensor | None) -> float:
+    """The size of the batch: the rows in which anything counts, weighted if there is one weight a row."""
+    if not output:
+        return 1.0
+    rows = torch.ones(output[0], dtype=FLOAT64)
+    if counted is not None:
+        rows = counted.reshape(output[0], -1).any(dim=1).to(FLOAT64)
+    if sample_weight is not None and sample_weight.shape == (output[0],):
+        rows = rows * sample_weight
+    return float(rows.sum())
+
+
+def _spread(tensor: torch.Tensor, output: Sizes) -> torch.Tensor:
+    """One number a row, in the shape of the unreduced loss."""
+    if tensor.shape == output:
+        return tensor
+    return tensor.view(-1, *(1,) * (len(output) - 1)).expand(output)

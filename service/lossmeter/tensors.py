@@ -1,0 +1,91 @@
+"""A tensor as it stands on the wire: datatype, shape and numbers. No torch in here.
+
+The datatypes are those of the Open Inference Protocol v2.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+Array = npt.NDArray[Any]
+
+
+class Datatype(enum.Enum):
+    """A datatype, with its numpy counterpart; BF16, which numpy lacks, is carried as its bit patterns."""
+
+    BOOL = ("boolean", "<?")
+    UINT8 = ("index", "<u1")
+    INT8 = ("index", "<i1")
+    INT16 = ("index", "<i2")
+    INT32 = ("index", "<i4")
+    INT64 = ("index", "<i8")
+    FP16 = ("floating", "<f2")
+    BF16 = ("floating", "<u2")
+    FP32 = ("floating", "<f4")
+    FP64 = ("floating", "<f8")
+
+    def __init__(self, kind: str, code: str) -> None:
+        self.kind = kind
+        self.dtype: np.dtype[Any] = np.dtype(code)
+        self.size = self.dtype.itemsize
+
+    @property
+    def binary_only(self) -> bool:
+        """Whether only the binary forms carry it."""
+        return self in (Datatype.FP16, Datatype.BF16)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a request or of an answer.
+
+    Attributes:
+        datatype: of `data`.
+        shape: sizes of the dimensions; their product is the length of `data`.
+        data: the elements, flat and row-major.
+        declared: false for nested JSON arrays, whose numbers take the datatype of their role.
+    """
+
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: Array
+    declared: bool = True
+
+    @property
+    def bits(self) -> Array:
+        """The elements as little-endian bytes."""
+        return np.ascontiguousarray(self.data).view(np.uint8)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"$ref": "#/components/schemas/Tensor"}
+
+
+def elements(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def coordinates(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index, dimension by dimension, of the element at a row-major position."""
+    index = []
+    for size in reversed(shape):
+        position, remainder = divmod(position, size)
+        index.append(remainder)
+    return tuple(reversed(index))
+
+
+def brackets(index: tuple[int, ...]) -> str:
+    """An index as it is written after a name: `[17, 3]`, or nothing for a scalar."""
+    return f"[{', '.join(map(str, index))}]" if index else ""

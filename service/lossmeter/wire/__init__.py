@@ -1,0 +1,1 @@
+"""Bytes ⇄ tensors: one file per format. No torch in here."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from lossmeter.errors import Flaw, Invalid, pointer
-from lossmeter.losses import Loss, TensorArgument
+from lossmeter.losses import Loss
 from lossmeter.losses._shapes import Bindings, Mismatch, Sizes, patterns, unify
 from lossmeter.losses._types import Meaning, Role
 from lossmeter.tensors import Datatype, Tensor, brackets, coordinates
@@ -97,9 +97,7 @@ def load(tensor: Tensor, dtype: torch.dtype) -> torch.Tensor:
     return loaded.to(dtype).view(tensor.shape)
 
 
-def convert(
-    subject: str, name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, flaws: list[Flaw]
-) -> torch.Tensor | None:
+def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, flaws: list[Flaw]) -> torch.Tensor | None:
     """The tensor as its role needs it, if its datatype can be that."""
     kind = tensor.datatype.kind
     empty = not tensor.declared and not len(tensor.data)
@@ -123,7 +121,9 @@ def convert(
         if kind == "boolean" or empty:
             return load(tensor, torch.bool)
         expected = "datatype BOOL" if tensor.declared else "true or false"
-    given = f"datatype {tensor.datatype.name}" if tensor.declared else "numbers" if kind != "boolean" else "true and false"
+    given = (
+        f"datatype {tensor.datatype.name}" if tensor.declared else "numbers" if kind != "boolean" else "true and false"
+    )
     flaws.append(Flaw(pointer(name), f"{name} has {given}; expected {expected} ({meaning.name})"))
     return None
 
@@ -228,7 +228,7 @@ def prepare(
     loaded: dict[str, torch.Tensor] = {}
     for name, role in fitted.roles.items():
         meaning = role.meaning
-        tensor = convert(loss.name, name, given[name], meaning, dtype, domain.flaws)
+        tensor = convert(name, given[name], meaning, dtype, domain.flaws)
         if tensor is None:
             continue
         loaded[name] = tensor
@@ -240,7 +240,3 @@ def prepare(
     if domain.flaws:
         raise Invalid.of(loss.name, domain.flaws)
     return Prepared(loaded, fitted)
-
-
-def differentiable(argument: TensorArgument) -> bool:
-    return argument.differentiable

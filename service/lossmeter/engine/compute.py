@@ -118,7 +118,9 @@ class Engine:
             devices.release(device)
             smaller = max(1, rows // 2)
             if not work.divisible or smaller == rows:
-                raise DoesNotFit(f"{loss.name}: a batch of shape {list(output)} does not fit into the memory of {device}.")
+                raise DoesNotFit(
+                    f"{loss.name}: a batch of shape {list(output)} does not fit into the memory of {device}."
+                )
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
             rows = smaller
         return _outcome(call, done, weighting, output, str(device))
@@ -245,7 +247,7 @@ def _common(
         if given is None:
             loaded.append(None)
             continue
-        tensor = convert(call.loss.name, name, given, meaning, dtype, domain.flaws)
+        tensor = convert(name, given, meaning, dtype, domain.flaws)
         if given.shape not in shapes:
             allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
             domain.flaws.append(Flaw(pointer(name), f"{name} has shape {list(given.shape)}; expected {allowed}"))

@@ -13,7 +13,9 @@ def choose(name: str) -> torch.device:
     """
     if name == "auto":
         best = torch.accelerator.current_accelerator(check_available=True)
-        return torch.device("cpu") if best is None else torch.device(best.type, torch.accelerator.current_device_index())
+        return (
+            torch.device("cpu") if best is None else torch.device(best.type, torch.accelerator.current_device_index())
+        )
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -29,8 +29,8 @@ class Weighting:
 
     def rows(self, start: int, stop: int) -> Weighting:
         """The part that belongs to some rows of the batch."""
-        pieces = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
-        return Weighting(*pieces, self.normalizer, self.count)
+        weight, mask, scale = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
+        return Weighting(weight, mask, scale, self.normalizer, self.count)
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """The values, weighted; those that do not count become 0, whatever they were."""

@@ -7,6 +7,7 @@ proves that the whole is a well-formed array of one rectangular shape.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -55,8 +56,8 @@ def read(text: bytes | bytearray, start: int, stop: int) -> tuple[Array, tuple[i
     position = 0
     for flat in scan.slices():
         try:
-            pieces.append(_parse(parser, flat, pieces[-1].dtype.kind if pieces else "i"))
-        except (ValueError, TypeError, RuntimeError):
+            pieces.append(_parse(parser, flat, whole=not pieces or pieces[-1].dtype.kind == "i"))
+        except ValueError:
             raise _offender(bytes(flat), position, scan) from None
         position += len(pieces[-1])
     return _joined(pieces, position), scan.shape(position)
@@ -157,14 +158,25 @@ def _rectangle(opens: Array, gaps: Array, count: int) -> tuple[int, ...]:
     return shape
 
 
-def _parse(parser: simdjson.Parser, flat: memoryview, kind: str) -> Array:
-    array = parser.parse(flat)
-    if kind == "i":
-        try:
+def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
+    """The numbers of an array, however nested: int64 where they may be `whole` and are, else float64; none if not numeric."""
+    if whole:
+        with contextlib.suppress(ValueError, TypeError):  # floats, or integers over 63 bits
             return np.frombuffer(array.as_buffer(of_type="i"), np.int64)
-        except (ValueError, TypeError):
-            pass  # floats, or integers over 63 bits
-    return np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+    with contextlib.suppress(ValueError, TypeError):
+        return np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+    return None
+
+
+def _parse(parser: simdjson.Parser, flat: memoryview, *, whole: bool) -> Array:
+    try:
+        array = parser.parse(flat)
+    except RuntimeError as error:
+        raise ValueError from error
+    found = numbers(array, whole=whole) if isinstance(array, simdjson.Array) else None
+    if found is None:
+        raise ValueError
+    return found
 
 
 def _joined(pieces: list[Array], count: int) -> Array:

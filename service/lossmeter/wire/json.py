@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import binascii
 import contextlib
-import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ import simdjson
 
 from lossmeter.errors import Flaw, Invalid, MalformedBody, pointer
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates, elements
-from lossmeter.wire import _numbers
-from lossmeter.wire._numbers import BadArray
+from lossmeter.wire._lift import Lifted, Path, lift
+from lossmeter.wire._numbers import BadArray, numbers
 
 MEDIA_TYPE = "application/json"
 LIFT_BYTES = 1 << 18
@@ -32,11 +32,8 @@ PIECE_ELEMENTS = 1 << 16
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 
-Path = tuple[str | int, ...]
-Lifted = Mapping[Path, tuple[Array, tuple[int, ...]]]
 
-
-def decode(body: bytes | bytearray, tensors: Set[str]) -> dict[str, Any]:
+def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]:
     """The members of a JSON object, those named in `tensors` as `Tensor`.
 
     Raises:
@@ -60,7 +57,7 @@ def decode(body: bytes | bytearray, tensors: Set[str]) -> dict[str, Any]:
 
 
 class _Reader:
-    def __init__(self, text: bytes | bytearray, lifted: Lifted, tensors: Set[str]) -> None:
+    def __init__(self, text: bytes | bytearray, lifted: Lifted, tensors: AbstractSet[str]) -> None:
         self.lifted = lifted
         self.tensors = tensors
         self.arrays = 0  # how many opening brackets the arrays read so far account for
@@ -125,14 +122,9 @@ class _Reader:
         shape, leaf, opened = _outline(array)
         self.arrays += opened
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):
-            for kind, dtype in (("i", np.int64), ("d", np.float64))[isinstance(leaf, float) :]:
-                try:
-                    flat = np.frombuffer(array.as_buffer(of_type=kind), dtype)
-                except (TypeError, ValueError):
-                    continue
-                if len(flat) == elements(shape):
-                    return _tensor(flat, shape)
-                break
+            flat = numbers(array, whole=isinstance(leaf, int))
+            if flat is not None and len(flat) == elements(shape):
+                return _tensor(flat, shape)
         return _tensor(*_careful(array.as_list()))
 
     def declared(self, value: simdjson.Object, path: Path) -> Tensor:
@@ -152,7 +144,9 @@ class _Reader:
         if numbers is None:
             raise BadArray("has no data; expected numbers")
         if len(numbers.data) != elements(shape):
-            raise BadArray(f"has {len(numbers.data)} numbers in data; expected {elements(shape)} for shape {list(shape)}")
+            raise BadArray(
+                f"has {len(numbers.data)} numbers in data; expected {elements(shape)} for shape {list(shape)}"
+            )
         return Tensor(datatype, shape, _fitted(numbers.data, datatype, shape))
 
 
@@ -167,11 +161,11 @@ def _outline(array: simdjson.Array) -> tuple[tuple[int, ...], Any, int]:
     while isinstance(first, simdjson.Array):
         shape.append(len(first))
         first = first[0] if shape[-1] else None
-    level = [array]
+    level: list[Any] = [array]
     opened = 1
-    for depth, size in enumerate(shape[1:], 1):
+    for size in shape[1:]:
         try:
-            level = [inner for outer in level for inner in outer] if depth > 1 else list(array)
+            level = [inner for outer in level for inner in outer]
             lengths = set(map(len, level))
         except TypeError:
             lengths = set()
@@ -245,7 +239,9 @@ def _bits(text: Any, datatype: Datatype, shape: tuple[int, ...]) -> Array:
         raise BadArray(f"is not base64: {error}") from None
     expected = elements(shape) * datatype.size
     if len(raw) != expected:
-        raise BadArray(f"has {len(raw)} bytes in base64; expected {expected} for {datatype.name} of shape {list(shape)}")
+        raise BadArray(
+            f"has {len(raw)} bytes in base64; expected {expected} for {datatype.name} of shape {list(shape)}"
+        )
     return np.frombuffer(bytearray(raw), datatype.dtype)  # torch wants memory that may be written to
 
 
@@ -266,7 +262,9 @@ def _fitted(flat: Array, datatype: Datatype, shape: tuple[int, ...]) -> Array:
             wrong |= flat >= 2.0**63
         if wrong.any():
             first = int(np.argmax(wrong))
-            raise BadArray(f"is {flat[first]}; expected an integer that fits {datatype.name}", coordinates(first, shape))
+            raise BadArray(
+                f"is {flat[first]}; expected an integer that fits {datatype.name}", coordinates(first, shape)
+            )
     return flat.astype(datatype.dtype, copy=False)
 
 
@@ -275,87 +273,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-# --- large bodies ---------------------------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(rb'["\[\]{}]')
-_STRINGS = re.compile(rb'\[\s*+"(?:[^"\\]++|\\.)*+"\s*+(?:,\s*+"(?:[^"\\]++|\\.)*+"\s*+)*+\]')
-_NUMERIC = re.compile(rb"[\[\s]*+[-0-9]")
-
-
-def lift(body: bytes | bytearray, minimum: int) -> tuple[bytes, dict[Path, tuple[Array, tuple[int, ...]]]]:
-    """Takes the arrays of numbers that are longer than `minimum` bytes out of a JSON text.
-
-    Returns what remains, with `null` in their places, and the arrays by their paths. Never fails: an array that cannot be
-    read stays where it is.
-
-    Raises:
-        Invalid, MalformedBody: for an array that is certainly not one of numbers.
-    """
-    lifted: dict[Path, tuple[Array, tuple[int, ...]]] = {}
-    rest: list[bytes | bytearray] = []
-    done = position = 0
-    path: list[str | int] = []
-    ends = {mark: -1 for mark in b'"{}'}
-    while match := _TOKEN.search(body, position):
-        start, mark = match.start(), body[match.start()]
-        position = start + 1
-        if mark == ord('"'):
-            position = _string_end(body, start)
-            if path and not isinstance(path[-1], int):
-                path[-1] = bytes(body[start + 1 : position - 1]).decode("utf-8", "replace")
-        elif mark == ord("{"):
-            if path and isinstance(path[-1], int):
-                path[-1] += 1
-            path.append("")
-        elif mark == ord("["):
-            if strings := _STRINGS.match(body, start):
-                position = strings.end()
-                continue
-            stop = _numbers_end(body, start, ends)
-            if stop - start >= minimum and _NUMERIC.match(body, start):
-                key = tuple(path)
-                try:
-                    lifted[key] = _numbers.read(body, start, stop)
-                except BadArray as bad:
-                    name = str(key[-1]) if key else "body"
-                    if bad.malformed:
-                        raise bad.error(name) from None
-                    raise Invalid.of("request", [bad.flaw(pointer(*key), name)]) from None
-                rest += [body[done:start], b"null"]
-                done = position = stop
-            else:
-                path.append(-1)
-        elif path:
-            path.pop()
-    rest.append(body[done:])
-    return b"".join(rest), lifted
-
-
-def _numbers_end(body: bytes | bytearray, start: int, ends: dict[int, int]) -> int:
-    """Where an array of numbers that starts here would end: at the last bracket before any quote or brace."""
-    for mark, known in ends.items():
-        if known < start:
-            found = body.find(bytes([mark]), start)
-            ends[mark] = len(body) if found < 0 else found
-    return body.rfind(b"]", start, min(ends.values())) + 1
-
-
-def _string_end(body: bytes | bytearray, start: int) -> int:
-    end = body.find(b'"', start + 1)
-    while end > 0:
-        slashes = end - 1
-        while body[slashes] == ord("\\"):
-            slashes -= 1
-        if (end - slashes) % 2:
-            return end + 1
-        end = body.find(b'"', end + 1)
-    return len(body)
-
-
 def _diagnosis(body: bytes | bytearray, complaint: str) -> Exception:
     """Why simdjson would not have the body."""
     if "deep" in complaint:
-        return Invalid.at("request", "", "the body is nested deeper than 1024 levels; tensors have far fewer dimensions")
+        return Invalid.at(
+            "request", "", "the body is nested deeper than 1024 levels; tensors have far fewer dimensions"
+        )
     try:
         rest, _ = lift(body, 0)
         orjson.loads(rest)
@@ -395,7 +318,7 @@ def _data_form(value: Any) -> dict[str, Any]:
 def _base64_form(value: Any) -> dict[str, Any]:
     if not isinstance(value, Tensor):
         raise TypeError(f"{type(value).__name__} has no JSON form")
-    text = binascii.b2a_base64(value.bits, newline=False).decode("ascii")
+    text = binascii.b2a_base64(value.bits.data, newline=False).decode("ascii")
     return {"datatype": value.datatype.name, "shape": value.shape, "base64": text}
 
 

@@ -1,0 +1,50 @@
+"""Wires the application together; defines nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import torch
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+import lossmeter
+from lossmeter.api import openapi, problems
+from lossmeter.api.frame import Frame
+from lossmeter.api.routes import losses, service
+from lossmeter.api.tensor_routes import Express, Limits
+from lossmeter.engine import Engine
+from lossmeter.errors import LossmeterError
+from lossmeter.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application, ready to be served.
+
+    Args:
+        settings: read from the environment if not given.
+    """
+    settings = settings or Settings()
+    torch.set_num_threads(settings.torch_threads)
+    engine = Engine(settings.device, settings.chunk_elements)
+    pool = ThreadPoolExecutor(settings.pool_threads, thread_name_prefix="lossmeter")
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, pool)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        pool.shutdown(wait=True, cancel_futures=True)
+
+    app = FastAPI(title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    loss_routes, express = losses.router(engine, limits, settings.max_elements)
+    app.include_router(service.router())
+    app.include_router(loss_routes)
+    app.mount("/static", service.static_files())
+    app.add_exception_handler(LossmeterError, problems.on_error)
+    app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_middleware(Express, table=express)
+    app.add_middleware(Frame)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,51 @@
+"""The body of a request, read by hand: no more than the limit, and in one piece of memory."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope
+
+from lossmeter.api.frame import ClientGone
+from lossmeter.errors import MalformedBody, TooLarge
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of a header, or none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+async def read(scope: Scope, receive: Receive, limit: int) -> bytes | bytearray:
+    """The whole body.
+
+    Raises:
+        TooLarge: as soon as it is known to be over the limit.
+        ClientGone: if the client hangs up.
+    """
+    declared = header(scope, b"content-length")
+    if declared is not None and not declared.isdigit():
+        raise MalformedBody("Content-Length is not a number.")
+    if declared is not None and int(declared) > limit:
+        raise _over(limit)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(first) > limit:
+            raise _over(limit)
+        return first
+    whole = bytearray(first)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        whole += message.get("body", b"")
+        if len(whole) > limit:
+            raise _over(limit)
+    return whole
+
+
+def _over(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES).")

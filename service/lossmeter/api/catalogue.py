@@ -1,0 +1,121 @@
+"""Entries of the catalogue, as they are served and printed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from lossmeter.api.schemas import shape_text
+from lossmeter.losses import Loss, Parameter, TensorArgument
+from lossmeter.tensors import Datatype
+
+
+class RoleModel(BaseModel):
+    """A tensor that a loss takes."""
+
+    name: str
+    meaning: list[str] = Field(description="What its numbers mean: logits, probabilities, class indices, …")
+    datatypes: list[str] = Field(description="Datatypes that are accepted; nested JSON arrays take the role's own.")
+    shape: list[str] = Field(description="Symbolic shape, one for each meaning.")
+    required: bool
+    differentiable: bool
+    description: str
+
+
+class ParameterModel(BaseModel):
+    """A scalar parameter of a loss."""
+
+    name: str
+    json_schema: dict[str, Any] = Field(description="JSON Schema, with the bounds.")
+    default: Any
+    description: str
+
+
+class ExampleModel(BaseModel):
+    """A request that works when posted as it stands."""
+
+    request: dict[str, Any]
+    answer: dict[str, Any] = Field(description="What the answer holds, among others.")
+
+
+class LossEntry(BaseModel):
+    """A loss of the catalogue."""
+
+    name: str
+    aliases: list[str]
+    family: str
+    summary: str
+    explanation: str
+    formula: str = Field(description="LaTeX.")
+    roles: list[RoleModel]
+    tensor_parameters: list[RoleModel]
+    parameters: list[ParameterModel]
+    reductions: list[str]
+    returns: str
+    use_when: str
+    avoid_when: str
+    source: str
+    separable: bool = Field(description="Whether each sample's value depends on that sample alone.")
+    mean: str = Field(description="How `mean` comes about.")
+    examples: list[ExampleModel]
+
+
+class LossList(BaseModel):
+    """The catalogue of losses."""
+
+    losses: list[LossEntry]
+
+
+@cache
+def loss_entry(loss: Loss) -> LossEntry:
+    """The entry of one loss."""
+    return LossEntry(
+        name=loss.name,
+        aliases=list(loss.aliases),
+        family=loss.family,
+        summary=loss.summary,
+        explanation=loss.explanation,
+        formula=loss.formula,
+        roles=[_role(argument) for argument in loss.roles],
+        tensor_parameters=[_role(argument) for argument in loss.tensors if argument.keyword],
+        parameters=[_parameter(parameter) for parameter in loss.parameters],
+        reductions=list(loss.reductions),
+        returns=loss.returns,
+        use_when=loss.use_when,
+        avoid_when=loss.avoid_when,
+        source=loss.source,
+        separable=loss.separable,
+        mean=loss.mean_note or "sum / normalizer",
+        examples=[
+            ExampleModel(request=example.request, answer={"loss": loss.name, "value": example.value})
+            for example in loss.examples
+        ],
+    )
+
+
+def _role(argument: TensorArgument) -> RoleModel:
+    datatypes: dict[str, None] = {}
+    for role in argument.options:
+        for datatype in Datatype:
+            if datatype.kind == role.meaning.kind or (role.meaning.exact and datatype.kind != "floating"):
+                datatypes[datatype.name] = None
+    return RoleModel(
+        name=argument.name,
+        meaning=[f"{role.meaning.name}: {role.meaning.description}" for role in argument.options],
+        datatypes=list(datatypes),
+        shape=[shape_text(role.shape) for role in argument.options],
+        required=argument.required,
+        differentiable=argument.differentiable,
+        description=argument.description,
+    )
+
+
+def _parameter(parameter: Parameter) -> ParameterModel:
+    return ParameterModel(
+        name=parameter.name,
+        json_schema=TypeAdapter(parameter.annotation).json_schema(),
+        default=parameter.default,
+        description=parameter.description,
+    )

@@ -1,0 +1,91 @@
+"""Which format a request is in and which one its answer takes: a table from media type to codec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Scope
+
+from lossmeter.api.body import header
+from lossmeter.errors import NotAcceptable, UnsupportedFormat
+from lossmeter.wire import json
+
+
+@dataclass(frozen=True)
+class Format:
+    """A media type with its codec."""
+
+    media_type: str
+    decode: Callable[[bytes | bytearray, AbstractSet[str]], dict[str, Any]]
+    encode: Callable[..., list[bytes | memoryview]]
+
+    @property
+    def header(self) -> bytes:
+        return self.media_type.encode("ascii")
+
+
+JSON = Format(json.MEDIA_TYPE, json.decode, json.encode)
+FORMATS: Mapping[str, Format] = {form.media_type: form for form in (JSON,)}
+
+
+def of_request(scope: Scope) -> Format:
+    """The format of the body, by `Content-Type`; without one, JSON.
+
+    Raises:
+        UnsupportedFormat: if it is none of those spoken here.
+    """
+    given = header(scope, b"content-type")
+    if given is None or given == b"application/json":
+        return JSON
+    media_type, _, parameters = given.decode("latin-1").partition(";")
+    media_type = media_type.strip().lower()
+    charset = parameters.lower().replace(" ", "").replace('"', "").partition("charset=")[2]
+    form = FORMATS.get(media_type) or (JSON if media_type.endswith("+json") else None)
+    if form is None or charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedFormat(f"Content-Type is {given.decode('latin-1')!r}; expected {' or '.join(FORMATS)}.")
+    return form
+
+
+def of_answer(scope: Scope) -> Format:
+    """The format of the answer, by `Accept`; without one, JSON.
+
+    Raises:
+        NotAcceptable: if none of those spoken here is acceptable.
+    """
+    given = header(scope, b"accept")
+    if given is None or given in (b"*/*", b"application/json"):
+        return JSON
+    best: tuple[float, Format] | None = None
+    for item in given.decode("latin-1").split(","):
+        media_range, _, parameters = item.partition(";")
+        quality = _quality(parameters)
+        for form in FORMATS.values():
+            if (
+                quality > 0
+                and _covers(media_range.strip().lower(), form.media_type)
+                and (not best or quality > best[0])
+            ):
+                best = (quality, form)
+    if best is None:
+        raise NotAcceptable(f"Accept is {given.decode('latin-1')!r}; this address answers in {' or '.join(FORMATS)}.")
+    return best[1]
+
+
+def _covers(media_range: str, media_type: str) -> bool:
+    return media_range in ("*/*", media_type) or (
+        media_range.endswith("/*") and media_type.startswith(media_range[:-1])
+    )
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,158 @@
+"""The OpenAPI document: FastAPI's own, with the models of the tensor routes put in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+import lossmeter
+from lossmeter.api import problems
+from lossmeter.api.schemas import LossAnswer, request_model
+from lossmeter.losses import LOSSES, Loss
+
+REF = "#/components/schemas/{model}"
+
+NUMBERS: dict[str, Any] = {
+    "description": "A number, true, false, or nested arrays of them: rectangular, finite, in the dtype of their role.",
+    "oneOf": [
+        {"type": "number", "format": "double"},
+        {"type": "boolean"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Numbers"}},
+    ],
+}
+TENSOR_OBJECT: dict[str, Any] = {
+    "description": "A tensor with its datatype and shape; exactly one of `data` and `base64`.",
+    "type": "object",
+    "required": ["datatype", "shape"],
+    "additionalProperties": False,
+    "properties": {
+        "datatype": {
+            "type": "string",
+            "enum": ["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"],
+            "description": "Of the Open Inference Protocol v2; FP16 and BF16 in base64 only.",
+        },
+        "shape": {"type": "array", "items": {"type": "integer", "format": "int64", "minimum": 0}},
+        "data": {
+            "$ref": "#/components/schemas/Numbers",
+            "description": "Flat or nested, row-major. In an answer: flat; null where not finite.",
+        },
+        "base64": {"type": "string", "contentEncoding": "base64", "description": "Little-endian, row-major bytes."},
+    },
+}
+TENSOR: dict[str, Any] = {
+    "description": "A tensor: nested arrays of numbers, or an object that states datatype and shape.",
+    "anyOf": [{"$ref": "#/components/schemas/TensorObject"}, {"$ref": "#/components/schemas/Numbers"}],
+}
+
+ERRORS = {
+    400: "The body is not the format that it claims to be.",
+    404: "There is nothing of that name.",
+    406: "No acceptable format can be produced.",
+    413: "The request is over a limit of this server.",
+    415: "The format of the body is not supported.",
+    422: "The request is well-formed but not valid; `errors` names every offending place.",
+    503: "No room at present; `Retry-After` says when to try again.",
+    507: "The request does not fit into the memory of the device.",
+}
+
+
+def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declaration of error answers with their model."""
+    media = {problems.MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
+    return {status: {"description": ERRORS[status], "content": media} for status in statuses}
+
+
+def operation(loss: Loss) -> dict[str, Any]:
+    """What the route of one loss declares."""
+    examples = {
+        f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
+        for number, example in enumerate(loss.examples, 1)
+    }
+    schema = {"$ref": REF.format(model=request_model(loss).__name__)}
+    return {
+        "operation_id": f"compute_{loss.name}",
+        "summary": loss.summary,
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+        },
+        "responses": {
+            200: {
+                "description": "The loss and the gradients that were asked for.",
+                "content": {"application/json": {"schema": {"$ref": REF.format(model="LossAnswer")}}},
+            },
+            **error_answers(400, 406, 413, 415, 422, 503, 507),
+        },
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The whole document (OpenAPI 3.1)."""
+    whole = get_openapi(
+        title="lossmeter",
+        version=lossmeter.__version__,
+        summary="Losses, gradients and evaluation metrics as a service.",
+        description="Post predictions and labels, get what PyTorch would have computed in process.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        tags=[
+            {"name": "losses", "description": "The catalogue of losses, and one operation for each."},
+            {"name": "service", "description": "Health."},
+        ],
+        routes=app.routes,
+    )
+    requests = [request_model(loss) for loss in LOSSES.values()]
+    _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
+    _, answers_schema = models_json_schema(
+        [(LossAnswer, "serialization"), (problems.Problem, "serialization")], ref_template=REF
+    )
+    schemas: dict[str, Any] = whole["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for part in (requests_schema["$defs"], answers_schema["$defs"]):
+        schemas.update(part)
+    schemas |= {"Numbers": NUMBERS, "Tensor": TENSOR, "TensorObject": TENSOR_OBJECT}
+    answer = schemas["LossAnswer"]
+    answer["required"] = [name for name in answer["required"] if name not in ("value", "values")]
+    answer["properties"]["values"] = {"$ref": REF.format(model="TensorObject")}
+    answer["properties"]["gradients"]["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
+    for schema in schemas.values():
+        _tidy(schema)
+    whole["components"]["schemas"] = dict(sorted(schemas.items()))
+    return whole
+
+
+def _tidy(schema: Any) -> None:
+    """Says the same in the form that generators of clients understand best."""
+    if isinstance(schema, list):
+        for item in schema:
+            _tidy(item)
+        return
+    if not isinstance(schema, dict):
+        return
+    if schema.pop("x-tensor", False):
+        schema.pop("title", None)
+        schema["$ref"] = REF.format(model="Tensor")
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    options = schema.get("anyOf", [])
+    if {"type": "null"} in options and len(options) == 2:
+        del schema["anyOf"]
+        kept = next(option for option in options if option != {"type": "null"})
+        schema |= kept
+        if "type" in kept:
+            schema["type"] = [kept["type"], "null"]
+    if "number" in schema.get("type", ()) and isinstance(schema.get("type"), str | list):
+        schema.setdefault("format", "double")
+    for item in list(schema.values()):
+        _tidy(item)
+
+
+def rendered() -> str:
+    """The document of this version as it is committed: stable, readable, with a newline at the end."""
+    from lossmeter.api.app import create_app
+    from lossmeter.settings import Settings
+
+    return json.dumps(document(create_app(Settings(device="cpu"))), indent=2, ensure_ascii=False) + "\n"

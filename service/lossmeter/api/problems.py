@@ -1,0 +1,147 @@
+"""Errors as answers: `application/problem+json` (RFC 9457). One table maps every error to its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lossmeter import errors
+from lossmeter.errors import Flaw, Invalid, LossmeterError, pointer
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[type[LossmeterError], int] = {
+    errors.MalformedBody: 400,
+    errors.NotFound: 404,
+    errors.NotAcceptable: 406,
+    errors.TooLarge: 413,
+    errors.UnsupportedFormat: 415,
+    errors.Invalid: 422,
+    errors.Busy: 503,
+    errors.DoesNotFit: 507,
+}
+
+TITLES = {
+    404: ("not_found", "There is nothing at this address"),
+    405: ("method_not_allowed", "This address does not take this method"),
+}
+
+
+class FlawModel(BaseModel):
+    """One thing that is wrong with the request."""
+
+    pointer: str = Field(description="JSON Pointer to the offending value; empty for the whole request.")
+    message: str = Field(description="What was given and what was expected.")
+    index: list[int] | None = Field(description="Position of the first offending element, if the value is a tensor.")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="URI that identifies the kind of problem.")
+    title: str = Field(description="The kind of problem, in words.")
+    status: int = Field(description="The status of the answer.")
+    detail: str = Field(description="What went wrong this time.")
+    code: str = Field(description="The kind of problem, for programs.")
+    request_id: str = Field(description="The id of the request, as in X-Request-ID.")
+    errors: list[FlawModel] = Field(description="Every place that is wrong.")
+
+
+def body(status: int, code: str, title: str, detail: str, request_id: str, flaws: Sequence[Flaw] = ()) -> bytes:
+    """The problem as JSON."""
+    return orjson.dumps(
+        {
+            "type": f"urn:lossmeter:problem:{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": request_id,
+            "errors": [{"pointer": flaw.pointer, "message": flaw.message, "index": flaw.index} for flaw in flaws],
+        }
+    )
+
+
+def answer(error: LossmeterError, request_id: str) -> Response:
+    """The answer that tells a caller of an error."""
+    status = STATUS[type(error)]
+    headers = {}
+    if isinstance(error, errors.Busy):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    content = body(status, error.code, error.title, error.detail, request_id, error.flaws)
+    return Response(content, status, headers, MEDIA_TYPE)
+
+
+def internal(request_id: str) -> Response:
+    """The answer to a bug: an id, by which the log can be searched, and nothing else."""
+    detail = "The service has a bug. Its log knows more under this request id."
+    return Response(body(500, "internal", "Internal error", detail, request_id), 500, media_type=MEDIA_TYPE)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Handler for `LossmeterError`."""
+    assert isinstance(error, LossmeterError)
+    return answer(error, request.scope["lossmeter.request_id"])
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """Handler for what the router itself refuses."""
+    assert isinstance(error, HTTPException)
+    code, title = TITLES.get(error.status_code, ("http", "The request failed"))
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    content = body(error.status_code, code, title, detail, request.scope["lossmeter.request_id"])
+    return Response(content, error.status_code, dict(error.headers or {}), MEDIA_TYPE)
+
+
+def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:
+    """What pydantic found, in the words of this service."""
+    return Invalid.of(subject, [_flaw(detail, fields) for detail in error.errors(include_url=False)])
+
+
+def _flaw(detail: ErrorDetails, fields: Sequence[str]) -> Flaw:
+    place = detail["loc"]
+    name = ".".join(map(str, place)) or "the request"
+    kind = detail["type"]
+    if kind == "missing":
+        message = f"{name} is missing"
+    elif kind == "extra_forbidden":
+        message = f"{name} is not a field; expected one of {', '.join(fields)}"
+    else:
+        message = f"{name} is {_shown(detail['input'])}; expected {_expected(kind, detail.get('ctx', {}))}"
+    return Flaw(pointer(*place), message)
+
+
+EXPECTED = {
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "is_instance_of": "a tensor: nested arrays of numbers, or an object with datatype, shape and data or base64",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+}
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str:
+    return EXPECTED.get(kind, f"something else ({kind})").format_map(dict(context))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,176 @@
+"""Request and answer models, built from the catalogue."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from lossmeter.api import problems
+from lossmeter.engine import Call
+from lossmeter.errors import Flaw, Invalid, TooLarge, pointer
+from lossmeter.losses import Loss
+from lossmeter.losses._types import Positive
+from lossmeter.tensors import Tensor, elements
+
+MAX_DIMENSIONS = 16
+
+COMMON_TENSORS = {
+    "upstream": "The gradient that flows in from outside, in the shape of the output; multiplies the gradients.",
+    "sample_weight": "How much each sample counts: not negative, of shape (N,) or the shape of the unreduced loss.",
+    "mask": "What counts (true) and what does not: of shape (N,) or the shape of the unreduced loss.",
+}
+ENCODING = "tensor_encoding"
+
+
+class LossRequest(BaseModel):
+    """What all losses have in common."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+@cache
+def request_model(loss: Loss) -> type[LossRequest]:
+    """The request of one loss as a pydantic model: its tensors, its parameters, and what all losses share."""
+    fields: dict[str, Any] = {}
+    for argument in loss.tensors:
+        meanings = " or ".join(f"{role.meaning.name}, shape {shape_text(role.shape)}" for role in argument.options)
+        fields[argument.name] = (
+            Tensor,
+            Field(... if argument.required else None, description=f"{argument.description} ({meanings})"),
+        )
+    for parameter in loss.parameters:
+        fields[parameter.name] = (parameter.annotation, Field(parameter.default, description=parameter.description))
+    fields["reduction"] = (
+        _one_of(loss.reductions),
+        Field("mean", description="How the unreduced values become one number."),
+    )
+    wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
+    fields["gradients"] = (wanted, Field([], description="What to differentiate with respect to."))
+    for name, description in COMMON_TENSORS.items():
+        fields[name] = (Tensor, Field(None, description=description))
+    normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
+    fields["normalizer"] = (Positive, Field(None, description=normalizer))
+    empty = Literal["nan", "zero", "error"]
+    fields["empty"] = (empty, Field("nan", description="The mean where nothing counts; `nan` is what torch gives."))
+    precision = "Arithmetic; half-precision inputs are computed in float32."
+    fields["precision"] = (Literal["float32", "float64"], Field("float32", description=precision))
+    non_finite = "What to do with NaN and infinities among the inputs."
+    fields["non_finite"] = (Literal["error", "allow"], Field("error", description=non_finite))
+    encoding = "How the tensors of a JSON answer are written."
+    fields[ENCODING] = (Literal["data", "base64"], Field("data", description=encoding))
+    name = "".join(word.capitalize() for word in loss.name.split("_")) + "Request"
+    model: type[LossRequest] = create_model(name, __base__=LossRequest, __doc__=loss.summary, **fields)
+    return model
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    return Literal.__getitem__(names)
+
+
+@cache
+def tensor_names(loss: Loss) -> frozenset[str]:
+    """The fields of a request that are tensors."""
+    return frozenset([*loss.tensor, *COMMON_TENSORS])
+
+
+@cache
+def _optional(loss: Loss) -> frozenset[str]:
+    fields = request_model(loss).model_fields
+    return frozenset(name for name, field in fields.items() if not field.is_required())
+
+
+def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool]:
+    """The call that the fields of a request describe, and whether its answer is to be written in base64.
+
+    A field that is null counts as not given.
+
+    Raises:
+        Invalid: with all that is wrong with the fields.
+        TooLarge: if the tensors have too many elements.
+    """
+    if None in given.values():
+        optional = _optional(loss)
+        given = {name: value for name, value in given.items() if value is not None or name not in optional}
+    model = request_model(loss)
+    try:
+        request = vars(model.model_validate(given))
+    except ValidationError as error:
+        raise problems.invalid(loss.name, error, list(model.model_fields)) from None
+    tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
+    _measure(loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements)
+    call = Call(
+        loss,
+        tensors,
+        {parameter.name: request[parameter.name] for parameter in loss.parameters},
+        request["reduction"],
+        tuple(dict.fromkeys(request["gradients"])),
+        request["upstream"],
+        request["sample_weight"],
+        request["mask"],
+        request["normalizer"],
+        request["empty"],
+        request["precision"],
+        request["non_finite"],
+    )
+    absent = [name for name in call.gradients if name not in tensors]
+    if absent:
+        message = f"gradients names {absent[0]}, which the request does not give"
+        raise Invalid.at(loss.name, pointer("gradients"), message)
+    return call, request[ENCODING] == "base64"
+
+
+def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> None:
+    total = 0
+    for name, tensor in tensors.items():
+        if len(tensor.shape) > MAX_DIMENSIONS:
+            message = f"{name} has {len(tensor.shape)} dimensions; expected at most {MAX_DIMENSIONS}"
+            raise Invalid.of(subject, [Flaw(pointer(name), message)])
+        total += elements(tensor.shape)
+    if total > max_elements:
+        raise TooLarge(
+            f"{subject}: the tensors have {total} elements; this server takes {max_elements} (LOSSMETER_MAX_ELEMENTS)."
+        )
+
+
+def shape_text(shape: str) -> str:
+    """A symbolic shape as it is printed: `(N, C, …d) or (C)`."""
+    from lossmeter.losses._shapes import patterns
+
+    return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))
+
+
+class TensorObject(BaseModel):
+    """A tensor in an answer: `data`, flat and row-major, or `base64`, its little-endian bytes."""
+
+    datatype: Literal["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"]
+    shape: list[int]
+
+
+class WarningModel(BaseModel):
+    """Something to know of the result: where it is not finite, say."""
+
+    code: str
+    message: str
+    pointer: str = Field(description="JSON Pointer into the answer.")
+    index: list[int] | None = Field(description="Position of the element, if the value is a tensor.")
+    value: Literal["NaN", "Infinity", "-Infinity"]
+
+
+class LossAnswer(BaseModel):
+    """The loss, and what it was made of."""
+
+    loss: str = Field(description="The proper name of the loss.")
+    reduction: str
+    value: Annotated[float | None, Field(description="The reduced loss; absent under `none`; null if not finite.")]
+    values: Annotated[Tensor, Field(description="The unreduced loss, under `none` only.")]
+    sum: float | None = Field(description="The weighted sum over what counts, in float64; null if not finite.")
+    normalizer: float = Field(description="The denominator that `mean` used or would use.")
+    count: int = Field(description="The number of elements that count.")
+    gradients: dict[str, Tensor] = Field(description="By role, in the role's shape.")
+    precision: Literal["float32", "float64"]
+    device: str = Field(description="Where it was computed.")
+    warnings: list[WarningModel]

@@ -1,0 +1,99 @@
+"""Routes that carry tensors: raw bytes in, raw bytes out.
+
+They are declared as FastAPI routes, so that the OpenAPI document knows them, but run as plain ASGI: a dictionary finds the
+route, and neither dependencies nor serialisation stand between the socket and the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lossmeter.api import body, formats
+from lossmeter.api.formats import Format
+
+Pieces = list[bytes | memoryview]
+Box = list[bytes | bytearray]
+"""Holds a body until it is taken out to be decoded, so that nothing else keeps it in memory."""
+Stages = tuple[float, float, float]
+Work = Callable[[Box, Format, Format], tuple[Pieces, Stages]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost, and where it is worked on."""
+
+    max_body_bytes: int
+    inline_bytes: int
+    pool: Executor
+
+
+class TensorEndpoint:
+    """ASGI application: reads the body, has it worked on, sends the answer in pieces."""
+
+    def __init__(self, work: Work, limits: Limits) -> None:
+        self.work = work
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reader = formats.of_request(scope)
+        writer = formats.of_answer(scope)
+        box = [await body.read(scope, receive, self.limits.max_body_bytes)]
+        if len(box[0]) <= self.limits.inline_bytes:
+            pieces, stages = self.work(box, reader, writer)
+        else:
+            loop = asyncio.get_running_loop()
+            pieces, stages = await loop.run_in_executor(self.limits.pool, self.work, box, reader, writer)
+        scope["lossmeter.stages"] = stages
+        size = sum(map(len, pieces))
+        headers = [(b"content-type", writer.header), (b"content-length", b"%d" % size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        last = len(pieces) - 1
+        for number, piece in enumerate(pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < last})
+
+
+class TensorRoute(APIRoute):
+    """A route of the OpenAPI document whose work is done by a `TensorEndpoint`."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
+        super().__init__(path, endpoint, **declared)
+        self.app: ASGIApp = getattr(endpoint, "tensor_endpoint", self.app)
+
+
+class Express:
+    """ASGI middleware that leads straight to the tensor routes; everything else takes the ordinary way."""
+
+    def __init__(self, app: ASGIApp, table: Mapping[str, ASGIApp]) -> None:
+        self.app = app
+        self.table = table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            endpoint = self.table.get(scope["path"])
+            if endpoint is not None:
+                await endpoint(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def timed(
+    decode: Callable[[], Any], compute: Callable[[Any], Any], encode: Callable[[Any], Pieces]
+) -> tuple[Pieces, Stages]:
+    """Runs the three stages and says how many milliseconds each took."""
+    t0 = perf_counter()
+    decoded = decode()
+    t1 = perf_counter()
+    computed = compute(decoded)
+    del decoded
+    t2 = perf_counter()
+    pieces = encode(computed)
+    t3 = perf_counter()
+    return pieces, ((t1 - t0) * 1e3, (t2 - t1) * 1e3, (t3 - t2) * 1e3)

@@ -1,0 +1,1 @@
+"""What people look at: the web pages and the pages of the terminal."""

@@ -1,0 +1,3 @@
+from lossmeter.api.app import create_app
+
+app = create_app()

@@ -1,6 +1,15 @@
 """The catalogue of losses: a file per family, each loss one decorated pure function."""
 
-from lossmeter.losses import regression
+from lossmeter.losses import (
+    binary,
+    classification,
+    distributions,
+    embeddings,
+    margins,
+    ranking,
+    regression,
+    sequences,
+)
 from lossmeter.losses._catalogue import ALIASES, LOSSES, Arguments, Loss, Parameter, Support, TensorArgument, find
 
 __all__ = [
@@ -11,6 +20,13 @@ __all__ = [
     "Parameter",
     "Support",
     "TensorArgument",
+    "binary",
+    "classification",
+    "distributions",
+    "embeddings",
     "find",
+    "margins",
+    "ranking",
     "regression",
+    "sequences",
 ]

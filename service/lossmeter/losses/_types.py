@@ -33,6 +33,7 @@ __all__ = [
     "Role",
     "Scores",
     "Signs",
+    "Transcripts",
     "Unreduced",
     "Values",
     "Variances",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Probabilities
     from typing import Annotated as Scores
     from typing import Annotated as Signs
+    from typing import Annotated as Transcripts
     from typing import Annotated as Unreduced
     from typing import Annotated as Values
     from typing import Annotated as Variances
@@ -140,6 +142,10 @@ else:
         meaning = Meaning(
             "padded class indices", "integers from 0 to C - 1; -1 ends the list", kind="index", minimum=-1, counts="C"
         )
+        differentiable = False
+
+    class Transcripts(_Word):
+        meaning = Meaning("transcripts", "class indices of symbols; whatever lies beyond a stated length", kind="index")
         differentiable = False
 
     class Lengths(_Word):

@@ -8,7 +8,6 @@ refuses whatever is missing, so that a loss that imports is a loss that is docum
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from torch import Tensor
 
+from lossmeter import declarations
 from lossmeter.errors import Flaw, NotFound
 from lossmeter.losses._shapes import patterns
 from lossmeter.losses._types import Role
@@ -23,7 +23,6 @@ from lossmeter.losses._types import Role
 Arguments = Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Tensor])
 
-SECTIONS = ("Formula", "Args", "Returns", "Use when", "Avoid when", "Source")
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -184,8 +183,8 @@ def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
     name = function.__name__
     if not declared["examples"]:
         raise ValueError(f"{name}: needs an example")
-    summary, explanation, sections = _docstring(name, inspect.getdoc(function) or "")
-    described = _arguments(sections["Args"])
+    summary, explanation, prose = declarations.sections(name, inspect.getdoc(function) or "")
+    described = declarations.arguments(prose["Args"])
     hints = typing.get_type_hints(function, include_extras=True)
     tensors: list[TensorArgument] = []
     parameters: list[Parameter] = []
@@ -214,11 +213,11 @@ def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
         function=function,
         summary=summary,
         explanation=explanation,
-        formula=sections["Formula"],
-        returns=sections["Returns"],
-        use_when=sections["Use when"],
-        avoid_when=sections["Avoid when"],
-        source=sections["Source"],
+        formula=prose["Formula"],
+        returns=prose["Returns"],
+        use_when=prose["Use when"],
+        avoid_when=prose["Avoid when"],
+        source=prose["Source"],
         tensors=tuple(tensors),
         parameters=tuple(parameters),
         output=output.shape,
@@ -231,20 +230,3 @@ def _roles(annotation: Any) -> tuple[Role, ...]:
     if typing.get_origin(annotation) is Annotated:
         return tuple(item for item in annotation.__metadata__ if isinstance(item, Role))
     return tuple(role for member in typing.get_args(annotation) for role in _roles(member))
-
-
-def _docstring(name: str, text: str) -> tuple[str, str, dict[str, str]]:
-    pieces = re.split(rf"^({'|'.join(SECTIONS)}):[ \n]", text, flags=re.MULTILINE)
-    sections = {title: inspect.cleandoc(body).strip() for title, body in zip(pieces[1::2], pieces[2::2], strict=True)}
-    missing = [title for title in SECTIONS if not sections.get(title)]
-    if missing or tuple(sections) != SECTIONS:
-        raise ValueError(f"{name}: the docstring needs the sections {', '.join(SECTIONS)}, in this order")
-    summary, _, explanation = pieces[0].strip().partition("\n")
-    if not summary.endswith(".") or not explanation.strip():
-        raise ValueError(f"{name}: the docstring needs a summary sentence and an explanation")
-    return summary, explanation.strip(), sections
-
-
-def _arguments(text: str) -> dict[str, str]:
-    pieces = re.split(r"^(\w+): ", text, flags=re.MULTILINE)
-    return {name: " ".join(body.split()) for name, body in zip(pieces[1::2], pieces[2::2], strict=True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -79,14 +79,16 @@ def tensor_names(loss: Loss) -> frozenset[str]:
 
 @cache
 def _optional(loss: Loss) -> frozenset[str]:
+    """Fields that may be left out and for which null is no value of its own."""
+    nullable = {parameter.name for parameter in loss.parameters if type(None) in get_args(parameter.annotation)}
     fields = request_model(loss).model_fields
-    return frozenset(name for name, field in fields.items() if not field.is_required())
+    return frozenset(name for name, field in fields.items() if not field.is_required() and name not in nullable)
 
 
 def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool]:
     """The call that the fields of a request describe, and whether its answer is to be written in base64.
 
-    A field that is null counts as not given.
+    A field that is null counts as not given, unless null is one of its values.
 
     Raises:
         Invalid: with all that is wrong with the fields.

@@ -234,6 +234,10 @@ def prepare(
         loaded[name] = tensor
         bound = fitted.sizes[meaning.counts][0] if meaning.counts else None
         domain.check(name, tensor, meaning, given=given[name], bound=bound, ignored=ignored if meaning.counts else None)
+    for name in gradients:
+        if name in loaded and not loaded[name].is_floating_point():
+            message = f"gradients names {name}, which holds {fitted.roles[name].meaning.name}: there is no gradient"
+            domain.flaws.append(Flaw(pointer("gradients"), message))
     if not domain.flaws and loss.check is not None:
         absent = {argument.name: None for argument in loss.tensors if argument.name not in loaded}
         domain.flaws += loss.check({**absent, **loaded, **parameters, "gradients": tuple(gradients)})

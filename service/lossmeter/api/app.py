@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 import torch
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 import lossmeter
 from lossmeter.api import openapi, problems
@@ -18,6 +20,15 @@ from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine
 from lossmeter.errors import LossmeterError
 from lossmeter.settings import Settings
+
+
+class Application(FastAPI):
+    """FastAPI with our own frame as the outermost layer, and the express way right behind it."""
+
+    express: Mapping[str, ASGIApp] = MappingProxyType({})
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Frame(Express(super().build_middleware_stack(), self.express))
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -37,14 +48,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         pool.shutdown(wait=True, cancel_futures=True)
 
-    app = FastAPI(title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = Application(
+        title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     loss_routes, express = losses.router(engine, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.add_middleware(Express, table=express)
-    app.add_middleware(Frame)
+    app.express = express
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

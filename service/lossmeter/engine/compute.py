@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from ctypes import c_float
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from lossmeter.engine import devices
@@ -180,9 +180,9 @@ class _Work:
 
     def _part(self, tensors: dict[str, torch.Tensor], weighting: Weighting, upstream: torch.Tensor | None) -> _Done:
         wanted = self.call.gradients
-        arguments = {name: tensor.detach().to(self.device) for name, tensor in tensors.items()}
-        for name in wanted:
-            arguments[name].requires_grad_()
+        arguments = tensors if self.device.type == "cpu" else {k: x.to(self.device) for k, x in tensors.items()}
+        if wanted:
+            arguments = arguments | {name: arguments[name].detach().requires_grad_() for name in wanted}
         with torch.set_grad_enabled(bool(wanted)):
             values = self.call.loss.function(**arguments, **self.call.parameters)
         plain = values.detach()
@@ -291,8 +291,7 @@ def _mean(call: Call, numerator: float, normalizer: float) -> float:
 
 
 def _rounded(number: float, precision: str) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.float32(number)) if precision == "float32" else number
+    return c_float(number).value if precision == "float32" else number
 
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:

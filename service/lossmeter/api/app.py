@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
@@ -14,7 +13,9 @@ from starlette.types import ASGIApp
 
 import lossmeter
 from lossmeter.api import openapi, problems
+from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
+from lossmeter.api.pool import Pool
 from lossmeter.api.routes import losses, service
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine
@@ -40,13 +41,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
-    pool = ThreadPoolExecutor(settings.pool_threads, thread_name_prefix="lossmeter")
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, pool)
+    pool = Pool(settings.pool_threads)
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.warm_up()
         yield
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
     app = Application(
         title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None

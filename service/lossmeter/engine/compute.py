@@ -9,13 +9,14 @@ from ctypes import c_float
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
 from lossmeter.engine.reduction import Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
-from lossmeter.losses import Loss, Support
+from lossmeter.losses import Loss, Support, find
 from lossmeter.losses._types import Meaning
 from lossmeter.tensors import Datatype, Tensor, coordinates
 
@@ -124,6 +125,11 @@ class Engine:
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
             rows = smaller
         return _outcome(call, done, weighting, output, str(device))
+
+    def warm_up(self) -> None:
+        """Computes something small, so that the first request does not pay for what torch loads lazily."""
+        two = Tensor(Datatype.FP32, (2,), np.zeros(2, np.float32))
+        self.compute(Call(find("mse"), {"predictions": two, "labels": two}, gradients=("predictions",)))
 
     def _rows(self, work: _Work) -> int:
         """How many rows of the batch to compute at a time."""

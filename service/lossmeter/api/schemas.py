@@ -169,13 +169,13 @@ class LossAnswer(BaseModel):
     """The loss, and what it was made of."""
 
     loss: str = Field(description="The proper name of the loss.")
-    reduction: str
+    reduction: str = Field(description="How the unreduced values became one number.")
     value: Annotated[float | None, Field(description="The reduced loss; absent under `none`; null if not finite.")]
     values: Annotated[Tensor, Field(description="The unreduced loss, under `none` only.")]
     sum: float | None = Field(description="The weighted sum over what counts, in float64; null if not finite.")
     normalizer: float = Field(description="The denominator that `mean` used or would use.")
     count: int = Field(description="The number of elements that count.")
     gradients: dict[str, Tensor] = Field(description="By role, in the role's shape.")
-    precision: Literal["float32", "float64"]
+    precision: Literal["float32", "float64"] = Field(description="Arithmetic in which it was computed.")
     device: str = Field(description="Where it was computed.")
-    warnings: list[WarningModel]
+    warnings: list[WarningModel] = Field(description="Something to know of the result: where it is not finite, say.")

@@ -45,6 +45,7 @@ def serve(
     chosen = {
         "host": host,
         "port": port,
+        "uds": uds,
         "workers": workers,
         "device": device,
         "threads": threads,

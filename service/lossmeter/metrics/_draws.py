@@ -56,10 +56,10 @@ def draws(units: Hashes, first: int, last: int) -> Array:
     """How often the replicates from `first` up to `last` draw each unit; shape (last - first, n)."""
     start, stop = first // 4, (last + 3) // 4
     numbers = _mixed(units[None, :] + np.arange(start + 1, stop + 1, dtype=np.uint64)[:, None] * GOLDEN_GAMMA)
-    # Little-endian order puts the lowest 16 bits first, on any machine.
-    quarters = numbers.astype("<u8").view("<u2").reshape(stop - start, len(units), 4)
-    drawn = _DRAWN[quarters].transpose(0, 2, 1).reshape(-1, len(units))
-    return np.ascontiguousarray(drawn[first - 4 * start : last - 4 * start])
+    drawn = np.empty((stop - start, 4, len(units)))
+    for quarter in range(4):
+        drawn[:, quarter] = _DRAWN[(numbers >> np.uint64(16 * quarter)).astype(np.uint16)]
+    return drawn.reshape(4 * (stop - start), len(units))[first - 4 * start : last - 4 * start]
 
 
 def _mixed(z: Hashes) -> Hashes:

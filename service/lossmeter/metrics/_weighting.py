@@ -6,6 +6,7 @@ query) and may hold several elements. Uncertainty comes from units, so replicate
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,7 @@ class Weighting:
         if self.draws is None:
             return np.asarray(weighted.sum(axis=0), np.float64)
         units = self.per_unit(weighted)
-        flat = self.draws @ units.reshape(self.units, -1)
+        flat = self.draws @ units.reshape(self.units, math.prod(units.shape[1:]))
         return flat.reshape(*self.lead, *units.shape[1:])
 
     def tally(self, index: npt.NDArray[Any], size: int, chosen: Booleans | None = None, power: int = 1) -> Array:

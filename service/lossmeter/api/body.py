@@ -1,4 +1,8 @@
-"""The body of a request, read by hand: no more than the limit, and in one piece of memory."""
+"""The body of a request, read by hand: no more than the limit, in one piece of memory that may be written to.
+
+A tensor of a binary format is a view of that memory, and torch wants to be able to write; for a body that arrives in one chunk
+this costs a copy of 4 µs at most (200 kB).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytes | bytearray:
+async def read(scope: Scope, receive: Receive, limit: int) -> bytearray:
     """The whole body.
 
     Raises:
@@ -35,7 +39,7 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes | bytearray:
     if not message.get("more_body"):
         if len(first) > limit:
             raise _over(limit)
-        return first
+        return bytearray(first)
     whole = bytearray(first)
     while message.get("more_body"):
         message = await receive()

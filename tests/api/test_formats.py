@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
 import pytest
 import safetensors.numpy as oracle
-
-from lossmeter.api.app import create_app
-from lossmeter.settings import Settings
 
 SAFETENSORS = "application/vnd.safetensors"
 PREDICTIONS = np.array([[1.5, -2.0], [0.25, 3.0]], np.float32)
@@ -22,22 +17,13 @@ AS_JSON = json.dumps({"predictions": PREDICTIONS.tolist(), "labels": LABELS.toli
 AS_SAFETENSORS = oracle.save({"predictions": PREDICTIONS, "labels": LABELS}, {"request": json.dumps(REQUEST)})
 
 
-@asynccontextmanager
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(device="cpu", threads=1))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as opened,
-    ):
-        yield opened
-
-
-async def post(body: bytes, content_type: str | None, accept: str | None) -> httpx.Response:
-    headers = {"content-type": content_type, "accept": accept}
-    async with client() as opened:
-        del opened.headers["accept"]
-        given = {name: value for name, value in headers.items() if value is not None}
-        return await opened.post("/v1/losses/mse", content=body, headers=given)
+def post(http: httpx.Client, body: bytes, content_type: str | None, accept: str | None) -> httpx.Response:
+    request = http.build_request("POST", "/v1/losses/mse", content=body)
+    for name, value in (("content-type", content_type), ("accept", accept)):
+        request.headers.pop(name, None)
+        if value is not None:
+            request.headers[name] = value
+    return http.send(request)
 
 
 def gradient(response: httpx.Response) -> list[float]:
@@ -46,17 +32,17 @@ def gradient(response: httpx.Response) -> list[float]:
     return response.json()["gradients"]["predictions"]["data"]
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(("body", "content_type"), [(AS_JSON, "application/json"), (AS_SAFETENSORS, SAFETENSORS)])
 @pytest.mark.parametrize("accept", ["application/json", SAFETENSORS])
-async def test_every_pair_of_formats_gives_the_same_bits(body: bytes, content_type: str, accept: str) -> None:
-    response = await post(body, content_type, accept)
+def test_every_pair_of_formats_gives_the_same_bits(
+    http: httpx.Client, body: bytes, content_type: str, accept: str
+) -> None:
+    response = post(http, body, content_type, accept)
     assert response.status_code == 200
     assert response.headers["content-type"] == accept
     assert gradient(response) == (2 * (PREDICTIONS - LABELS)).ravel().tolist()
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
@@ -71,39 +57,35 @@ async def test_every_pair_of_formats_gives_the_same_bits(body: bytes, content_ty
         ("Application/VND.safetensors", SAFETENSORS),
     ],
 )
-async def test_the_most_specific_range_of_accept_decides(accept: str | None, expected: str) -> None:
-    response = await post(AS_JSON, None, accept)
+def test_the_most_specific_range_of_accept_decides(http: httpx.Client, accept: str | None, expected: str) -> None:
+    response = post(http, AS_JSON, None, accept)
     assert (response.status_code, response.headers["content-type"]) == (200, expected)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "image/*", ""])
-async def test_what_cannot_be_produced_is_refused(accept: str) -> None:
-    response = await post(AS_JSON, None, accept)
+def test_what_cannot_be_produced_is_refused(http: httpx.Client, accept: str) -> None:
+    response = post(http, AS_JSON, None, accept)
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "application/json; charset=utf-16"])
-async def test_a_format_that_is_not_spoken_is_refused(content_type: str) -> None:
-    response = await post(AS_JSON, content_type, None)
+def test_a_format_that_is_not_spoken_is_refused(http: httpx.Client, content_type: str) -> None:
+    response = post(http, AS_JSON, content_type, None)
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_format")
 
 
-@pytest.mark.anyio
-async def test_a_body_in_another_format_than_claimed_is_malformed() -> None:
+def test_a_body_in_another_format_than_claimed_is_malformed(http: httpx.Client) -> None:
     for body, claimed in ((AS_JSON, SAFETENSORS), (AS_SAFETENSORS, "application/json")):
-        response = await post(body, claimed, None)
+        response = post(http, body, claimed, None)
         assert (response.status_code, response.json()["code"]) == (400, "malformed_body")
 
 
-@pytest.mark.anyio
-async def test_non_finite_numbers_pass_bit_for_bit() -> None:
+def test_non_finite_numbers_pass_bit_for_bit(http: httpx.Client) -> None:
     body = oracle.save(
         {"predictions": np.array([np.inf, np.nan, 1], np.float32), "labels": np.zeros(3, np.float32)},
         {"request": json.dumps({"reduction": "none", "non_finite": "allow"})},
     )
-    response = await post(body, SAFETENSORS, SAFETENSORS)
+    response = post(http, body, SAFETENSORS, SAFETENSORS)
     assert np.array_equal(oracle.load(response.content)["values"], [np.inf, np.nan, 1], equal_nan=True)
     length = int.from_bytes(response.content[:8], "little")
     remainder = json.loads(json.loads(response.content[8 : 8 + length])["__metadata__"]["response"])

@@ -1,0 +1,50 @@
+"""What the service answers to the examples of its catalogue, asked in process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from lossmeter.api.app import create_app
+from lossmeter.api.catalogue import LossEntry
+from lossmeter.settings import Settings
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its answer, both as JSON objects."""
+
+    request: dict[str, Any]
+    answer: dict[str, Any]
+
+
+def of_examples(entries: Sequence[LossEntry]) -> dict[str, list[Exchange]]:
+    """Every example of every loss, with its answer."""
+    return asyncio.run(_ask({entry.name: list(_requests(entry)) for entry in entries}))
+
+
+def _requests(entry: LossEntry) -> list[dict[str, Any]]:
+    first, *others = [example.request for example in entry.examples]
+    wanted = next(role.name for role in entry.roles if role.differentiable)
+    return [{**first, "gradients": [wanted]}, *others]
+
+
+async def _ask(requests: dict[str, list[dict[str, Any]]]) -> dict[str, list[Exchange]]:
+    app = create_app(Settings(device="cpu"))
+    found: dict[str, list[Exchange]] = {}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lossmeter") as client,
+    ):
+        for name, bodies in requests.items():
+            found[name] = []
+            for body in bodies:
+                response = await client.post(f"/v1/losses/{name}", content=json.dumps(body))
+                response.raise_for_status()
+                found[name].append(Exchange(body, response.json()))
+    return found

@@ -1,0 +1,93 @@
+"""Everything in the repository that is derived from the code: `python -m tests.contracts.generated` writes it.
+
+With `--check` nothing is written, and the command fails if a file is not what it would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lossmeter.api.catalogue import loss_entry
+from lossmeter.api.openapi import rendered
+from lossmeter.losses import LOSSES
+from tests.contracts import answers, pages
+
+ROOT = Path(__file__).parents[2]
+README = Path("README.md")
+REQUESTS = Path("docs/requests.md")
+LOSS_PAGES = Path("docs/losses")
+
+MEASURED = re.compile(r"-?\d+\.\d{5,}(?:e[-+]?\d+)?|-?\d+(?:\.\d+)?e-\d+")
+"""A number that was computed; another processor may give another last digit."""
+
+
+def files() -> dict[Path, str]:
+    """What every generated file should hold."""
+    entries = [loss_entry(loss) for loss in LOSSES.values()]
+    found = answers.of_examples(entries)
+    whole = {
+        Path("openapi/openapi.json"): rendered(),
+        Path("docs/settings.md"): pages.settings_page(),
+        LOSS_PAGES / "index.md": pages.loss_index(entries),
+        README: _filled(README, losses=pages.loss_table(entries, "docs/losses/"), settings=pages.settings_table()),
+        REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
+    }
+    return whole | {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
+
+
+def _filled(path: Path, **parts: str) -> str:
+    return pages.filled((ROOT / path).read_text(), parts)
+
+
+def stale() -> Iterator[Path]:
+    """The files that are missing, differ from what the code says, or that nothing in the code stands for any more."""
+    expected = files()
+    for path, text in expected.items():
+        if not (ROOT / path).exists() or not same((ROOT / path).read_text(), text):
+            yield path
+    for path in sorted((ROOT / LOSS_PAGES).glob("*.md")):
+        if path.relative_to(ROOT) not in expected:
+            yield path.relative_to(ROOT)
+
+
+def same(old: str, new: str) -> bool:
+    """Whether two texts are equal, but for the last digits of computed numbers."""
+    if old == new:
+        return True
+    if MEASURED.split(old) != MEASURED.split(new):
+        return False
+    pairs = zip(MEASURED.findall(old), MEASURED.findall(new), strict=True)
+    return all(math.isclose(float(a), float(b), rel_tol=1e-5, abs_tol=1e-7) for a, b in pairs)
+
+
+def write() -> None:
+    """Brings every file up to date."""
+    expected = files()
+    for path in stale():
+        if path in expected:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(expected[path])
+        else:
+            (ROOT / path).unlink()
+
+
+def main() -> int:
+    """Entry point of `python -m tests.contracts.generated`."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contracts.generated", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if anything is stale")
+    if not parser.parse_args().check:
+        write()
+        return 0
+    paths = list(stale())
+    for path in paths:
+        sys.stderr.write(f"stale: {path} (run `make sync`)\n")
+    return bool(paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

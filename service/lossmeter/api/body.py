@@ -1,4 +1,8 @@
-"""The body of a request, read by hand: no more than the limit, and in one piece of memory."""
+"""The body of a request, read by hand: no more than the limit, in one piece of memory that may be written to.
+
+A tensor of a binary format is a view of that memory, and torch wants to be able to write; for a body that arrives in one chunk
+this costs a copy of 4 µs at most (200 kB).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytes | bytearray:
+async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
     """The whole body; room for it is reserved before it is taken.
 
     Raises:
@@ -40,7 +44,7 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     if len(first) > limit:
         raise _over(limit)
     if not message.get("more_body"):
-        return first
+        return bytearray(first)
     whole = bytearray(first)
     while message.get("more_body"):
         message = await receive()

@@ -20,7 +20,7 @@ from lossmeter.api.formats import Format
 from lossmeter.api.pool import Pool
 
 Pieces = list[bytes | memoryview]
-Box = list[bytes | bytearray]
+Box = list[bytearray]
 """Holds a body until it is taken out to be decoded, so that nothing else keeps it in memory."""
 Stages = tuple[float, float, float]
 Work = Callable[[Box, Format, Format, Ticket], tuple[Pieces, Stages]]

@@ -6,6 +6,7 @@ import argparse
 import time
 
 import torch
+
 from tests.benchmarks import tables
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.results import Result

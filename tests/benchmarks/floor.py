@@ -10,8 +10,9 @@ import numpy as np
 import orjson
 import simdjson
 import torch
-from tests.benchmarks.payloads import NUMPY, Arrays
 from torch.nn.functional import cross_entropy
+
+from tests.benchmarks.payloads import NUMPY, Arrays
 
 PARSER = simdjson.Parser()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from tests.benchmarks.load import request
 
 SEED = 20_240_229

@@ -184,7 +184,11 @@ def main() -> None:
         for case, (inside, below, above, method) in results.items()
     ]
     table = "\n".join(
-        ["| metric | task | data | n | method | covers | truth below | truth above |", "|---|---|---|---|---|---|---|---|", *rows]
+        [
+            "| metric | task | data | n | method | covers | truth below | truth above |",
+            "|---|---|---|---|---|---|---|---|",
+            *rows,
+        ]
     )
     page = Path(__file__).parents[2] / "docs" / "confidence.md"
     before, _, rest = page.read_text().partition("<!-- coverage -->\n")

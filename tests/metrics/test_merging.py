@@ -136,7 +136,12 @@ def test_large_means_do_not_cancel() -> None:
     grid = 2.0**-12  # so that adding the offset is exact
     x, y = np.round(x / grid) * grid, np.round(y / grid) * grid
     near, far = (
-        merge_all([measured(evaluation, {"predictions": a, "labels": b}) for a, b in zip(np.split(x + o, 6), np.split(y + o, 6), strict=True)])
+        merge_all(
+            [
+                measured(evaluation, {"predictions": a, "labels": b})
+                for a, b in zip(np.split(x + o, 6), np.split(y + o, 6), strict=True)
+            ]
+        )
         for o in (0.0, 1e8)
     )
     for one, other in zip(evaluation.report(near), evaluation.report(far), strict=True):
@@ -156,7 +161,9 @@ def test_states_of_different_shape_do_not_merge() -> None:
         ClassCounts(*[np.zeros(1)] * 5).merge(Confusion(np.zeros((1, 1))))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("broken", [{}, {"state": "ratio"}, {"state": "ratio", "version": 1}, {"state": "nothing", "version": 1}])
+@pytest.mark.parametrize(
+    "broken", [{}, {"state": "ratio"}, {"state": "ratio", "version": 1}, {"state": "nothing", "version": 1}]
+)
 def test_what_is_no_state_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(MalformedBody):
         from_json(broken)

@@ -24,8 +24,8 @@ def choose(name: str) -> torch.device:
     return device
 
 
-def supports(device: torch.device, dtype: torch.dtype) -> bool:
-    return not (device.type == "mps" and dtype is torch.float64)
+def supports(device: torch.device, precision: str) -> bool:
+    return not (device.type == "mps" and precision == "float64")
 
 
 def is_full(error: BaseException) -> bool:

@@ -35,7 +35,10 @@ def batches(rng: np.random.Generator, n: int = 60) -> dict[str, tuple[str, dict[
     grid = rng.normal(size=(n, 3, 4, 5))
     grades = rng.integers(0, 3, (n, 6)) * (rng.random((n, 1)) > 0.1)
     return {
-        "regression": ("values", {"predictions": np.abs(y + rng.normal(size=n).round(1)) + 0.1, "labels": np.abs(y) + 0.1, **common}),
+        "regression": (
+            "values",
+            {"predictions": np.abs(y + rng.normal(size=n).round(1)) + 0.1, "labels": np.abs(y) + 0.1, **common},
+        ),
         "binary": ("logits", {"predictions": z[:, 0], "labels": rng.integers(0, 2, n), **common}),
         "multiclass": ("logits", {"predictions": z, "labels": (z + rng.gumbel(size=z.shape)).argmax(1), **common}),
         "multilabel": ("logits", {"predictions": z, "labels": rng.integers(0, 2, (n, 4)), **common}),

@@ -13,13 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import datasets, linear_model
-
 from tests.metrics.evaluations import SEED, evaluate, softmax
 
 RELATIVE = 1e-12
 Weights = Any
-
-
 
 
 REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Any, Any, Weights], float]]] = {
@@ -30,7 +27,7 @@ REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Any, Any, Weights], float]
     "msle": ({}, lambda y, x, w: sk.mean_squared_log_error(y, x, sample_weight=w)),
     "r2": ({}, lambda y, x, w: sk.r2_score(y, x, sample_weight=w)),
     "explained_variance": ({}, lambda y, x, w: sk.explained_variance_score(y, x, sample_weight=w)),
-    "max_error": ({}, lambda y, x, w: sk.max_error(y, x)),
+    "max_error": ({}, lambda y, x, _: sk.max_error(y, x)),
     "pinball": ({"quantile": 0.9}, lambda y, x, w: sk.mean_pinball_loss(y, x, sample_weight=w, alpha=0.9)),
     "tweedie_deviance": ({"power": 1.5}, lambda y, x, w: sk.mean_tweedie_deviance(y, x, sample_weight=w, power=1.5)),
     "poisson_deviance": ({}, lambda y, x, w: sk.mean_poisson_deviance(y, x, sample_weight=w)),
@@ -50,7 +47,11 @@ def counted(average: str) -> dict[str, tuple[str, dict[str, Any], Callable[..., 
         "jaccard": ({}, sk.jaccard_score),
     }
     found = {
-        f"{name} {average}": (name, {"average": average}, lambda y, p, w, f=f: f(y, p, sample_weight=w, average=shown, zero_division=0))
+        f"{name} {average}": (
+            name,
+            {"average": average},
+            lambda y, p, w, f=f: f(y, p, sample_weight=w, average=shown, zero_division=0),
+        )
         for name, (_, f) in named.items()
     }
     found[f"f_beta {average}"] = (
@@ -112,7 +113,9 @@ def test_regression_agrees_on_diabetes(name: str) -> None:
     for w in weights_of(np.random.default_rng(SEED), len(y)):
         if w is not None and name == "max_error":
             continue
-        ours = evaluate("regression", "values", name, weighted({"predictions": predicted, "labels": y}, w), **parameters)
+        ours = evaluate(
+            "regression", "values", name, weighted({"predictions": predicted, "labels": y}, w), **parameters
+        )
         agrees(ours, theirs(y, predicted, w))
 
 
@@ -186,7 +189,10 @@ def test_binary_decisions_agree(name: str) -> None:
         "cohen_kappa": sk.cohen_kappa_score,
     }[name]
     for w in weights_of(rng, 80):
-        agrees(evaluate("binary", "classes", name, weighted({"predictions": p, "labels": y}, w)), theirs(y, p, sample_weight=w))
+        agrees(
+            evaluate("binary", "classes", name, weighted({"predictions": p, "labels": y}, w)),
+            theirs(y, p, sample_weight=w),
+        )
     specificity = evaluate("binary", "classes", "specificity", {"predictions": p, "labels": y})
     agrees(specificity, sk.recall_score(y, p, pos_label=0))
     agrees(evaluate("binary", "classes", "npv", {"predictions": p, "labels": y}), sk.precision_score(y, p, pos_label=0))
@@ -225,7 +231,10 @@ def test_probabilities_and_curves_agree_on_breast_cancer() -> None:
         agrees([roc["threshold"], roc["false_positive_rate"], roc["true_positive_rate"]], [thresholds, fpr, tpr])
         precision, recall, thresholds = sk.precision_recall_curve(y, p, sample_weight=w)
         (pr,) = evaluate("binary", "probabilities", "pr_curve", data)
-        agrees([pr["threshold"][::-1], pr["precision"][::-1], pr["recall"][::-1]], [thresholds, precision[:-1], recall[:-1]])
+        agrees(
+            [pr["threshold"][::-1], pr["precision"][::-1], pr["recall"][::-1]],
+            [thresholds, precision[:-1], recall[:-1]],
+        )
 
 
 def test_many_classes_agree_on_digits_and_iris() -> None:
@@ -259,7 +268,9 @@ def test_rankings_agree() -> None:
     for w in weights_of(rng, 30):
         data = weighted({"predictions": scores, "labels": grades}, w)
         for k in (3, 8):
-            agrees(evaluate("ranking", "scores", "ndcg", data, k=k), sk.ndcg_score(grades, scores, k=k, sample_weight=w))
+            agrees(
+                evaluate("ranking", "scores", "ndcg", data, k=k), sk.ndcg_score(grades, scores, k=k, sample_weight=w)
+            )
         mean = sk.label_ranking_average_precision_score(grades > 0, scores, sample_weight=w)
         agrees(evaluate("ranking", "scores", "map", data), mean)
 
@@ -272,7 +283,9 @@ def test_clusterings_agree() -> None:
         data = {"predictions": clusters, "labels": labels}
         agrees(evaluate("clustering", "classes", "adjusted_rand", data), sk.adjusted_rand_score(labels, clusters))
         agrees(evaluate("clustering", "classes", "nmi", data), sk.normalized_mutual_info_score(labels, clusters))
-        agrees(evaluate("clustering", "classes", "v_measure", data, beta=2.0), sk.v_measure_score(labels, clusters, beta=2))
+        agrees(
+            evaluate("clustering", "classes", "v_measure", data, beta=2.0), sk.v_measure_score(labels, clusters, beta=2)
+        )
         w = rng.integers(1, 4, n)
         repeated = sk.adjusted_rand_score(np.repeat(labels, w), np.repeat(clusters, w))
         agrees(evaluate("clustering", "classes", "adjusted_rand", {**data, "sample_weight": w}), repeated)

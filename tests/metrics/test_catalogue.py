@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
+from tests.metrics.evaluations import batches, evaluate, everything, measured
 
 from lossmeter.errors import Invalid, NotFound
 from lossmeter.metrics import METRICS, PREDICTIONS_ARE, TASKS, Example, Metric, find_metric, usual
 from lossmeter.metrics._catalogue import metric
 from lossmeter.metrics._states import Quotient
 from lossmeter.metrics.errors import squared_error
-from tests.metrics.evaluations import batches, evaluate, everything, measured
 
 EXAMPLES = [(entry, example) for entry in METRICS.values() for example in entry.examples]
 
@@ -79,7 +79,11 @@ def test_usual_sets_work_with_every_kind_of_predictions() -> None:
 
 
 def test_parameters_out_of_bounds_are_refused_with_their_place() -> None:
-    for given, where in [({"quantile": 1.0}, "quantile"), ({"quantil": 0.5}, "quantil"), ({"quantile": "a"}, "quantile")]:
+    for given, where in [
+        ({"quantile": 1.0}, "quantile"),
+        ({"quantil": 0.5}, "quantil"),
+        ({"quantile": "a"}, "quantile"),
+    ]:
         with pytest.raises(Invalid) as caught:
             METRICS["pinball"].bind(given, ("metrics", 3))
         assert caught.value.flaws[0].pointer == f"/metrics/3/{where}"

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 from lossmeter import metrics
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics import Evaluation, Statistics, merge_all
 from lossmeter.metrics._counts import ClassCounts, Confusion
 from lossmeter.metrics._states import STATES, from_json
-from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 TASKS = metrics.TASKS
 
@@ -104,6 +104,19 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_a_slice_is_the_samples_that_it_names(task: str) -> None:
+    are, data = batches(np.random.default_rng(SEED), 40)[task]
+    evaluation = everything(task, are)
+    chosen = np.arange(40) % 3 == 0
+    batch = metrics.batch(task, are, **data)
+    sliced = evaluation.measure(batch.where(chosen))
+    alone = measured(evaluation, part(data, np.flatnonzero(chosen)))
+    assert repr(evaluation.report(sliced)) == repr(evaluation.report(alone))
+    rest = evaluation.measure(batch.where(~chosen))
+    same_report(evaluation, sliced.merge(rest), evaluation.measure(batch))
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_the_size_of_states_does_not_depend_on_the_number_of_samples(task: str) -> None:
     sizes = []
     for n in (200, 2000):
@@ -136,7 +149,12 @@ def test_large_means_do_not_cancel() -> None:
     grid = 2.0**-12  # so that adding the offset is exact
     x, y = np.round(x / grid) * grid, np.round(y / grid) * grid
     near, far = (
-        merge_all([measured(evaluation, {"predictions": a, "labels": b}) for a, b in zip(np.split(x + o, 6), np.split(y + o, 6), strict=True)])
+        merge_all(
+            [
+                measured(evaluation, {"predictions": a, "labels": b})
+                for a, b in zip(np.split(x + o, 6), np.split(y + o, 6), strict=True)
+            ]
+        )
         for o in (0.0, 1e8)
     )
     for one, other in zip(evaluation.report(near), evaluation.report(far), strict=True):
@@ -156,7 +174,9 @@ def test_states_of_different_shape_do_not_merge() -> None:
         ClassCounts(*[np.zeros(1)] * 5).merge(Confusion(np.zeros((1, 1))))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("broken", [{}, {"state": "ratio"}, {"state": "ratio", "version": 1}, {"state": "nothing", "version": 1}])
+@pytest.mark.parametrize(
+    "broken", [{}, {"state": "ratio"}, {"state": "ratio", "version": 1}, {"state": "nothing", "version": 1}]
+)
 def test_what_is_no_state_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(MalformedBody):
         from_json(broken)

@@ -28,6 +28,7 @@ def _default(name: str) -> str:
 def serve(
     host: Annotated[str, typer.Option(envvar=_default("host"), help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar=_default("port"), help="Port; 0 takes a free one.")] = 8000,
+    uds: Annotated[str, typer.Option(envvar=_default("uds"), help="A Unix socket, instead of host and port.")] = "",
     workers: Annotated[int, typer.Option(envvar=_default("workers"), min=1, help="Processes that serve.")] = 1,
     device: Annotated[str, typer.Option(envvar=_default("device"), help="auto, cpu, cuda, cuda:1, …")] = "auto",
     threads: Annotated[
@@ -44,6 +45,7 @@ def serve(
     chosen = {
         "host": host,
         "port": port,
+        "uds": uds,
         "workers": workers,
         "device": device,
         "threads": threads,

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
+    uds: str = ""
+    """Path of a Unix domain socket to listen on instead of an address and a port."""
     workers: int = Field(default=1, ge=1)
     """Processes that serve; each holds its own copy of torch."""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
@@ -38,6 +40,11 @@ class Settings(BaseSettings):
     """Largest body that is read."""
     max_elements: int = Field(default=100_000_000, ge=1)
     """Most elements that the tensors of one request may have together."""
+
+    max_bytes_in_flight: int = Field(default=1024 * 1024 * 1024, ge=1)
+    """Bytes of bodies that one worker holds at the same time; beyond it new requests get 503."""
+    max_elements_in_flight: int = Field(default=400_000_000, ge=1)
+    """Elements of tensors that one worker holds at the same time; beyond it new requests get 503."""
 
     @property
     def torch_threads(self) -> int:

@@ -12,11 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contracts import answers, pages
-
 from lossmeter.api.catalogue import loss_entry
 from lossmeter.api.openapi import rendered
 from lossmeter.losses import LOSSES
+from tests.contracts import answers, pages
 
 ROOT = Path(__file__).parents[2]
 README = Path("README.md")

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 import torch
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 import lossmeter
 from lossmeter.api import openapi, problems
+from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
+from lossmeter.api.pool import Pool
 from lossmeter.api.routes import losses, service
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine
 from lossmeter.errors import LossmeterError
 from lossmeter.settings import Settings
+
+
+class Application(FastAPI):
+    """FastAPI with our own frame as the outermost layer, and the express way right behind it."""
+
+    express: Mapping[str, ASGIApp] = MappingProxyType({})
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Frame(Express(super().build_middleware_stack(), self.express))
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -29,22 +41,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
-    pool = ThreadPoolExecutor(settings.pool_threads, thread_name_prefix="lossmeter")
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, pool)
+    pool = Pool(settings.pool_threads)
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.warm_up()
         yield
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
-    app = FastAPI(title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = Application(
+        title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     loss_routes, express = losses.router(engine, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.add_middleware(Express, table=express)
-    app.add_middleware(Frame)
+    app.express = express
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

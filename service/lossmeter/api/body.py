@@ -1,6 +1,12 @@
-"""The body of a request, read by hand: no more than the limit, and in one piece of memory."""
+"""The body of a request, read by hand: no more than the limit, in one piece of memory that may be written to.
+
+A tensor of a binary format is a view of that memory, and torch wants to be able to write; for a body that arrives in one chunk
+this costs a copy of 4 µs at most (200 kB).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope
 
@@ -16,11 +22,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytes | bytearray:
-    """The whole body.
+async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
+    """The whole body; room for it is reserved before it is taken.
 
     Raises:
         TooLarge: as soon as it is known to be over the limit.
+        Busy: if there is no room for it.
         ClientGone: if the client hangs up.
     """
     declared = header(scope, b"content-length")
@@ -28,22 +35,27 @@ async def read(scope: Scope, receive: Receive, limit: int) -> bytes | bytearray:
         raise MalformedBody("Content-Length is not a number.")
     if declared is not None and int(declared) > limit:
         raise _over(limit)
+    if declared is not None:
+        reserve(int(declared))
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
     first: bytes = message.get("body", b"")
+    if len(first) > limit:
+        raise _over(limit)
     if not message.get("more_body"):
-        if len(first) > limit:
-            raise _over(limit)
-        return first
+        return bytearray(first)
     whole = bytearray(first)
     while message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        whole += message.get("body", b"")
-        if len(whole) > limit:
+        piece: bytes = message.get("body", b"")
+        if len(whole) + len(piece) > limit:
             raise _over(limit)
+        if declared is None:
+            reserve(len(piece))
+        whole += piece
     return whole
 
 

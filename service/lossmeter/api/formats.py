@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from lossmeter.api.body import header
 from lossmeter.errors import NotAcceptable, UnsupportedFormat
-from lossmeter.wire import json
+from lossmeter.wire import json, safetensors
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Format:
 
 
 JSON = Format(json.MEDIA_TYPE, json.decode, json.encode)
-FORMATS: Mapping[str, Format] = {form.media_type: form for form in (JSON,)}
+SAFETENSORS = Format(safetensors.MEDIA_TYPE, safetensors.decode, safetensors.encode)
+FORMATS: Mapping[str, Format] = {form.media_type: form for form in (JSON, SAFETENSORS)}
 
 
 def of_request(scope: Scope) -> Format:
@@ -58,26 +59,21 @@ def of_answer(scope: Scope) -> Format:
     given = header(scope, b"accept")
     if given is None or given in (b"*/*", b"application/json"):
         return JSON
-    best: tuple[float, Format] | None = None
-    for item in given.decode("latin-1").split(","):
-        media_range, _, parameters = item.partition(";")
-        quality = _quality(parameters)
-        for form in FORMATS.values():
-            if (
-                quality > 0
-                and _covers(media_range.strip().lower(), form.media_type)
-                and (not best or quality > best[0])
-            ):
-                best = (quality, form)
-    if best is None:
+    ranges = [item.partition(";") for item in given.decode("latin-1").lower().split(",")]
+    qualities = {form.media_type: _wanted(form.media_type, ranges) for form in FORMATS.values()}
+    best = max(qualities, key=qualities.__getitem__)  # the first of equals
+    if not qualities[best]:
         raise NotAcceptable(f"Accept is {given.decode('latin-1')!r}; this address answers in {' or '.join(FORMATS)}.")
-    return best[1]
+    return FORMATS[best]
 
 
-def _covers(media_range: str, media_type: str) -> bool:
-    return media_range in ("*/*", media_type) or (
-        media_range.endswith("/*") and media_type.startswith(media_range[:-1])
-    )
+def _wanted(media_type: str, ranges: list[tuple[str, str, str]]) -> float:
+    """How much a client wants a media type: what the most specific range that covers it says."""
+    qualities = {media_range.strip(): _quality(parameters) for media_range, _, parameters in ranges}
+    for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
+        if media_range in qualities:
+            return qualities[media_range]
+    return 0.0
 
 
 def _quality(parameters: str) -> float:

@@ -13,6 +13,7 @@ import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
+from lossmeter.wire import safetensors
 
 REF = "#/components/schemas/{model}"
 
@@ -48,6 +49,18 @@ TENSOR: dict[str, Any] = {
     "anyOf": [{"$ref": "#/components/schemas/TensorObject"}, {"$ref": "#/components/schemas/Numbers"}],
 }
 
+SAFETENSORS: dict[str, Any] = {
+    safetensors.MEDIA_TYPE: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "A safetensors file. Tensors of a request stand under the names of their roles, those of an "
+            "answer under `values` and `gradients.<role>`; all else is JSON text, in `__metadata__` under `request` or "
+            "`response`.",
+        }
+    }
+}
+
 ERRORS = {
     400: "The body is not the format that it claims to be.",
     404: "There is nothing of that name.",
@@ -77,12 +90,18 @@ def operation(loss: Loss) -> dict[str, Any]:
         "operation_id": f"compute_{loss.name}",
         "summary": loss.summary,
         "openapi_extra": {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schema, "examples": examples}, **SAFETENSORS},
+            }
         },
         "responses": {
             200: {
                 "description": "The loss and the gradients that were asked for.",
-                "content": {"application/json": {"schema": {"$ref": REF.format(model="LossAnswer")}}},
+                "content": {
+                    "application/json": {"schema": {"$ref": REF.format(model="LossAnswer")}},
+                    **SAFETENSORS,
+                },
             },
             **error_answers(400, 406, 413, 415, 422, 503, 507),
         },

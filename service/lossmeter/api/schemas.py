@@ -85,8 +85,8 @@ def _optional(loss: Loss) -> frozenset[str]:
     return frozenset(name for name, field in fields.items() if not field.is_required() and name not in nullable)
 
 
-def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool]:
-    """The call that the fields of a request describe, and whether its answer is to be written in base64.
+def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool, int]:
+    """The call that the fields of a request describe, whether its answer is to be written in base64, and its elements.
 
     A field that is null counts as not given, unless null is one of its values.
 
@@ -103,7 +103,9 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     except ValidationError as error:
         raise problems.invalid(loss.name, error, list(model.model_fields)) from None
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
-    _measure(loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements)
+    size = _measure(
+        loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements
+    )
     call = Call(
         loss,
         tensors,
@@ -122,10 +124,10 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     if absent:
         message = f"gradients names {absent[0]}, which the request does not give"
         raise Invalid.at(loss.name, pointer("gradients"), message)
-    return call, request[ENCODING] == "base64"
+    return call, request[ENCODING] == "base64", size
 
 
-def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> None:
+def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
     total = 0
     for name, tensor in tensors.items():
         if len(tensor.shape) > MAX_DIMENSIONS:
@@ -136,6 +138,7 @@ def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> 
         raise TooLarge(
             f"{subject}: the tensors have {total} elements; this server takes {max_elements} (LOSSMETER_MAX_ELEMENTS)."
         )
+    return total
 
 
 def shape_text(shape: str) -> str:

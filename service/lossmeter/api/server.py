@@ -15,19 +15,23 @@ log = logging.getLogger("uvicorn.error")
 
 def run(settings: Settings, *, access_log: bool = False) -> None:
     """Serves until it is told to stop."""
-    address = f"http://{settings.host}:{settings.port}"
-    print(  # noqa: T201
-        f"lossmeter: API {address}/v1/losses · docs {address}/docs · console {address}/ · OpenAPI {address}/openapi.json",
-        flush=True,
-    )
+    print(_welcome(settings), flush=True)  # noqa: T201
     uvicorn.run(
         FACTORY,
         factory=True,
         host=settings.host,
         port=settings.port,
+        uds=settings.uds or None,
         workers=settings.workers,
         log_level=settings.log_level,
         access_log=access_log,
         server_header=False,
         timeout_graceful_shutdown=30,
     )
+
+
+def _welcome(settings: Settings) -> str:
+    if settings.uds:
+        return f"lossmeter: listening on the Unix socket {settings.uds}"
+    base = f"http://{settings.host}:{settings.port}"
+    return f"lossmeter: API {base}/v1/losses · docs {base}/docs · console {base}/ · OpenAPI {base}/openapi.json"

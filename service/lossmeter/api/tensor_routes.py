@@ -6,9 +6,7 @@ route, and neither dependencies nor serialisation stand between the socket and t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -17,22 +15,25 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.api import body, formats
+from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.formats import Format
+from lossmeter.api.pool import Pool
 
 Pieces = list[bytes | memoryview]
-Box = list[bytes | bytearray]
+Box = list[bytearray]
 """Holds a body until it is taken out to be decoded, so that nothing else keeps it in memory."""
 Stages = tuple[float, float, float]
-Work = Callable[[Box, Format, Format], tuple[Pieces, Stages]]
+Work = Callable[[Box, Format, Format, Ticket], tuple[Pieces, Stages]]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost, and where it is worked on."""
+    """What requests may cost, and where they are worked on."""
 
     max_body_bytes: int
     inline_bytes: int
-    pool: Executor
+    admission: Admission
+    pool: Pool
 
 
 class TensorEndpoint:
@@ -45,15 +46,20 @@ class TensorEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
-        box = [await body.read(scope, receive, self.limits.max_body_bytes)]
-        if len(box[0]) <= self.limits.inline_bytes:
-            pieces, stages = self.work(box, reader, writer)
-        else:
-            loop = asyncio.get_running_loop()
-            pieces, stages = await loop.run_in_executor(self.limits.pool, self.work, box, reader, writer)
+        limits = self.limits
+        ticket = limits.admission.ticket()
+        try:
+            box = [await body.read(scope, receive, limits.max_body_bytes, ticket.grow)]
+            size = len(box[0])
+            if size <= limits.inline_bytes:
+                pieces, stages = self.work(box, reader, writer, ticket)
+            else:
+                pieces, stages = await limits.pool.run(size, self.work, box, reader, writer, ticket)
+        finally:
+            ticket.close()
         scope["lossmeter.stages"] = stages
-        size = sum(map(len, pieces))
-        headers = [(b"content-type", writer.header), (b"content-length", b"%d" % size)]
+        length = sum(map(len, pieces))
+        headers = [(b"content-type", writer.header), (b"content-length", b"%d" % length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         last = len(pieces) - 1
         for number, piece in enumerate(pieces):

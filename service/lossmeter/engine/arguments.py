@@ -19,11 +19,12 @@ from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.losses import Loss
 from lossmeter.losses._shapes import Bindings, Mismatch, Sizes, patterns, unify
 from lossmeter.losses._types import Meaning, Role
-from lossmeter.tensors import Datatype, Tensor, brackets, coordinates
+from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]
 
 INT64 = torch.int64
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64, torch.bool: np.bool_}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,11 @@ def _batched(
 
 def load(tensor: Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The tensor in torch, on the host, without a copy where the datatype is `dtype` already."""
-    array = tensor.data
     if tensor.datatype is Datatype.BF16:
-        loaded = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    else:
-        loaded = torch.from_numpy(array)
-    return loaded.to(dtype).view(tensor.shape)
+        return torch.from_numpy(tensor.data.view(np.int16)).view(torch.bfloat16).to(dtype).view(tensor.shape)
+    with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, and is reported as such
+        array: Array = tensor.data.astype(NUMPY[dtype], copy=False)
+    return torch.from_numpy(array.reshape(tensor.shape))
 
 
 def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, flaws: list[Flaw]) -> torch.Tensor | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from ctypes import c_float
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from lossmeter.engine import devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
 from lossmeter.engine.reduction import Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
-from lossmeter.losses import Loss, Support
+from lossmeter.losses import Loss, Support, find
 from lossmeter.losses._types import Meaning
 from lossmeter.tensors import Datatype, Tensor, coordinates
 
@@ -125,6 +126,11 @@ class Engine:
             rows = smaller
         return _outcome(call, done, weighting, output, str(device))
 
+    def warm_up(self) -> None:
+        """Computes something small, so that the first request does not pay for what torch loads lazily."""
+        two = Tensor(Datatype.FP32, (2,), np.zeros(2, np.float32))
+        self.compute(Call(find("mse"), {"predictions": two, "labels": two}, gradients=("predictions",)))
+
     def _rows(self, work: _Work) -> int:
         """How many rows of the batch to compute at a time."""
         size = max((tensor.numel() for tensor in work.tensors.values()), default=0)
@@ -180,9 +186,9 @@ class _Work:
 
     def _part(self, tensors: dict[str, torch.Tensor], weighting: Weighting, upstream: torch.Tensor | None) -> _Done:
         wanted = self.call.gradients
-        arguments = {name: tensor.detach().to(self.device) for name, tensor in tensors.items()}
-        for name in wanted:
-            arguments[name].requires_grad_()
+        arguments = tensors if self.device.type == "cpu" else {k: x.to(self.device) for k, x in tensors.items()}
+        if wanted:
+            arguments = arguments | {name: arguments[name].detach().requires_grad_() for name in wanted}
         with torch.set_grad_enabled(bool(wanted)):
             values = self.call.loss.function(**arguments, **self.call.parameters)
         plain = values.detach()
@@ -291,8 +297,7 @@ def _mean(call: Call, numerator: float, normalizer: float) -> float:
 
 
 def _rounded(number: float, precision: str) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.float32(number)) if precision == "float32" else number
+    return c_float(number).value if precision == "float32" else number
 
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:

@@ -59,6 +59,8 @@ def binary_cross_entropy(
 
 
 @loss(
+    # Its gradient takes a sigmoid, which rounds differently in the last few elements of a tensor: pieces are not bit-equal.
+    chunked=False,
     examples=[
         Example(predictions=[log(3), 0.0], labels=[1.0, 0.0], value=log(8 / 3) / 2),
         Example(
@@ -68,7 +70,7 @@ def binary_cross_entropy(
             reduction="sum",
             value=log(4 / 3) + 5 * log(2),
         ),
-    ]
+    ],
 )
 def binary_cross_entropy_with_logits(
     predictions: Logits[Tensor, "*shape"],
@@ -176,13 +178,13 @@ def binary_focal(
         Lin et al., Focal Loss for Dense Object Detection, 2017. https://arxiv.org/abs/1708.02002.
     """
     # log(1 - sigmoid(x)) = log_sigmoid(-x); the logits form of torch would cancel for confident negatives.
-    positive = labels * F.logsigmoid(predictions)
-    if pos_weight is not None:
-        positive = positive * pos_weight
-    losses = -(positive + (1 - labels) * F.logsigmoid(-predictions))
-    complement = labels * torch.sigmoid(-predictions) + (1 - labels) * torch.sigmoid(predictions)
-    # A power below 1 has no derivative at 0; whatever lies below the smallest normal number belongs to a loss as small.
-    losses = losses * complement.clamp(min=torch.finfo(complement.dtype).tiny) ** gamma
+    yes, no = F.logsigmoid(predictions), F.logsigmoid(-predictions)
+    positive = labels * yes if pos_weight is None else pos_weight * labels * yes
+    losses = -(positive + (1 - labels) * no)
+    complement = labels * no.exp() + (1 - labels) * yes.exp()
+    # The logarithm ends at the smallest normal number; what lies below belongs to a loss as small.
+    log_complement = complement.clamp(min=torch.finfo(complement.dtype).tiny).log()
+    losses = losses * torch.exp(gamma * log_complement)
     if alpha is not None:
         losses = losses * (alpha * labels + (1 - alpha) * (1 - labels))
     return losses

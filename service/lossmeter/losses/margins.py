@@ -86,7 +86,8 @@ def multilabel_margin(
 ) -> Unreduced[Tensor, "N | "]:
     r"""Multi-label hinge loss: every right class must outscore every wrong one by 1.
 
-    Each sample lists its right classes, ended by -1; whatever follows the -1 is not read. Every pair of a right and a wrong
+    Each sample lists its right classes, ended by -1; whatever follows the -1 is not read, and a class listed twice
+    counts twice. Every pair of a right and a wrong
     class that is not at least 1 apart adds what it lacks. A sample without any right class costs nothing.
 
     Formula:

@@ -296,17 +296,20 @@ def _diagnosis(body: bytes | bytearray, complaint: str) -> Exception:
 def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | memoryview]:
     """The answer as pieces of JSON; tensors as tensor objects. A number that is not finite becomes null."""
     form = _base64_form if base64 else _data_form
-    if base64 or not any(len(tensor.data) > PIECE_ELEMENTS for tensor in _tensors(answer)):
+    if base64 or _largest(answer) <= PIECE_ELEMENTS:
         return [orjson.dumps(answer, default=form, option=_OPTIONS)]
     return list(_pieces(answer))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
+def _largest(answer: Mapping[str, Any]) -> int:
+    """Elements of the largest tensor of an answer."""
+    sizes = [0]
+    for value in answer.values():
+        if isinstance(value, Tensor):
+            sizes.append(len(value.data))
+        elif isinstance(value, dict):
+            sizes.append(_largest(value))
+    return max(sizes)
 
 
 def _data_form(value: Any) -> dict[str, Any]:

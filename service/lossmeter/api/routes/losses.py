@@ -9,10 +9,11 @@ from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
 from lossmeter.api import schemas
+from lossmeter.api.admission import Ticket
 from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.formats import Format
 from lossmeter.api.openapi import operation
-from lossmeter.api.tensor_routes import Box, Limits, Pieces, Stages, TensorEndpoint, TensorRoute, timed
+from lossmeter.api.tensor_routes import Box, Limits, Pieces, Stages, TensorEndpoint, TensorRoute, Work, timed
 from lossmeter.engine import Engine, Outcome
 from lossmeter.losses import LOSSES, Loss, find
 
@@ -59,15 +60,16 @@ def _documented(loss: Loss, endpoint: TensorEndpoint) -> Callable[..., Any]:
     return compute_loss
 
 
-def _work(loss: Loss, engine: Engine, max_elements: int) -> Callable[[Box, Format, Format], tuple[Pieces, Stages]]:
+def _work(loss: Loss, engine: Engine, max_elements: int) -> Work:
     names = schemas.tensor_names(loss)
 
-    def work(box: Box, reader: Format, writer: Format) -> tuple[Pieces, Stages]:
+    def work(box: Box, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
         base64 = False
 
         def decode() -> Any:
             nonlocal base64
-            call, base64 = schemas.call_of(loss, reader.decode(box.pop(), names), max_elements)
+            call, base64, elements = schemas.call_of(loss, reader.decode(box.pop(), names), max_elements)
+            ticket.grow(elements=elements)
             return call
 
         def compute(call: Any) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""Who is let in: requests are admitted by what they cost, in bytes and in elements, not by their number."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+
+from lossmeter.errors import Busy
+
+
+class Admission:
+    """Counts what is in flight in one worker.
+
+    Args:
+        max_bytes: bytes of bodies, read or being read, whose answers are not yet computed.
+        max_elements: elements of decoded tensors, likewise.
+    """
+
+    def __init__(self, max_bytes: int, max_elements: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_elements = max_elements
+        self.bytes = 0
+        self.elements = 0
+        self._lock = threading.Lock()
+        self._rate = 50e6  # bytes per second, until something has been measured
+
+    def ticket(self) -> Ticket:
+        """An empty reservation; grow it before taking room, close it when done."""
+        return Ticket(self)
+
+    def take(self, size: int, elements: int) -> None:
+        """Reserves room.
+
+        Raises:
+            Busy: if there is none; a request that would be alone is always let in.
+        """
+        with self._lock:
+            crowded = self.bytes and self.bytes + size > self.max_bytes
+            if crowded or (self.elements and self.elements + elements > self.max_elements):
+                wait = max(1, min(60, round(self.bytes / self._rate)))
+                raise Busy(f"{self.bytes} bytes and {self.elements} elements are in flight, the most at a time.", wait)
+            self.bytes += size
+            self.elements += elements
+
+    def give(self, size: int, elements: int, seconds: float) -> None:
+        """Gives room back, and learns from how long it was held."""
+        with self._lock:
+            self.bytes -= size
+            self.elements -= elements
+            if size:
+                self._rate += 0.1 * (size / max(seconds, 1e-3) - self._rate)
+
+
+class Ticket:
+    """The room that one request holds."""
+
+    __slots__ = ("admission", "begin", "elements", "size")
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.size = 0
+        self.elements = 0
+        self.begin = monotonic()
+
+    def grow(self, size: int = 0, elements: int = 0) -> None:
+        """Reserves more.
+
+        Raises:
+            Busy: if there is no room.
+        """
+        self.admission.take(size, elements)
+        self.size += size
+        self.elements += elements
+
+    def close(self) -> None:
+        if self.size or self.elements:
+            self.admission.give(self.size, self.elements, monotonic() - self.begin)
+            self.size = self.elements = 0

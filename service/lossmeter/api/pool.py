@@ -1,0 +1,105 @@
+"""Threads for long work, which take up the cheaper first without letting the dearer wait for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+BYTES_PER_SECOND = 10e6
+"""How many bytes of cost weigh as much as a second of waiting."""
+
+
+class Pool:
+    """Runs functions in a bounded number of threads.
+
+    Each job is due at its arrival plus a time in proportion to its cost, and the job due first is run first. So small ones
+    overtake large ones that came shortly before them, and none can be overtaken for longer than its cost is worth.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._queue: list[tuple[float, int, _Job]] = []
+        self._number = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"lossmeter-{i}", daemon=True) for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody works on yet."""
+        return len(self._queue)
+
+    async def run(self, cost: int, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of the function, computed in one of the threads."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        job = _Job(loop, future, function, arguments)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            heapq.heappush(self._queue, (monotonic() + cost / BYTES_PER_SECOND, next(self._number), job))
+            self._changed.notify()
+        return await future
+
+    def close(self) -> None:
+        """Lets the threads finish what was accepted, and ends them."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                _, _, job = heapq.heappop(self._queue)
+            job.run()
+            del job
+
+
+class _Job:
+    __slots__ = ("arguments", "function", "future", "loop")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], function: Callable[..., Any], arguments: Any
+    ) -> None:
+        self.loop = loop
+        self.future = future
+        self.function = function
+        self.arguments = arguments
+
+    def run(self) -> None:
+        if self.future.cancelled():
+            return
+        try:
+            result = self.function(*self.arguments)
+        except BaseException as error:  # noqa: BLE001 - whoever awaits the future gets it
+            self._tell(self._fail, error)
+        else:
+            self._tell(self._succeed, result)
+
+    def _tell(self, setter: Callable[[Any], None], value: Any) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(setter, value)
+
+    def _succeed(self, result: Any) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,0 +1,94 @@
+"""Values that a client sent: what is wrong with one, and the checks that several formats share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import simdjson
+
+from lossmeter.errors import Flaw, MalformedBody
+from lossmeter.tensors import Array, Datatype, brackets, coordinates
+
+Buffer = bytes | bytearray | memoryview
+
+MAX_MEMBERS = 256
+"""Members of one object: simdjson finds each by going through all before it."""
+MAX_DIMENSIONS = 64
+"""What numpy can express; the requests themselves allow fewer."""
+MAX_ELEMENTS = 2**63
+
+
+class BadValue(Exception):
+    """A value is not what it should be; says why and where. `malformed`: the bytes are not even the format."""
+
+    def __init__(self, message: str, index: tuple[int, ...] | None = None, *, malformed: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.index = index
+        self.malformed = malformed
+
+    def flaw(self, pointer: str, name: str) -> Flaw:
+        return Flaw(pointer, f"{name}{brackets(self.index or ())} {self.message}", self.index)
+
+    def error(self, name: str) -> MalformedBody:
+        return MalformedBody(f"{name}{brackets(self.index or ())} {self.message}.")
+
+
+def members(document: simdjson.Object) -> dict[str, Any]:
+    """The members of an object, each as it stands in the parser.
+
+    Raises:
+        BadValue: if there are too many, or two of one name, or a name that no lookup finds.
+    """
+    if len(document) > MAX_MEMBERS:
+        raise BadValue(f"has {len(document)} members; expected at most {MAX_MEMBERS}")
+    found: dict[str, Any] = {}
+    for name in document:
+        if name in found:
+            raise BadValue(f"has {shown(name)} twice")
+        if "\0" in name:
+            raise BadValue(f"has a name with a zero byte: {shown(name)}")
+        found[name] = document[name]
+    return found
+
+
+def count(shape: Sequence[int]) -> int:
+    """The number of elements of a shape that a client sent.
+
+    Raises:
+        BadValue: if no memory could ever hold a tensor of that shape, empty or not.
+    """
+    if len(shape) > MAX_DIMENSIONS:
+        raise BadValue(f"has {len(shape)} dimensions; expected at most {MAX_DIMENSIONS}")
+    if math.prod(max(size, 1) for size in shape) >= MAX_ELEMENTS:
+        raise BadValue(f"has shape {list(shape)}: 2**63 elements or more")
+    return math.prod(shape)
+
+
+def elements_at(body: Buffer, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+    """The elements of a tensor whose bytes begin at `start` and lie within `body`: a view, if they are aligned.
+
+    Raises:
+        BadValue: if a boolean is neither 0 nor 1.
+    """
+    size = math.prod(shape)
+    if not size:
+        return np.empty(0, datatype.dtype)
+    if datatype is Datatype.BOOL:
+        raw = np.frombuffer(body, np.uint8, size, start)
+        if raw.max() > 1:
+            first = int(np.argmax(raw > 1))
+            raise BadValue(f"is the byte {raw[first]}; expected 0 or 1 (BOOL)", coordinates(first, shape))
+    flat = np.frombuffer(body, datatype.dtype, size, start)
+    # torch wants memory that is aligned and may be written to
+    return flat if flat.flags.aligned and flat.flags.writeable else flat.copy()
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short."""
+    text = orjson.dumps(value).decode() if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 40 else text[:37] + "…"

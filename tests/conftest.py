@@ -1,0 +1,24 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.service import serving
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The URL of a real server with default settings."""
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def http(url: str) -> Iterator[httpx.Client]:
+    """A client of that server."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client

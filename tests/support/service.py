@@ -1,0 +1,64 @@
+"""A real server, in a thread of its own, and connections to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from lossmeter.api.app import create_app
+from lossmeter.settings import Settings
+
+
+@contextmanager
+def serving(**settings: Any) -> Iterator[str]:
+    """Serves an application with these settings on a free port; gives its URL."""
+    config = uvicorn.Config(create_app(Settings(device="cpu", **settings)), port=0, log_level="warning", lifespan="on")
+    server = uvicorn.Server(config)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if time.monotonic() > deadline or not thread.is_alive():
+            raise RuntimeError("the server did not start")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    """A bare TCP connection to the server behind a URL."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        yield connection
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that the server says until it closes the connection, or for ten seconds."""
+    connection.settimeout(10)
+    pieces = []
+    while True:
+        try:
+            piece = connection.recv(1 << 16)
+        except TimeoutError:
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+        head, separator, body = b"".join(pieces).partition(b"\r\n\r\n")
+        for line in head.lower().split(b"\r\n"):
+            if separator and line.startswith(b"content-length:") and len(body) >= int(line.partition(b":")[2]):
+                return b"".join(pieces)
+    return b"".join(pieces)

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import httpx
 import pytest
-from tests.support.serving import served
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-
-
-@pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    """Where the service is."""
-    with served() as base:
-        yield base
-
-
-@pytest.fixture(scope="session")
-def client(url: str) -> Iterator[httpx.Client]:
-    """A client of the service."""
-    with httpx.Client(base_url=url) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

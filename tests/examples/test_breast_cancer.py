@@ -19,8 +19,8 @@ def breast_cancer(example: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def outcomes(breast_cancer: ModuleType, client: httpx.Client) -> Any:
-    return breast_cancer.investigate(client)
+def outcomes(breast_cancer: ModuleType, http: httpx.Client) -> Any:
+    return breast_cancer.investigate(http)
 
 
 def test_the_cut_is_imbalanced_and_the_test_data_are_not(breast_cancer: ModuleType) -> None:

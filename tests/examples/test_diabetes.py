@@ -21,8 +21,8 @@ def diabetes(example: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def found(diabetes: ModuleType, client: httpx.Client) -> Any:
-    return diabetes.investigate(client)
+def found(diabetes: ModuleType, http: httpx.Client) -> Any:
+    return diabetes.investigate(http)
 
 
 def huber(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -52,11 +52,11 @@ def test_every_label_pulls_equally_under_mae(found: Any) -> None:
     assert found.pull["mae"] < found.pull["huber"] < 0.1 < 0.5 < found.pull["mse"]
 
 
-def test_descent_over_http_reaches_the_least_squares_fit(diabetes: ModuleType, client: httpx.Client) -> None:
+def test_descent_over_http_reaches_the_least_squares_fit(diabetes: ModuleType, http: httpx.Client) -> None:
     random = np.random.default_rng(1)
     inputs = np.column_stack([random.normal(size=(60, 3)), np.ones(60)])
     labels = inputs @ [3.0, -2.0, 1.0, 5.0] + random.normal(size=60)
-    fitted = inputs @ diabetes.fit(client, "mse", inputs, labels)
+    fitted = inputs @ diabetes.fit(http, "mse", inputs, labels)
     np.testing.assert_allclose(fitted, LinearRegression().fit(inputs, labels).predict(inputs), atol=0.05)
 
 

@@ -19,8 +19,8 @@ def digits(example: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def found(digits: ModuleType, client: httpx.Client) -> Any:
-    return digits.investigate(client)
+def found(digits: ModuleType, http: httpx.Client) -> Any:
+    return digits.investigate(http)
 
 
 @pytest.fixture(scope="module")

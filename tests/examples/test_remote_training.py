@@ -17,8 +17,8 @@ def remote_training(example: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def found(remote_training: ModuleType, client: httpx.Client) -> Any:
-    return remote_training.investigate(client)
+def found(remote_training: ModuleType, http: httpx.Client) -> Any:
+    return remote_training.investigate(http)
 
 
 def test_the_curves_are_equal_number_for_number(remote_training: ModuleType, found: Any) -> None:
@@ -34,11 +34,11 @@ def test_something_is_learned(found: Any) -> None:
         assert curves.remote[-1] < curves.remote[0] / 2
 
 
-def test_another_loss_gives_another_curve(remote_training: ModuleType, client: httpx.Client) -> None:
+def test_another_loss_gives_another_curve(remote_training: ModuleType, http: httpx.Client) -> None:
     first, *_ = remote_training.LESSONS
     plain = remote_training.Lesson("digits", first.data, first.outputs, first.loss, first.torch_loss)
     smoothed, _ = remote_training.train(first, remote_training.local_loss(first))
-    remote, _ = remote_training.train(plain, remote_training.remote_loss(client, plain))
+    remote, _ = remote_training.train(plain, remote_training.remote_loss(http, plain))
     assert remote != smoothed
 
 

@@ -74,6 +74,7 @@ class Tensor:
 
 
 def elements(shape: tuple[int, ...]) -> int:
+    """How many elements a tensor of that shape has."""
     return math.prod(shape)
 
 

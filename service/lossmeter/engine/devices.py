@@ -25,6 +25,7 @@ def choose(name: str) -> torch.device:
 
 
 def supports(device: torch.device, precision: str) -> bool:
+    """Whether a device can compute in that precision."""
     return not (device.type == "mps" and precision == "float64")
 
 

@@ -50,4 +50,5 @@ def router() -> APIRouter:
 
 
 def static_files() -> StaticFiles:
+    """What the pages need: scripts, styles, images."""
     return StaticFiles(directory=STATIC)

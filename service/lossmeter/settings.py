@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lossmeter import cores
 
 
 class Settings(BaseSettings):
@@ -49,4 +50,4 @@ class Settings(BaseSettings):
     @property
     def torch_threads(self) -> int:
         """Threads of torch for one worker."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        return self.threads or max(1, cores.usable() // self.workers)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from tests.metrics.coverage import CASES, coverages
-from tests.metrics.evaluations import SEED, batches, measured, part
 
 from lossmeter import metrics
 from lossmeter.metrics import Evaluation, Ratio, Weighting, discordant, mcnemar, merge_all, paired_t, student, wilson
 from lossmeter.metrics._distributions import binomial_tail, student_quantile, student_tail
 from lossmeter.metrics.confidence import bootstrap
+from tests.metrics.coverage import CASES, coverages
+from tests.metrics.evaluations import SEED, batches, measured, part
 
 
 def ratio(values: np.ndarray, weight: np.ndarray | None = None) -> Ratio:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 from lossmeter import metrics
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics import Evaluation, Statistics, merge_all
 from lossmeter.metrics._counts import ClassCounts, Confusion
 from lossmeter.metrics._states import STATES, from_json
+from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 TASKS = metrics.TASKS
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.metrics.evaluations import SEED, evaluate
 
 from lossmeter import metrics
 from lossmeter.errors import Invalid, NotFound
 from lossmeter.metrics import Curves, Evaluation
+from tests.metrics.evaluations import SEED, evaluate
 
 P = [[0.2, 0.8], [0.5, 0.5]]
 BAD: list[tuple[str, str, dict[str, Any], str, tuple[int, ...] | None, str]] = [

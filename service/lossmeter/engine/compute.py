@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from lossmeter.engine import devices
+from lossmeter.engine import backward, devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
 from lossmeter.engine.reduction import Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
@@ -210,8 +210,11 @@ class _Work:
         if not values.requires_grad:
             return {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()}
         inflow = self._inflow(plain, weighting, upstream)
-        found = torch.autograd.grad(values, list(wanted.values()), inflow, materialize_grads=True)
-        gradients = dict(zip(wanted, (gradient.cpu() for gradient in found), strict=True))
+        found = backward.gradients(values, list(wanted.values()), inflow)
+        gradients = {
+            name: torch.zeros_like(tensor, device="cpu") if gradient is None else gradient.cpu()
+            for (name, tensor), gradient in zip(wanted.items(), found, strict=True)
+        }
         if weighting.mask is not None and self.call.non_finite == "allow":
             # What does not count contributes nothing, even where its derivative is not a number.
             for name, gradient in gradients.items():

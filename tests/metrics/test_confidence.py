@@ -70,6 +70,23 @@ def test_wilson_agrees_with_scipy() -> None:
     assert wilson(0, 0, 0.95) is None
 
 
+def test_proportions_of_weighted_decisions_use_effective_trials() -> None:
+    rng = np.random.default_rng(SEED)
+    data = {
+        "predictions": rng.integers(0, 2, 80),
+        "labels": rng.integers(0, 2, 80),
+        "sample_weight": rng.gamma(1, 1, 80),
+    }
+    (item,) = report("binary", "classes", [{"metric": "recall"}], data)
+    actual = data["labels"] == 1
+    trials = data["sample_weight"][actual]
+    found = data["sample_weight"][actual & (data["predictions"] == 1)]
+    expected = wilson(found.sum(), trials.sum(), 0.95, trials.sum() ** 2 / (trials**2).sum())
+    assert item.interval is not None
+    assert expected is not None
+    assert [item.interval.low, item.interval.high] == pytest.approx([expected.low, expected.high], rel=1e-12)
+
+
 def test_ends_of_a_function_of_a_mean_are_those_of_the_mean() -> None:
     rng = np.random.default_rng(SEED)
     data = {"predictions": rng.normal(size=50), "labels": np.zeros(50)}

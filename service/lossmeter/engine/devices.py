@@ -35,7 +35,7 @@ def chunk_elements(device: torch.device) -> int:
     On a CPU a chunk that stays in the cache between forward and backward takes two thirds of the time, and a quarter of the
     memory, of a batch of a million elements in one piece; a GPU wants all of them at once.
     """
-    return (1 << 18) * torch.get_num_threads() if device.type == "cpu" else 1 << 26
+    return (1 << 17) * torch.get_num_threads() if device.type == "cpu" else 1 << 26
 
 
 def is_full(error: BaseException) -> bool:

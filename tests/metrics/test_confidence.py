@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +193,14 @@ def test_a_bootstrap_interval_stays_within_the_bounds() -> None:
     assert 0.9 < on.low < on.high == 1
     assert bootstrap(0.5, np.array([0.4, np.nan, np.nan]), 0.95) is None
     assert bootstrap(np.nan, np.ones(5), 0.95) is None
+
+
+def test_the_page_names_every_interval_that_does_not_hold() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "confidence.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.endswith(" % |")]
+    assert len(rows) == len(CASES)
+    missing = {(row[0], row[2]) for row in rows if not 93 <= float(row[5].rstrip(" %")) <= 97}
+    assert missing == {("mse", "heavy tails"), ("average_precision", "rare class"), ("mrr", "queries")}
 
 
 QUICK = [

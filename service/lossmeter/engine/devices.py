@@ -54,8 +54,8 @@ def is_full(error: BaseException) -> bool:
 def share_one_heap() -> None:
     """Has all threads allocate from one heap, where the allocator is glibc's.
 
-    By default each thread keeps a heap of its own, and memory that one thread frees is of no use to the next: ten large requests
-    then hold twice the memory, and one request a fifth more.
+    By default each thread keeps a heap of its own, and memory that one thread frees is of no use to the next: ten large
+    requests then hold twice the memory, and one request a fifth more.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 from lossmeter import metrics
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics import Evaluation, Statistics, merge_all
 from lossmeter.metrics._counts import ClassCounts, Confusion
 from lossmeter.metrics._states import STATES, from_json
-from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 TASKS = metrics.TASKS
 
@@ -101,6 +101,19 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
     for hidden in ({"mask": keep}, {"sample_weight": data["sample_weight"] * keep}):
         assert repr(evaluation.report(measured(evaluation, {**spoilt, **hidden}))) == repr(evaluation.report(dropped))
     assert not keep.all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_slice_is_the_samples_that_it_names(task: str) -> None:
+    are, data = batches(np.random.default_rng(SEED), 40)[task]
+    evaluation = everything(task, are)
+    chosen = np.arange(40) % 3 == 0
+    batch = metrics.batch(task, are, **data)
+    sliced = evaluation.measure(batch.where(chosen))
+    alone = measured(evaluation, part(data, np.flatnonzero(chosen)))
+    assert repr(evaluation.report(sliced)) == repr(evaluation.report(alone))
+    rest = evaluation.measure(batch.where(~chosen))
+    same_report(evaluation, sliced.merge(rest), evaluation.measure(batch))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -22,7 +22,7 @@ from lossmeter.tensors import Datatype, Tensor, coordinates
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 LISTED = 8
 """Non-finite results that are listed one by one."""
 
@@ -95,7 +95,7 @@ class Engine:
         """
         loss = call.loss
         dtype = PRECISIONS[call.precision]
-        device = self.device if devices.supports(self.device, dtype) else torch.device("cpu")
+        device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
         prepared = prepare(
             loss, call.tensors, call.parameters, call.gradients, dtype, non_finite=call.non_finite == "allow"
         )
@@ -140,7 +140,7 @@ class Engine:
         return max(1, self.chunk_elements // (size // batch))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Done:
     values: torch.Tensor | None
     total: float
@@ -148,7 +148,7 @@ class _Done:
     gradients: dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     call: Call
     tensors: dict[str, torch.Tensor]
@@ -189,28 +189,28 @@ class _Work:
         arguments = tensors if self.device.type == "cpu" else {k: x.to(self.device) for k, x in tensors.items()}
         if wanted:
             arguments = arguments | {name: arguments[name].detach().requires_grad_() for name in wanted}
-        with torch.set_grad_enabled(bool(wanted)):
-            values = self.call.loss.function(**arguments, **self.call.parameters)
+        values = self.call.loss.function(**arguments, **self.call.parameters)
         plain = values.detach()
         weighted = weighting.apply(plain)
         total = weighting.total(weighted)
         numerator = total if weighting.scale is None else weighting.numerator(weighted)
         gradients: dict[str, torch.Tensor] = {}
         if wanted:
-            gradients = self._gradients(values, {name: arguments[name] for name in wanted}, weighting, upstream)
+            gradients = self._gradients(values, plain, {name: arguments[name] for name in wanted}, weighting, upstream)
         return _Done(weighted.cpu() if self.call.reduction == "none" else None, total, numerator, gradients)
 
     def _gradients(
         self,
         values: torch.Tensor,
+        plain: torch.Tensor,
         wanted: dict[str, torch.Tensor],
         weighting: Weighting,
         upstream: torch.Tensor | None,
     ) -> dict[str, torch.Tensor]:
         if not values.requires_grad:
             return {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()}
-        inflow = self._inflow(values.detach(), weighting, upstream)
-        found = torch.autograd.grad(values, list(wanted.values()), inflow, allow_unused=True, materialize_grads=True)
+        inflow = self._inflow(plain, weighting, upstream)
+        found = torch.autograd.grad(values, list(wanted.values()), inflow, materialize_grads=True)
         gradients = dict(zip(wanted, (gradient.cpu() for gradient in found), strict=True))
         if weighting.mask is not None and self.call.non_finite == "allow":
             # What does not count contributes nothing, even where its derivative is not a number.
@@ -236,7 +236,7 @@ class _Work:
 
 
 def _common(
-    call: Call, output: tuple[int, ...], dtype: torch.dtype
+    call: Call, output: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Sample weights, mask and upstream gradient, checked."""
     if call.sample_weight is None and call.mask is None and call.upstream is None:
@@ -253,13 +253,13 @@ def _common(
         if given is None:
             loaded.append(None)
             continue
-        tensor = convert(name, given, meaning, dtype, domain.flaws)
+        array = convert(name, given, meaning, dtype, domain.flaws)
         if given.shape not in shapes:
             allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
             domain.flaws.append(Flaw(pointer(name), f"{name} has shape {list(given.shape)}; expected {allowed}"))
-        elif tensor is not None:
-            domain.check(name, tensor, meaning, given=given)
-        loaded.append(tensor)
+        elif array is not None:
+            domain.check(name, array, meaning, given)
+            loaded.append(torch.from_numpy(array.reshape(given.shape)))
     if domain.flaws:
         raise Invalid.of(call.loss.name, domain.flaws)
     weight, mask, upstream = loaded
@@ -301,17 +301,18 @@ def _rounded(number: float, precision: str) -> float:
 
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
-    flat = tensor.contiguous().view(-1)
-    if not math.isfinite(float(flat.sum())):  # the sum is cheap, and not finite whenever an element is not
-        positions = (~torch.isfinite(flat)).nonzero().view(-1)
+    flat = tensor.numpy().reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(flat)
+    if not math.isfinite(total):  # as it is whenever an element is not
+        positions = np.flatnonzero(~np.isfinite(flat))
         for position in positions[:LISTED].tolist():
             index = coordinates(position, shape)
             word = _word(float(flat[position]))
             name = ".".join(path)
             message = f"{name}{list(index)} is {word}; {len(positions)} of {len(flat)} elements are not finite"
             warnings.append(Warned("non_finite", message, pointer(*path), index, word))
-    datatype = Datatype.FP64 if tensor.dtype is torch.float64 else Datatype.FP32
-    return Tensor(datatype, shape, flat.numpy())
+    return Tensor(Datatype.FP64 if flat.dtype == np.float64 else Datatype.FP32, shape, flat)
 
 
 def _word(number: float) -> str:

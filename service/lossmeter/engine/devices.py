@@ -24,9 +24,9 @@ def choose(name: str) -> torch.device:
     return device
 
 
-def supports(device: torch.device, dtype: torch.dtype) -> bool:
+def supports(device: torch.device, precision: str) -> bool:
     """Whether a device can compute in that precision."""
-    return not (device.type == "mps" and dtype is torch.float64)
+    return not (device.type == "mps" and precision == "float64")
 
 
 def is_full(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from lossmeter.losses._shapes import Sizes
 FLOAT64 = torch.float64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Weighting:
     """What each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss."""
 

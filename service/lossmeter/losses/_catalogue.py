@@ -205,7 +205,10 @@ def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
             )
     if described:
         raise ValueError(f"{name}: documents arguments that it does not have: {', '.join(described)}")
-    (output,) = _roles(hints["return"])
+    outputs = _roles(hints["return"])
+    if len(outputs) != 1:
+        raise ValueError(f"{name}: returns {hints['return']}; expected Unreduced")
+    output = outputs[0]
     patterns(output.shape)
     return Loss(
         name=name,

@@ -259,7 +259,8 @@ class Evaluation:
             if metric.uncertainty == "proportion" and state.units == state.elements:
                 part = (float(state.numerator), float(state.denominator), self.level, float(state.effective_units))
                 return confidence.wilson(*part)
-            return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments))
+            bounds = (metric.minimum, metric.maximum)
+            return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments), bounds)
         if not clustered and metric.trials is not None and state.squares.shape[-1] == 1:
             successes, trials, effective = (float(part) for part in metric.trials(state, **choice.arguments))
             return confidence.wilson(successes, trials, self.level, effective)

@@ -6,6 +6,7 @@ import argparse
 import time
 
 import torch
+
 from tests.benchmarks import machine, report
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.servers import CLIENT_CORE, settle

@@ -8,9 +8,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks.servers import CLIENT_CORE, CORES, LITSERVE, SERVER_CORE
-
 import lossmeter
+from tests.benchmarks.servers import CLIENT_CORE, CORES, LITSERVE, SERVER_CORE
 
 PACKAGES = (
     "torch",

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
+from torch.nn import functional as F
+
 from tests.benchmarks import floor, payloads
 from tests.benchmarks.load import Connection
 from tests.benchmarks.payloads import FORMS, Arrays
 from tests.benchmarks.results import Curve, Result
 from tests.benchmarks.servers import CLIENT_CORE, SERVER_CORE, SERVICE, Server, pinned, started
 from tests.benchmarks.support import served
-from torch.nn import functional as F
 
 CLASSES = 100
 JSON_ELEMENTS = 10**7

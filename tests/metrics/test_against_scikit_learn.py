@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import datasets, linear_model
+
 from tests.metrics.evaluations import SEED, evaluate, softmax
 
 RELATIVE = 1e-12

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 from lossmeter import metrics
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics import Evaluation, Statistics, merge_all
 from lossmeter.metrics._counts import ClassCounts, Confusion
 from lossmeter.metrics._states import STATES, from_json
+from tests.metrics.evaluations import SEED, batches, everything, measured, part
 
 TASKS = metrics.TASKS
 
@@ -101,6 +101,15 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
     for hidden in ({"mask": keep}, {"sample_weight": data["sample_weight"] * keep}):
         assert repr(evaluation.report(measured(evaluation, {**spoilt, **hidden}))) == repr(evaluation.report(dropped))
     assert not keep.all()
+
+
+def test_exact_samples_give_the_same_bits_in_any_order() -> None:
+    rng = np.random.default_rng(SEED)
+    _, data = batches(rng)["regression"]
+    wanted = [{"metric": name} for name in ("spearman", "kendall", "median_absolute_error", "d2_pinball")]
+    evaluation = Evaluation("regression", "values", wanted, replicates=8)
+    shown = {repr(evaluation.report(measured(evaluation, part(data, rng.permutation(60))))) for _ in range(10)}
+    assert len(shown) == 1
 
 
 @pytest.mark.parametrize("task", TASKS)

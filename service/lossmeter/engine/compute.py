@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from lossmeter.engine import devices
+from lossmeter.engine import backward, devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
 from lossmeter.engine.reduction import Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
@@ -79,12 +79,12 @@ class Engine:
 
     Args:
         device: the name of a torch device, or `auto`.
-        chunk_elements: a separable loss over more elements is computed in chunks.
+        chunk_elements: a separable loss over more elements is computed in chunks; 0 takes what suits the device.
     """
 
-    def __init__(self, device: str = "auto", chunk_elements: int = 1 << 24) -> None:
+    def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
         self.device = devices.choose(device)
-        self.chunk_elements = chunk_elements
+        self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
 
     def compute(self, call: Call) -> Outcome:
         """Value and gradients of one call.
@@ -210,8 +210,11 @@ class _Work:
         if not values.requires_grad:
             return {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()}
         inflow = self._inflow(plain, weighting, upstream)
-        found = torch.autograd.grad(values, list(wanted.values()), inflow, materialize_grads=True)
-        gradients = dict(zip(wanted, (gradient.cpu() for gradient in found), strict=True))
+        found = backward.gradients(values, list(wanted.values()), inflow)
+        gradients = {
+            name: torch.zeros_like(tensor, device="cpu") if gradient is None else gradient.cpu()
+            for (name, tensor), gradient in zip(wanted.items(), found, strict=True)
+        }
         if weighting.mask is not None and self.call.non_finite == "allow":
             # What does not count contributes nothing, even where its derivative is not a number.
             for name, gradient in gradients.items():

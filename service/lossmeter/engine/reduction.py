@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from lossmeter.losses import Support
@@ -65,7 +66,7 @@ def weigh(
     counted = support.counted
     if kept is not None:
         counted = kept if counted is None else counted & kept
-    count = math.prod(output) if counted is None else int(counted.sum())
+    count = math.prod(output) if counted is None else int(np.count_nonzero(counted.numpy()))
     if batchmean:
         normalizer = _rows(output, sample_weight, counted)
     elif weight is None and support.denominator is None:

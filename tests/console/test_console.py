@@ -251,8 +251,6 @@ def test_there_is_a_light_and_a_dark_form(console: Console) -> None:
         console.open("mse")
         colour = console.one("body").value_of_css_property("background-color")
         seen[scheme] = [int(part) for part in re.findall(r"\d+", colour)[:3]]
-            int(part) for part in re.findall(r"\d+", console.one("body").value_of_css_property("background-color"))[:3]
-        ]
     console.browser.emulate()
     assert min(seen["light"]) > 200
     assert max(seen["dark"]) < 60

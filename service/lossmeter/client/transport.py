@@ -115,14 +115,13 @@ def _prepared(
     http: httpx.Client | httpx.AsyncClient, request: Request[Any], progress: Progress | None
 ) -> httpx.Request:
     size = request.size
-    headers = dict(request.headers)
-    content: bytes | _Body = b""
-    if size > CHUNK_BYTES or (size and progress is not None):
-        headers["Content-Length"] = str(size)
-        content = _Body(request, progress)
-    elif size:
-        content = b"".join(request.body)
-    return http.build_request(request.method, request.path, content=content, headers=headers)
+    if size <= CHUNK_BYTES and progress is None:
+        content = b"".join(request.body) or None
+        return http.build_request(request.method, request.path, content=content, headers=request.headers)
+    headers = {**request.headers, "Content-Length": str(size)}
+    prepared = http.build_request(request.method, request.path, headers=headers)
+    prepared.stream = _Body(request, progress)
+    return prepared
 
 
 def _failure(request: Request[Any], error: httpx.TransportError) -> NoAnswer:

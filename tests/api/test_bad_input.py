@@ -21,7 +21,6 @@ MALFORMED = {
     "NaN": (b'{"predictions": [[1, NaN]], "labels": [0]}', r"predictions\[0, 1\] is NaN"),
     "Infinity": (b'{"predictions": [[1, -Infinity]], "labels": [0]}', r"predictions\[0, 1\] is -Infinity"),
     "not UTF-8": (b'{"predictions": "\xff"}', "UTF-8"),
-    "a scalar beyond FP64": (b'{"predictions": [[1]], "labels": [0], "label_smoothing": 1e999}', "infinity"),
     "two commas": (b'{"predictions": [1,,2], "labels": [0]}', r"predictions\[1\] is missing"),
 }
 
@@ -48,6 +47,13 @@ INVALID: dict[str, tuple[str, bytes | dict[str, Any], str, str, list[int] | None
     "1e400": (CE, b'{"predictions": [[1,1e400]], "labels": [0]}', "/predictions", "1e400; expected a number", [0, 1]),
     "1e39": (CE, b'{"predictions": [[1,1e39]], "labels": [0]}', "/predictions", "1e[+]?39; expected a finite", [0, 1]),
     "2 ** 70": (CE, b'{"predictions": [[1,1180591620717411303424]], "labels": [0]}', "/predictions", "64 bits", [0, 1]),
+    "a scalar beyond FP64": (
+        CE,
+        b'{"predictions": [[1]], "labels": [0], "label_smoothing": 1e999}',
+        "",
+        "the body holds 1e999; expected a number within the range of FP64",
+        None,
+    ),
     "deep": (CE, b'{"predictions":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "", "nested deeper than", None),
     "twice": (CE, b'{"predictions": [[1,2]], "predictions": [[1,2]]}', "/predictions", "appears twice", None),
     "missing": (CE, {"labels": [0]}, "/predictions", "predictions is missing", None),

@@ -51,6 +51,15 @@ class Ratio:
 
 
 @dataclass(slots=True)
+class Curve:
+    """How a figure depends on the size, for one subject of one panel of a plot."""
+
+    panel: str
+    subject: str
+    points: dict[int, float]
+
+
+@dataclass(slots=True)
 class Result:
     """One case: what was measured, how it compares, and what a reader must know of it."""
 
@@ -59,6 +68,7 @@ class Result:
     measurements: list[Measurement] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
     def of(self, subject: str) -> Measurement | None:
         return next((m for m in self.measurements if m.subject == subject), None)

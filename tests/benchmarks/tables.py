@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.benchmarks.results import Ratio, Result
+from tests.benchmarks.results import Curve, Ratio, Result
 
 
 def figures(result: Result) -> str:
@@ -16,6 +16,21 @@ def figures(result: Result) -> str:
         processor = ("" if cost is None else f"{number(cost)} ms",) if timed else ()
         rows.append((m.subject, f"{number(m.median)} {m.unit}", _spread(m.rounds), *processor))
     return table(("subject", "median", "range", *(("processor time per request",) if timed else ())), rows)
+
+
+def curves(result: Result) -> str:
+    """The points of the curves: one table for each panel."""
+    panels = dict.fromkeys(curve.panel for curve in result.curves)
+    return "\n\n".join(_panel(panel, [curve for curve in result.curves if curve.panel == panel]) for panel in panels)
+
+
+def _panel(panel: str, found: Sequence[Curve]) -> str:
+    sizes = sorted({size for curve in found for size in curve.points})
+    rows = [
+        (f"{size:,}", *(number(curve.points[size]) if size in curve.points else "" for curve in found))
+        for size in sizes
+    ]
+    return table((f"{panel}: elements", *(f"{curve.subject}, ns" for curve in found)), rows)
 
 
 def ratios(found: Iterable[Ratio]) -> str:

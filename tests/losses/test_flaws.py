@@ -70,8 +70,13 @@ def test_a_divergence_from_something_that_is_no_probability_is_a_flaw() -> None:
 
 
 def test_a_single_number_has_no_index_in_its_message() -> None:
-    message = "labels is -2; expected a probability between 0 and 1, since log_target is false."
+    message = "labels is -2.0; expected a probability between 0 and 1, since log_target is false."
     assert flaws("kl_div", predictions=-1.0, labels=-2.0) == [("/labels", message, ())]
+
+
+def test_a_number_is_shown_with_all_its_digits() -> None:
+    message = "labels[1] is 1.0000001; expected a probability between 0 and 1, since log_target is false."
+    assert flaws("kl_div", predictions=[-1.0, -1.0], labels=[1.0, 1.0000001]) == [("/labels", message, (1,))]
 
 
 def test_numbers_that_are_not_finite_are_left_to_those_who_allow_them() -> None:
@@ -89,6 +94,7 @@ def test_a_negative_rate_is_a_flaw() -> None:
     ("shape", "variance"),
     [
         ((4, 3), (1, 1)),
+        ((4, 3), (2, 3)),
         ((4, 3), ()),
         ((4, 3), (1,)),
         ((4, 3), (3,)),

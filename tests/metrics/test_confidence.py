@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,23 @@ def test_wilson_agrees_with_scipy() -> None:
         assert ours is not None
         assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=1e-12)
     assert wilson(0, 0, 0.95) is None
+
+
+def test_proportions_of_weighted_decisions_use_effective_trials() -> None:
+    rng = np.random.default_rng(SEED)
+    data = {
+        "predictions": rng.integers(0, 2, 80),
+        "labels": rng.integers(0, 2, 80),
+        "sample_weight": rng.gamma(1, 1, 80),
+    }
+    (item,) = report("binary", "classes", [{"metric": "recall"}], data)
+    actual = data["labels"] == 1
+    trials = data["sample_weight"][actual]
+    found = data["sample_weight"][actual & (data["predictions"] == 1)]
+    expected = wilson(found.sum(), trials.sum(), 0.95, trials.sum() ** 2 / (trials**2).sum())
+    assert item.interval is not None
+    assert expected is not None
+    assert [item.interval.low, item.interval.high] == pytest.approx([expected.low, expected.high], rel=1e-12)
 
 
 def test_ends_of_a_function_of_a_mean_are_those_of_the_mean() -> None:
@@ -175,6 +193,14 @@ def test_a_bootstrap_interval_stays_within_the_bounds() -> None:
     assert 0.9 < on.low < on.high == 1
     assert bootstrap(0.5, np.array([0.4, np.nan, np.nan]), 0.95) is None
     assert bootstrap(np.nan, np.ones(5), 0.95) is None
+
+
+def test_the_page_names_every_interval_that_does_not_hold() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "confidence.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.endswith(" % |")]
+    assert len(rows) == len(CASES)
+    missing = {(row[0], row[2]) for row in rows if not 93 <= float(row[5].rstrip(" %")) <= 97}
+    assert missing == {("mse", "heavy tails"), ("average_precision", "rare class"), ("mrr", "queries")}
 
 
 QUICK = [

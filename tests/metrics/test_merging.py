@@ -103,6 +103,15 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
     assert not keep.all()
 
 
+def test_exact_samples_give_the_same_bits_in_any_order() -> None:
+    rng = np.random.default_rng(SEED)
+    _, data = batches(rng)["regression"]
+    wanted = [{"metric": name} for name in ("spearman", "kendall", "median_absolute_error", "d2_pinball")]
+    evaluation = Evaluation("regression", "values", wanted, replicates=8)
+    shown = {repr(evaluation.report(measured(evaluation, part(data, rng.permutation(60))))) for _ in range(10)}
+    assert len(shown) == 1
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_slice_is_the_samples_that_it_names(task: str) -> None:
     are, data = batches(np.random.default_rng(SEED), 40)[task]

@@ -209,6 +209,32 @@ def test_the_error_bound_of_histograms_holds() -> None:
             assert np.isnan(one.value) or 0 <= other.error_bound < 0.5
 
 
+@pytest.mark.parametrize("falling", [False, True])
+@pytest.mark.parametrize("metric", ["auroc", "average_precision"])
+def test_the_error_bound_holds_for_the_worst_order_within_a_bin(metric: str, falling: bool) -> None:
+    # One bin, in which all positives stand above all negatives, or below them.
+    predictions = np.linspace(0.1, 0.9, 100)
+    labels = (np.arange(100) >= 10).astype(int) if not falling else (np.arange(100) < 90).astype(int)
+    batch = metrics.batch("binary", "probabilities", predictions, labels)
+    exact, coarse = (
+        Evaluation("binary", "probabilities", [{"metric": metric}], curves=Curves(bins=bins), replicates=0)
+        for bins in (0, 1)
+    )
+    (one,), (other,) = exact.report(exact.measure(batch)), coarse.report(coarse.measure(batch))
+    assert 0.6 * other.error_bound < abs(one.value - other.value) <= other.error_bound
+
+
+def test_rounding_of_weights_does_not_make_true_negatives() -> None:
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        data = {"predictions": rng.integers(0, 3, 9), "labels": np.zeros(9, int), "classes": 3}
+        data["predictions"][0] = 0
+        values = evaluate(
+            "multiclass", "classes", "specificity", {**data, "sample_weight": rng.uniform(0.1, 1, 9)}, average="none"
+        )
+        assert values[0] == 0
+
+
 def test_the_points_of_a_histogram_lie_on_the_exact_curve() -> None:
     rng = np.random.default_rng(SEED)
     p = rng.random(300)

@@ -63,7 +63,10 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
         output = patterns(loss.output)
         pattern = output[number if len(output) > 1 else 0]
         shape = pattern.substitute(sizes)
-        return Fit(roles, sizes, shape, _batched(texts, number, pattern.names, shape, dict(shapes)))
+        batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
+        if not pattern.names or not sizes.get(pattern.names[0]):
+            batched = frozenset()  # the leading dimension is none that all share
+        return Fit(roles, sizes, shape, batched)
     assert mismatch is not None
     expected = mismatch.pattern if mismatch.expected is None else f"{list(mismatch.expected)}, {mismatch.pattern}"
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
@@ -73,8 +76,6 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
 def _batched(
     texts: Mapping[str, str], number: int, output: tuple[str, ...], shape: Sizes, shapes: Mapping[str, Sizes]
 ) -> frozenset[str]:
-    if not shape:
-        return frozenset()
     names = set()
     for name, text in texts.items():
         options = patterns(text)

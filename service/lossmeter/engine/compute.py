@@ -79,12 +79,12 @@ class Engine:
 
     Args:
         device: the name of a torch device, or `auto`.
-        chunk_elements: a separable loss over more elements is computed in chunks.
+        chunk_elements: a separable loss over more elements is computed in chunks; 0 takes what suits the device.
     """
 
-    def __init__(self, device: str = "auto", chunk_elements: int = 1 << 24) -> None:
+    def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
         self.device = devices.choose(device)
-        self.chunk_elements = chunk_elements
+        self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
 
     def compute(self, call: Call) -> Outcome:
         """Value and gradients of one call.

@@ -10,10 +10,11 @@ import numpy as np
 import orjson
 import simdjson
 
-from lossmeter.errors import Flaw, MalformedBody
+from lossmeter.errors import Flaw, MalformedBody, pointer
 from lossmeter.tensors import Array, Datatype, brackets, coordinates
 
 Buffer = bytes | bytearray | memoryview
+Path = tuple[str | int, ...]
 
 MAX_MEMBERS = 256
 """Members of one object: simdjson finds each by going through all before it."""
@@ -23,19 +24,32 @@ MAX_ELEMENTS = 2**63
 
 
 class BadValue(Exception):
-    """A value is not what it should be; says why and where. `malformed`: the bytes are not even the format."""
+    """A value is not what it should be.
 
-    def __init__(self, message: str, index: tuple[int, ...] | None = None, *, malformed: bool = False) -> None:
+    Attributes:
+        message: what was given and what was expected.
+        index: of the offending element, if the value is a tensor.
+        inside: path to the offending value, if it stands inside of this one.
+        malformed: the bytes are not even the format that they claim to be.
+    """
+
+    def __init__(
+        self, message: str, index: tuple[int, ...] | None = None, *, inside: Path = (), malformed: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.index = index
+        self.inside = inside
         self.malformed = malformed
 
-    def flaw(self, pointer: str, name: str) -> Flaw:
-        return Flaw(pointer, f"{name}{brackets(self.index or ())} {self.message}", self.index)
+    def flaw(self, *path: str | int) -> Flaw:
+        """The flaw of the value that stands at a path in the request."""
+        path = (*path, *self.inside)
+        name = ".".join(map(str, path)) or "the body"
+        return Flaw(pointer(*path), f"{name}{brackets(self.index or ())} {self.message}", self.index)
 
     def error(self, name: str) -> MalformedBody:
-        return MalformedBody(f"{name}{brackets(self.index or ())} {self.message}.")
+        return MalformedBody(f"The body is malformed: {name}{brackets(self.index or ())} {self.message}.")
 
 
 def members(document: simdjson.Object) -> dict[str, Any]:
@@ -49,9 +63,9 @@ def members(document: simdjson.Object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in document:
         if name in found:
-            raise BadValue(f"has {shown(name)} twice")
+            raise BadValue("appears twice", inside=(name,))
         if "\0" in name:
-            raise BadValue(f"has a name with a zero byte: {shown(name)}")
+            raise BadValue("has a zero byte in its name", inside=(name,))
         found[name] = document[name]
     return found
 

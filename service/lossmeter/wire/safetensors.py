@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 import simdjson
 
-from lossmeter.errors import Flaw, Invalid, MalformedBody, pointer
+from lossmeter.errors import Flaw, Invalid, MalformedBody
 from lossmeter.tensors import Tensor
 from lossmeter.wire import _layout, json
 from lossmeter.wire._layout import (
@@ -73,7 +73,7 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
                 raise BadValue(f"stands both among the tensors and in {METADATA}.{REQUEST}")
             fields[entry.name] = _tensor(body, start, entry, tensors)
         except BadValue as bad:
-            flaws.append(bad.flaw(pointer(entry.name), entry.name))
+            flaws.append(bad.flaw(entry.name))
     if flaws:
         raise Invalid.of("request", flaws)
     return fields
@@ -139,7 +139,7 @@ def _members(value: Any, name: str) -> dict[str, Any]:
     try:
         return members(value)
     except BadValue as bad:
-        raise _malformed(f"has a {name} that {bad.message}") from None
+        raise _malformed(f"is wrong: {bad.flaw(name).message}") from None
 
 
 def _sizes(value: Any, what: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from ctypes import c_float
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -137,7 +138,8 @@ class Engine:
         batch = work.fit.output[0] if work.fit.output else 1
         if not work.divisible or size <= self.chunk_elements:
             return batch
-        return max(1, self.chunk_elements // (size // batch))
+        # A piece of a single row can differ in its last bits: torch takes other ways through a tensor of one.
+        return max(2, self.chunk_elements // (size // batch))
 
 
 @dataclass(slots=True)
@@ -170,8 +172,10 @@ class _Work:
         values = []
         total = numerator = 0.0
         gradients = {name: torch.empty_like(self.tensors[name]) for name in self.call.gradients}
-        for start in range(0, batch, rows):
-            stop = min(start + rows, batch)
+        edges = [*range(0, batch, rows), batch]
+        if rows > 1 and edges[-1] - edges[-2] == 1:
+            del edges[-2]  # the last row goes with the piece before it
+        for start, stop in pairwise(edges):
             part = {k: x[start:stop] if k in self.fit.batched else x for k, x in self.tensors.items()}
             split = self.upstream is not None and self.call.reduction == "none"
             upstream = self.upstream[start:stop] if split and self.upstream is not None else self.upstream

@@ -56,6 +56,15 @@ def test_a_size_that_nothing_binds_is_not_expected() -> None:
     assert (found.expected, found.pattern) == (None, "(N, D)")
 
 
+def test_a_tensor_that_does_not_fit_says_nothing_of_its_other_sizes() -> None:
+    found = mismatch({"features": "N D", "classifier": "C D"}, {"features": (4, 3), "classifier": (5, 2)})
+    assert (found.name, found.expected, found.pattern) == ("classifier", None, "(C, D)")
+
+
+def test_of_alternatives_that_got_equally_far_the_first_is_expected() -> None:
+    assert mismatch({"scores": "N C | C"}, {"scores": ()}).pattern == "(N, C)"
+
+
 def test_any_number_of_dimensions_includes_none() -> None:
     same = {"predictions": "*shape", "labels": "*shape"}
     assert bound(same, {"predictions": (), "labels": ()})[1] == 0

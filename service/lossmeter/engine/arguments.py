@@ -68,7 +68,11 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
             batched = frozenset()  # the leading dimension is none that all share
         return Fit(roles, sizes, shape, batched)
     assert mismatch is not None
-    expected = mismatch.pattern if mismatch.expected is None else f"{list(mismatch.expected)}, {mismatch.pattern}"
+    expected = mismatch.pattern
+    if mismatch.expected is not None:
+        text = loss.tensor[mismatch.name].options[0].shape
+        twin = next((n for n, s in shapes if s == mismatch.expected and loss.tensor[n].options[0].shape == text), None)
+        expected = f"{list(mismatch.expected)}, {f'the shape of {twin}' if twin else expected}"
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
     raise Invalid.at(loss.name, pointer(mismatch.name), message)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,19 +83,23 @@ class Server:
 
     def __init__(self, subject: Subject, settings: dict[str, str] | None = None) -> None:
         self.subject = subject
+        with alone():
+            self.ready_seconds = self._start(settings or {})
+
+    def _start(self, settings: dict[str, str]) -> float:
         self.port = _free_port()
-        path = os.pathsep.join(map(str, subject.path))
+        path = os.pathsep.join(map(str, self.subject.path))
         begin = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, *subject.command, str(self.port)],
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **(settings or {})},
+            [sys.executable, *self.subject.command, str(self.port)],
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **settings},
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: settle(SERVER_CORE),
         )
         self._wait(begin + 120)
-        self.ready_seconds = time.perf_counter() - begin
+        return time.perf_counter() - begin
 
     def _wait(self, deadline: float) -> None:
         prepared = request("GET", self.subject.health)
@@ -125,11 +131,12 @@ class Server:
     @contextlib.contextmanager
     def running(self) -> Iterator[int]:
         """Lets the server run for as long as it is measured; gives its port."""
-        self.signal(signal.SIGCONT)
-        try:
-            yield self.port
-        finally:
-            self.signal(signal.SIGSTOP)
+        with alone():
+            self.signal(signal.SIGCONT)
+            try:
+                yield self.port
+            finally:
+                self.signal(signal.SIGSTOP)
 
 
 @contextlib.contextmanager
@@ -144,6 +151,14 @@ def started(subjects: Sequence[Subject], settings: dict[str, str] | None = None)
     finally:
         for server in servers:
             server.end()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Lets no other run of the benchmarks on this machine measure at the same time; they take turns."""
+    with (Path(tempfile.gettempdir()) / "lossmeter-benchmarks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.load import Connection, request
+from tests.benchmarks.load import Connection, Port, request
 
 ROOT = Path(__file__).parents[2]
 LITSERVE = ROOT / "build" / "litserve"
@@ -35,17 +36,16 @@ class Subject:
     command: tuple[str, ...]
     path: tuple[Path, ...] = (ROOT / "service", ROOT)
     health: str = "/healthz"
+    unix: bool = False
 
 
 def _rival(name: str, module: str, health: str = "/healthz") -> Subject:
     return Subject(name, ("-m", "uvicorn", f"tests.benchmarks.rivals.{module}:app", *UVICORN, "--port"), health=health)
 
 
-SERVICE = Subject(
-    "lossmeter",
-    ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning", "--port"),
-    health="/readyz",
-)
+SERVE = ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning")
+SERVICE = Subject("lossmeter", (*SERVE, "--port"), health="/readyz")
+ON_SOCKET = Subject("lossmeter on a Unix socket", (*SERVE, "--uds"), health="/readyz", unix=True)
 NAIVE = _rival("naive FastAPI", "naive")
 HELLO = _rival("FastAPI hello world", "hello", "/")
 ECHO = _rival("ASGI echo", "echo", "/")
@@ -81,7 +81,7 @@ class Server:
 
     def __init__(self, subject: Subject, settings: dict[str, str] | None = None) -> None:
         self.subject = subject
-        self.port = _free_port()
+        self.port: Port = _free_path() if subject.unix else _free_port()
         path = os.pathsep.join(map(str, subject.path))
         begin = time.perf_counter()
         self.process = subprocess.Popen(
@@ -123,8 +123,8 @@ class Server:
         self.process.wait()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[int]:
-        """Lets the server run for as long as it is measured; gives its port."""
+    def running(self) -> Iterator[Port]:
+        """Lets the server run for as long as it is measured; gives its port or socket."""
         self.signal(signal.SIGCONT)
         try:
             yield self.port
@@ -173,3 +173,7 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _free_path() -> str:
+    return str(Path(tempfile.mkdtemp(prefix="lossmeter-")) / "socket")

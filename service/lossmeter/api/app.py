@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from types import MappingProxyType
 
 import torch
@@ -62,5 +63,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.express = express
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app

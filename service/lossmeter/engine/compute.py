@@ -188,7 +188,9 @@ class _Work:
         wanted = self.call.gradients
         arguments = tensors if self.device.type == "cpu" else {k: x.to(self.device) for k, x in tensors.items()}
         if wanted:
-            arguments = arguments | {name: arguments[name].detach().requires_grad_() for name in wanted}
+            arguments = dict(arguments)
+            for name in wanted:
+                arguments[name] = arguments[name].detach().requires_grad_()
         values = self.call.loss.function(**arguments, **self.call.parameters)
         plain = values.detach()
         weighted = weighting.apply(plain)
@@ -305,10 +307,9 @@ def _rounded(number: float, precision: str) -> float:
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
     flat = tensor.numpy().reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(flat)
-    if not math.isfinite(total):  # as it is whenever an element is not
-        positions = np.flatnonzero(~np.isfinite(flat))
+    finite = np.isfinite(flat)
+    if not finite.all():
+        positions = np.flatnonzero(~finite)
         for position in positions[:LISTED].tolist():
             index = coordinates(position, shape)
             word = _word(float(flat[position]))

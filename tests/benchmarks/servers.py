@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.load import Connection, request
+from tests.benchmarks.load import Connection, Port, request
 
 ROOT = Path(__file__).parents[2]
 LITSERVE = ROOT / "build" / "litserve"
@@ -37,17 +37,16 @@ class Subject:
     command: tuple[str, ...]
     path: tuple[Path, ...] = (ROOT / "service", ROOT)
     health: str = "/healthz"
+    unix: bool = False
 
 
 def _rival(name: str, module: str, health: str = "/healthz") -> Subject:
     return Subject(name, ("-m", "uvicorn", f"tests.benchmarks.rivals.{module}:app", *UVICORN, "--port"), health=health)
 
 
-SERVICE = Subject(
-    "lossmeter",
-    ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning", "--port"),
-    health="/readyz",
-)
+SERVE = ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning")
+SERVICE = Subject("lossmeter", (*SERVE, "--port"), health="/readyz")
+ON_SOCKET = Subject("lossmeter on a Unix socket", (*SERVE, "--uds"), health="/readyz", unix=True)
 NAIVE = _rival("naive FastAPI", "naive")
 HELLO = _rival("FastAPI hello world", "hello", "/")
 ECHO = _rival("ASGI echo", "echo", "/")
@@ -87,7 +86,7 @@ class Server:
             self.ready_seconds = self._start(settings or {})
 
     def _start(self, settings: dict[str, str]) -> float:
-        self.port = _free_port()
+        self.port: Port = _free_path() if self.subject.unix else _free_port()
         path = os.pathsep.join(map(str, self.subject.path))
         begin = time.perf_counter()
         self.process = subprocess.Popen(
@@ -129,8 +128,8 @@ class Server:
         self.process.wait()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[int]:
-        """Lets the server run for as long as it is measured; gives its port."""
+    def running(self) -> Iterator[Port]:
+        """Lets the server run for as long as it is measured; gives its port or socket."""
         with alone():
             self.signal(signal.SIGCONT)
             try:
@@ -188,3 +187,7 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _free_path() -> str:
+    return str(Path(tempfile.mkdtemp(prefix="lossmeter-")) / "socket")

@@ -7,10 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from lossmeter.api import problems
-from lossmeter.api.schemas import ENCODING, WarningModel, size_of
+from lossmeter.api.schemas import ENCODING, TensorField, WarningModel, size_of
 from lossmeter.engine.evaluation import Plan, PlanFields
 from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
-from lossmeter.tensors import Tensor
 
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
@@ -20,12 +19,12 @@ PER_SAMPLE = "of shape (N,) or the shape of labels"
 class DataFields(BaseModel):
     """A batch of samples."""
 
-    predictions: Tensor = Field(description="(N, …); (N, C, …) for scores of classes; (Q, D) for ranked queries.")
-    labels: Tensor = Field(
+    predictions: TensorField = Field(description="(N, …); (N, C, …) for scores of classes; (Q, D) for ranked queries.")
+    labels: TensorField = Field(
         description="Values, class indices, decisions 0 or 1, or relevance: one for each prediction."
     )
-    sample_weight: Tensor = Field(ABSENT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
-    mask: Tensor = Field(ABSENT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
+    sample_weight: TensorField = Field(ABSENT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
+    mask: TensorField = Field(ABSENT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
     sample_ids: Names = Field(
         ABSENT, description="One for each sample: names the hardest, and lets two evaluations be compared in pairs."
     )
@@ -60,8 +59,8 @@ def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str
         raise problems.invalid("evaluate", error, list(EvaluateRequest.model_fields)) from None
     size = size_of("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
     data = {name: getattr(request, name) for name in DATA}
-    wanted = list(dict.fromkeys(request.gradients))
-    return Plan.of(request, tuple(request.slices)), data, wanted, getattr(request, ENCODING) == "base64", size
+    wanted: list[str] = list(dict.fromkeys(request.gradients))
+    return Plan.of(request, tuple(request.slices)), data, wanted, bool(getattr(request, ENCODING) == "base64"), size
 
 
 class IntervalModel(BaseModel):
@@ -98,7 +97,7 @@ class ObjectiveFigure(BaseModel):
 class ObjectiveAnswer(ObjectiveFigure):
     """The objective and its gradients."""
 
-    gradients: dict[str, Tensor] = Field(description="Of the objective; by role, in the role's shape.")
+    gradients: dict[str, TensorField] = Field(description="Of the objective; by role, in the role's shape.")
 
 
 Number = float | None

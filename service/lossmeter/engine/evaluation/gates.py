@@ -156,8 +156,8 @@ def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequenc
         yield Flaw(here, f"minimum {given['minimum']} is above maximum {given['maximum']}")
     place = given.get("slice")
     one = isinstance(place, dict) and place.keys() == {"column", "value"}
-    if one and (not isinstance(place["column"], str) or type(place["value"]) not in (str, int, bool)):
-        one = False
+    if isinstance(place, dict) and one:
+        one = isinstance(place["column"], str) and type(place["value"]) in (str, int, bool)
     if not (place is None or isinstance(place, str) or one):
         yield Flaw(pointer(*at, "slice"), "slice is neither a column nor an object of a column and a value")
         return

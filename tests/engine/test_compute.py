@@ -313,6 +313,7 @@ def test_non_finite_inputs_are_errors_unless_allowed() -> None:
     same_bits(unwired(outcome.values), torch.tensor([[0.0, 1.0], [math.nan, math.inf]]))
     found = [(w.pointer, w.index, w.value) for w in outcome.warnings]
     assert found == [
+        ("/sum", None, "NaN"),
         ("/values", (1, 0), "NaN"),
         ("/values", (1, 1), "Infinity"),
         ("/gradients/predictions", (1, 0), "NaN"),

@@ -297,10 +297,11 @@ def _outcome(call: Call, done: _Done, weighting: Weighting, output: tuple[int, .
         value = _rounded(done.total, call.precision)
     elif call.reduction != "none":
         value = _mean(call, done.numerator, normalizer)
-    if value is not None and not math.isfinite(value):
-        empty = " because nothing counts: the normalizer is 0" if not normalizer and call.reduction != "sum" else ""
-        word = _word(value)
-        warnings.append(Warned("non_finite", f"value is {word}{empty}", pointer("value"), None, word))
+    for name, number in (("value", value), ("sum", done.total)):
+        if number is not None and not math.isfinite(number):
+            empty = " because nothing counts: the normalizer is 0" if name == "value" and not normalizer else ""
+            word = _word(number)
+            warnings.append(Warned("non_finite", f"{name} is {word}{empty}", pointer(name), None, word))
     values = None
     if done.values is not None:
         values = _result(("values",), done.values, output, warnings)

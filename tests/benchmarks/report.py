@@ -26,7 +26,7 @@ Everything on this page comes from one run of `make bench`, which rewrites it.
 - Subjects take turns, round after round. Figures are medians over the rounds; comparisons are medians of the ratios of each
   round, so that noise which hits both sides cancels. *range* is the smallest and the largest round.
 - The floor is what cannot be avoided: a raw ASGI echo of the same bytes, and simdjson, torch and orjson in process with nothing
-  around them and nothing checked.
+  around them and nothing checked. The echo sends back what it received, which for JSON is less than the service has to send.
 - *naive FastAPI* is what one writes in five minutes: pydantic lists, `torch.tensor`, `.tolist()`, a dict that goes back, with
   the return annotation that lets FastAPI write it fast."""
 

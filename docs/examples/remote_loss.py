@@ -85,7 +85,7 @@ def investigate(client: Client) -> Findings:
 def tell(found: Findings) -> None:
     """What was found, in words."""
     text = (
-        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of the held-out digits "
+        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of those held out "
         f"are recognised, at a cross entropy of {found.loss:.6f}. The mean of the means of the batches, the last of which is "
         f"short, would have been {found.of_means:.6f}. A step took {found.remote_milliseconds:.2f} ms with the loss over the "
         f"wire, and {found.local_milliseconds:.2f} ms with a loss of torch in process."

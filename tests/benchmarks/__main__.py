@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 
 import torch
@@ -20,6 +22,7 @@ def main() -> None:
     unknown = set(arguments.cases) - set(CASES)
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}; expected {', '.join(CASES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives the run
     described = machine.described()
     torch.set_num_threads(1)
     settle(CLIENT_CORE)

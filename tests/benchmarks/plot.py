@@ -9,7 +9,7 @@ from html import escape
 from tests.benchmarks.results import Curve
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 260
-LEFT, TOP, RIGHT, BOTTOM, GAP = 62, 64, 14, 48, 22
+LEFT, TOP, RIGHT, BOTTOM, GAP = 62, 64, 14, 48, 34
 
 # Told apart by people who do not see all colours, too (Okabe and Ito 2008), and by their dashes.
 STYLES = (("#0072b2", ""), ("#009e73", "6 3"), ("#d55e00", "2 3"), ("#cc79a7", "8 3 2 3"))

@@ -44,12 +44,12 @@ def write(machine: dict[str, str], results: Sequence[Result]) -> None:
 
 def page(machine: dict[str, str], results: Sequence[Result]) -> str:
     """The page of the docs."""
-    rows = []
-    for result in results:
-        for ratio in result.ratios:
-            if ratio.aim is not None:
-                measured = f"{tables.number(ratio.median)} {ratio.unit}"
-                rows.append((result.title, ratio.what, measured, tables.aim(ratio), tables.verdict(ratio)))
+    rows = [
+        (result.title, ratio.what, tables.measured(ratio), tables.aim(ratio), tables.verdict(ratio))
+        for result in results
+        for ratio in result.ratios
+        if ratio.aim is not None
+    ]
     parts = [
         "# Benchmarks",
         "## Aims",

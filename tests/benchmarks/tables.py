@@ -40,9 +40,13 @@ def ratios(found: Iterable[Ratio]) -> str:
     rows = []
     for r in found:
         processor = ("" if r.processor is None else f"{number(r.processor)} ×",) if timed else ()
-        rows.append((r.what, f"{number(r.median)} {r.unit}", _spread(r.rounds), *processor, aim(r), verdict(r)))
+        rows.append((r.what, measured(r), _spread(r.rounds), *processor, aim(r), verdict(r)))
     by = ("by processor time",) if timed else ()
     return table(("comparison", "measured", "range", *by, "aim", "met"), rows)
+
+
+def measured(ratio: Ratio) -> str:
+    return f"{number(ratio.median)} {ratio.unit}" if ratio.rounds else "not served"
 
 
 def aim(ratio: Ratio) -> str:

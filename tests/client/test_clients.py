@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pickle
 import warnings
 from typing import Any
 
@@ -156,3 +157,10 @@ def test_a_client_that_is_closed_leaves_nothing_open(url: str) -> None:
         with Client(url) as client:
             client.health()
     assert repr(client) == f"Client({url!r})"
+
+
+def test_a_copy_has_connections_of_its_own(client: Client) -> None:
+    with pickle.loads(pickle.dumps(client)) as copy:
+        assert copy.health() == client.health()
+        assert copy.base_url == client.base_url
+    assert client.health()["status"] == "ready"

@@ -61,6 +61,12 @@ def test_the_check_can_fail() -> None:
     assert "No module named 'httpx'" in done.stderr
 
 
+def test_the_command_says_what_it_needs() -> None:
+    done = run(PROGRAM.format(blocked=SERVICE + OTHERS) + "\nimport lossmeter.cli")
+    assert done.returncode == 1
+    assert 'pip install "lossmeter[server]"' in done.stderr
+
+
 def test_torch_is_loaded_by_what_needs_it() -> None:
     program = PROGRAM.format(blocked=("torch",)) + "\nlossmeter.client.RemoteLoss"
     assert "No module named 'torch'" in run(program).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -197,3 +198,26 @@ def test_a_broken_connection_does_not_disturb_the_training(url: str) -> None:
 
     with faulty(url) as good, faulty(url, faults.drop, faults.well, faults.cut, faults.reset, faults.says(503)) as bad:
         assert steps(bad, 4) == steps(good, 4)
+
+
+def test_a_copy_of_a_module_is_as_good(client: Client) -> None:
+    criterion = RemoteLoss("cross_entropy", client=client, weight=torch.tensor([1.0, 2.0, 3.0]))
+    copied = copy.deepcopy(criterion)
+    with copied.client:
+        assert torch.equal(copied(logits(), LABELS), criterion(logits(), LABELS))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_loss_and_gradient_are_on_the_device_of_the_inputs(client: Client, reduction: str) -> None:
+    given = logits().detach().cuda().requires_grad_()
+    criterion = RemoteLoss("cross_entropy", client=client, reduction=reduction, weight=torch.ones(3)).cuda()
+    loss = criterion(given, LABELS.cuda())
+    loss.sum().backward()
+    assert given.grad is not None
+    assert loss.device == given.grad.device == given.device
+    local = logits()
+    torch.testing.assert_close(
+        given.grad.cpu(), gradient(F.cross_entropy(local, LABELS, reduction=reduction).sum(), local)
+    )

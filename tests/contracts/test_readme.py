@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and the page of the client show is what happens."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tests.contracts.answers import CURL
 from tests.contracts.generated import ROOT
 
 README = (ROOT / "README.md").read_text()
+CLIENT = (ROOT / "docs" / "client.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_first_request_gets_the_answer_that_is_shown(http: httpx.Client) -> None:
@@ -34,7 +35,7 @@ def test_the_first_request_gets_the_answer_that_is_shown(http: httpx.Client) -> 
     assert shown == given
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", [*blocks("python"), *blocks("python", CLIENT)])
 def test_the_programs_run(url: str, program: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "http://127.0.0.1:8000" in program
     exec(program.replace("http://127.0.0.1:8000", url), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -62,3 +63,12 @@ def test_the_metadata_are_complete(wheel: zipfile.ZipFile) -> None:
     assert metadata.get_payload().startswith("# lossmeter")  # type: ignore[union-attr]
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
     assert "lossmeter = lossmeter.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+
+
+def test_the_client_needs_httpx_and_numpy_and_the_extra_brings_the_rest(wheel: zipfile.ZipFile) -> None:
+    metadata = Parser().parsestr(wheel.read(f"lossmeter-{lossmeter.__version__}.dist-info/METADATA").decode())
+    requirements = metadata.get_all("Requires-Dist") or []
+    base = {re.split(r"[<>=]", one)[0] for one in requirements if "extra ==" not in one}
+    extra = {re.split(r"[<>=]", one)[0] for one in requirements if "extra == 'server'" in one.replace('"', "'")}
+    assert base == {"httpx", "numpy"}
+    assert {"torch", "fastapi", "uvicorn"} <= extra

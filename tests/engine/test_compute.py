@@ -223,7 +223,7 @@ def test_chunks_are_really_computed() -> None:
     loss = replace(find("mse"), function=counted)
     case = {"predictions": torch.ones(10, 4), "labels": torch.zeros(10, 4)}
     outcome = computed(loss, case, Engine("cpu", chunk_elements=12), gradients=("predictions",))
-    assert sizes == [3, 3, 3, 1]
+    assert sizes == [3, 3, 4]
     assert outcome.value == 1.0
 
 

@@ -49,6 +49,7 @@ class _Configured:
         if wire not in CODECS:
             raise ValueError(f"wire is {wire!r}; expected one of {', '.join(CODECS)}")
         self.base_url = base_url
+        self._options = options
         self.retries = options.get("retries", Retries())
         self._codec = CODECS[wire]
         key = options.get("api_key")
@@ -62,6 +63,14 @@ class _Configured:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
+
+    def __reduce__(self) -> Any:
+        """A copy, in this process or another, has connections of its own."""
+        return _again, (type(self), self.base_url, self._options)
+
+
+def _again(kind: type[_Configured], base_url: str, options: Options) -> _Configured:
+    return kind(base_url, **options)
 
 
 class Client(_Configured):

@@ -94,21 +94,21 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class _Arriving:
-    """An answer as it arrives, into memory that may be written to."""
+    """An answer as it arrives."""
 
     def __init__(self, response: httpx.Response, deadline: float) -> None:
         self.response = response
         self.deadline = deadline
-        self.body = bytearray()
+        self.pieces: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
         """Raises: TimedOut: for an answer that never stops to trickle in, which no timeout of a single read notices."""
-        self.body += piece
+        self.pieces.append(piece)
         if monotonic() > self.deadline:
             raise TimedOut("The answer was not complete in time.")
 
     def reply(self) -> Reply:
-        return Reply(self.response.status_code, self.response.headers, self.body)
+        return Reply(self.response.status_code, self.response.headers, bytearray().join(self.pieces))
 
 
 def _prepared(

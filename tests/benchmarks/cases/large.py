@@ -19,6 +19,7 @@ from tests.benchmarks.servers import (
     SERVER_CORE,
     SERVICE,
     Server,
+    alone,
     pinned,
     present,
     started,
@@ -105,7 +106,7 @@ def _over_http(server: Server, payload: Payload) -> Step:
 def _in_process(work: Callable[[], object]) -> Step:
     def step() -> tuple[float, float]:
         before = time.thread_time()
-        with pinned(SERVER_CORE):
+        with alone(), pinned(SERVER_CORE):
             wall = median(floor.seconds(work) for _ in range(REPEATS))
         return wall, (time.thread_time() - before) / REPEATS
 

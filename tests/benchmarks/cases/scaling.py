@@ -14,7 +14,7 @@ from tests.benchmarks import floor, payloads
 from tests.benchmarks.load import Connection
 from tests.benchmarks.payloads import FORMS, Arrays
 from tests.benchmarks.results import Curve, Result
-from tests.benchmarks.servers import CLIENT_CORE, SERVER_CORE, SERVICE, Server, pinned, started
+from tests.benchmarks.servers import CLIENT_CORE, SERVER_CORE, SERVICE, Server, alone, pinned, started
 from tests.benchmarks.support import served
 
 CLASSES = 100
@@ -48,10 +48,11 @@ def measure(quick: bool) -> Result:
     result = Result("scaling", "Time per element of the predictions, value and gradient, by size")
     last = 5 if quick else 8 if os.environ.get("LOSSMETER_BENCH_FULL") else 7
     sizes = [10**power for power in range(2, last + 1)]
-    forms = ("JSON", "safetensors")
     with started([SERVICE], LIMITS) as (server,):
         sample = payloads.classification(2, 3)
-        forms = tuple(form for form in forms if served(server, FORMS[form]("cross_entropy", sample), result))
+        forms = tuple(
+            form for form in ("JSON", "safetensors") if served(server, FORMS[form]("cross_entropy", sample), result)
+        )
         for loss, (function, make) in LOSSES.items():
             curves = {name: Curve(loss, name, {}) for name in (*(f"lossmeter, {form}" for form in forms), IN_PROCESS)}
             result.curves += curves.values()
@@ -107,7 +108,7 @@ def _in_process(function: Function, tensors: Arrays) -> Callable[[], float]:
         return time.perf_counter() - begin
 
     def way() -> float:
-        with pinned(SERVER_CORE):
+        with alone(), pinned(SERVER_CORE):
             return _repeated(once)
 
     return way

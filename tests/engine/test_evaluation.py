@@ -238,6 +238,12 @@ def test_what_is_masked_may_be_anything() -> None:
     assert found["objective"]["gradients"]["predictions"].data[2:4].tolist() == [0.0, 0.0]
 
 
+def test_whole_numbers_are_numbers() -> None:
+    chosen = plan(task="regression", predictions_are="values", losses=[{"loss": "mse"}])
+    found = evaluate(chosen, {"predictions": tensor([1, 2, 4]), "labels": tensor([1, 1, 1])}, ["predictions"])
+    assert found["losses"][0]["sum"] == 10.0
+
+
 def test_the_hardest_are_those_of_the_highest_loss() -> None:
     data = {name: digits()[name] for name in ("predictions", "labels", "sample_ids")}
     chosen = plan(task="multiclass", predictions_are="logits", hardest=5)

@@ -162,7 +162,9 @@ def _neutral(
         if one is not None:
             counted = counted & _spread(np.asarray(one), labels.ndim)
     whole = bool(counted.all())
+    predictions = predictions.astype(np.float64, copy=False)
     if plan.task == "regression":
+        labels = labels.astype(np.float64, copy=False)
         kept = counted if whole else counted | np.isfinite(labels)
     else:
         kept = counted if whole else counted | ((labels >= 0) & (labels < (_classes(plan, predictions) or 2)))

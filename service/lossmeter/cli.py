@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:
+    raise SystemExit('lossmeter: the command comes with the service: pip install "lossmeter[server]"') from None
 
 from lossmeter.settings import Settings
 

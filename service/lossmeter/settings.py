@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lossmeter import cores
 
 
 class Settings(BaseSettings):
@@ -33,8 +34,8 @@ class Settings(BaseSettings):
     """Requests per worker that are computed at the same time, beside the short ones."""
     inline_bytes: int = Field(default=32 * 1024, ge=0)
     """Bodies up to this size are worked on at once; larger ones in the pool, so that they hold nobody up."""
-    chunk_elements: int = Field(default=1 << 24, ge=1)
-    """Elements above which a separable loss is computed in chunks along the batch."""
+    chunk_elements: int = Field(default=0, ge=0)
+    """Elements above which a separable loss is computed in chunks along the batch; 0 takes what suits the device."""
 
     max_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """Largest body that is read."""
@@ -49,4 +50,4 @@ class Settings(BaseSettings):
     @property
     def torch_threads(self) -> int:
         """Threads of torch for one worker."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        return self.threads or max(1, cores.usable() // self.workers)

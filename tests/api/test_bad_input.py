@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.support.service import answer_of, connected, serving
@@ -318,3 +319,29 @@ def test_every_answer_says_how_long_it_took(http: httpx.Client) -> None:
         assert re.fullmatch(
             r"decode;dur=[\d.]+, compute;dur=[\d.]+, encode;dur=[\d.]+", answer.headers["server-timing"]
         )
+
+
+@pytest.mark.parametrize(
+    ("loss", "shapes", "message"),
+    [
+        (
+            "huber",
+            {"predictions": (4, 5), "labels": (4, 3)},
+            "labels has shape [4, 3]; expected [4, 5], the shape of predictions",
+        ),
+        (
+            "triplet_margin",
+            {"anchor": (2, 3), "positive": (2, 3), "negative": (2, 4)},
+            "negative has shape [2, 4]; expected [2, 3], the shape of anchor",
+        ),
+        ("cross_entropy", {"predictions": (2, 3), "labels": (4,)}, "labels has shape [4]; expected [2], (N, …d)"),
+    ],
+)
+def test_a_shape_is_refused_with_the_one_that_would_do(
+    http: httpx.Client, loss: str, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    answer = http.post(
+        f"/v1/losses/{loss}", json={name: np.zeros(shape, int).tolist() for name, shape in shapes.items()}
+    )
+    assert answer.status_code == 422
+    assert [flaw["message"] for flaw in answer.json()["errors"]] == [message]

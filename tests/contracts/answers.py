@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import httpx
 from lossmeter.api.app import create_app
 from lossmeter.api.catalogue import LossEntry
 from lossmeter.settings import Settings
+
+CURL = re.compile(r"curl http://127\.0\.0\.1:8000/v1/losses/(\w+).*?-d '(.*?)'", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,16 @@ class Exchange:
 
 def of_examples(entries: Sequence[LossEntry]) -> dict[str, list[Exchange]]:
     """Every example of every loss, with its answer."""
-    return asyncio.run(_ask({entry.name: list(_requests(entry)) for entry in entries}))
+    return asyncio.run(_ask({entry.name: _requests(entry) for entry in entries}))
+
+
+def of_command(text: str) -> Exchange:
+    """The first request that a text makes with curl, with its answer."""
+    found = CURL.search(text)
+    if found is None:
+        raise ValueError("there is no curl command that posts a loss")
+    loss, body = found.groups()
+    return asyncio.run(_ask({loss: [json.loads(body)]}))[loss][0]
 
 
 def _requests(entry: LossEntry) -> list[dict[str, Any]]:

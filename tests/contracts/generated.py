@@ -19,6 +19,7 @@ from tests.contracts import answers, pages
 
 ROOT = Path(__file__).parents[2]
 README = Path("README.md")
+INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
 LOSS_PAGES = Path("docs/losses")
 
@@ -34,7 +35,13 @@ def files() -> dict[Path, str]:
         Path("openapi/openapi.json"): rendered(),
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
-        README: _filled(README, losses=pages.loss_table(entries, "docs/losses/"), settings=pages.settings_table()),
+        README: _filled(
+            README,
+            answer=pages.answer_block(answers.of_command((ROOT / README).read_text())),
+            losses=pages.loss_table(entries, "docs/losses/"),
+            settings=pages.settings_table(),
+        ),
+        INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
     return whole | {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from lossmeter.api.catalogue import LossEntry, ParameterModel, RoleModel
@@ -152,12 +153,21 @@ def _exchange(name: str, exchange: Exchange, number: int) -> list[str]:
     )
     command = " \\\n  ".join(lines)
     introduction = ["And with other arguments:"] if number else []
-    return [*introduction, f"```bash\n{command}\n```", f"```json\n{laid_out(exchange.answer)}\n```"]
+    return [*introduction, f"```bash\n{command}\n```", answer_block(exchange)]
 
 
-def laid_out(answer: Mapping[str, Any]) -> str:
-    """A JSON object with one member a line."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in answer.items()) + "\n}"
+def answer_block(exchange: Exchange) -> str:
+    """An answer, one member a line."""
+    members = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in exchange.answer.items())
+    return f"```json\n{{\n{members}\n}}\n```"
+
+
+def decision_list(folder: Path) -> str:
+    """A line for each decision record, in order."""
+    return "\n".join(
+        f"- [{path.read_text().partition(chr(10))[0].removeprefix('# ')}](decisions/{path.name})"
+        for path in sorted(folder.glob("[0-9]*.md"))
+    )
 
 
 def _in_torch(entry: LossEntry) -> str:

@@ -115,7 +115,7 @@ def mean(loss: Loss, case: Case) -> Tensor:
     values = loss.function(**case)
     support = loss.support(complete(loss, case)) if loss.support else Support()
     counted = torch.ones_like(values) if support.counted is None else support.counted.to(values.dtype)
-    denominator = counted if support.denominator is None else support.denominator * counted
+    denominator = counted if support.denominator is None else support.denominator
     scaled = values if support.scale is None else values * support.scale
     assert {t.shape for t in (counted, denominator, scaled)} == {values.shape}
     return (scaled * counted).sum() / denominator.sum()
@@ -219,13 +219,14 @@ def test_inputs_are_not_modified(loss: Loss, case: Case) -> None:
 def batched(name: str) -> list[Case]:
     """The smooth cases of losses that may be computed in pieces, grown to 1001 samples, and the names to split."""
     loss = LOSSES[name]
+    roles = [role.name for role in loss.roles]
     batches = []
     for case in smooth(name) if loss.chunked else []:
         size = loss.function(**case).shape[:1]
         # Of the tensor parameters, those that broadcast may have the dimension; those with a number per class do not.
-        names = [t.name for t in loss.tensors if t.name in case and t.options[0].shape != "C"]
-        splits = [name for name in names if case[name].shape[:1] == size]
-        if size and {role.name for role in loss.roles} <= set(splits):
+        broadcast = [t.name for t in loss.tensors if t.options[0].shape[0] == "~" and t.name in case]
+        splits = roles + [name for name in broadcast if case[name].ndim == case[roles[0]].ndim]
+        if size and all(case[name].shape[:1] == size for name in splits):
             repeated = torch.arange(1001) % size[0]
             batches.append({**case, **{name: case[name][repeated] for name in splits}, "splits": splits})
     return batches

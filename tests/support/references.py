@@ -189,8 +189,8 @@ def kl_div(predictions: Array, labels: Array, log_target: bool = False) -> Array
 def poisson_nll(
     predictions: Array, labels: Array, log_input: bool = True, full: bool = False, eps: float = 1e-8
 ) -> Array:
-    logarithm = labels * predictions if log_input else special.xlogy(labels, predictions + eps)
-    values = (np.exp(predictions) if log_input else predictions) - logarithm
+    log_rates = predictions if log_input else np.log(predictions + eps)
+    values = (np.exp(predictions) if log_input else predictions) - labels * log_rates
     if full:
         large = np.maximum(labels, 1.0)
         stirling = large * np.log(large) - large + 0.5 * np.log(2 * np.pi * large)

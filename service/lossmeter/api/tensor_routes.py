@@ -69,9 +69,12 @@ class TensorEndpoint:
 class TensorRoute(APIRoute):
     """A route of the OpenAPI document whose work is done by a `TensorEndpoint`."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
-        super().__init__(path, endpoint, **declared)
-        self.app: ASGIApp = getattr(endpoint, "tensor_endpoint", self.app)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint: ASGIApp | None = getattr(self.endpoint, "tensor_endpoint", None)
+        if endpoint is None or scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+        else:
+            await endpoint(scope, receive, send)
 
 
 class Express:
@@ -83,7 +86,8 @@ class Express:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = self.table.get(scope["path"])
+            # Behind a proxy, and where mounted, the path begins with the root path.
+            endpoint = self.table.get(scope["path"].removeprefix(scope.get("root_path", "")))
             if endpoint is not None:
                 await endpoint(scope, receive, send)
                 return

@@ -59,7 +59,7 @@ def binary_cross_entropy(
 
 
 @loss(
-    # The sigmoid in its gradient rounds differently in the last few elements of a tensor: a piece would not be bit-equal.
+    # Its gradient takes a sigmoid, which rounds differently in the last few elements of a tensor: pieces are not bit-equal.
     chunked=False,
     examples=[
         Example(predictions=[log(3), 0.0], labels=[1.0, 0.0], value=log(8 / 3) / 2),
@@ -182,8 +182,9 @@ def binary_focal(
     positive = labels * yes if pos_weight is None else pos_weight * labels * yes
     losses = -(positive + (1 - labels) * no)
     complement = labels * no.exp() + (1 - labels) * yes.exp()
-    # A power below 1 has no derivative at 0; whatever lies below the smallest normal number belongs to a loss as small.
-    losses = losses * complement.clamp(min=torch.finfo(complement.dtype).tiny) ** gamma
+    # The logarithm ends at the smallest normal number; what lies below belongs to a loss as small.
+    log_complement = complement.clamp(min=torch.finfo(complement.dtype).tiny).log()
+    losses = losses * torch.exp(gamma * log_complement)
     if alpha is not None:
         losses = losses * (alpha * labels + (1 - alpha) * (1 - labels))
     return losses

@@ -1,0 +1,235 @@
+"""A checked batch of each shape of task, cut down to what counts: masked elements and those of weight zero are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lossmeter.errors import Invalid
+from lossmeter.metrics._draws import Hashes
+from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting
+
+Index = tuple[int, ...]
+
+
+class Places(NamedTuple):
+    """Where the elements stood in the tensor that was sent, to name them in errors."""
+
+    flat: Integers
+    shape: Index
+
+    def of(self, element: int) -> Index:
+        return tuple(int(item) for item in np.unravel_index(int(self.flat[element]), self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Base of all batches. Fields marked `unit` have one row per unit, other arrays one per element.
+
+    Attributes:
+        places: where each element stood.
+        value: weight of each element, positive; shape (m,).
+        unit: unit of each element, ascending without gaps; None if elements are units.
+        hashes: of the ids of the units; shape (n,).
+        samples: the place of each unit among the samples that were sent; shape (n,).
+    """
+
+    places: Places
+    value: Array
+    unit: Integers | None
+    hashes: Hashes
+    samples: Integers
+
+    @property
+    def units(self) -> int:
+        return len(self.hashes)
+
+    def weighting(self, draws: Array | None = None) -> Weighting:
+        return Weighting(self.value, self.unit, self.units, draws)
+
+    def take(self, units: Booleans) -> Self:
+        """The batch of the chosen units alone; one boolean per unit."""
+        elements = units if self.unit is None else units[self.unit]
+        changed: dict[str, Any] = {
+            item.name: getattr(self, item.name)[elements]
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), np.ndarray) and item.name not in {"hashes", "samples"}
+        } | {
+            "hashes": self.hashes[units],
+            "samples": self.samples[units],
+            "places": Places(self.places.flat[elements], self.places.shape),
+        }
+        if self.unit is not None:
+            changed["unit"] = (np.cumsum(units) - 1)[self.unit[elements]]
+        return replace(self, **changed)
+
+    def where(self, samples: Booleans) -> Self:
+        """The batch of the chosen samples alone, a slice; one boolean for each sample that was sent."""
+        return self.take(np.asarray(samples, bool)[self.samples])
+
+    def demand(self, valid: npt.NDArray[Any], subject: str, role: str, message: Callable[[int], str]) -> None:
+        """Raises Invalid, naming the first element that is not valid."""
+        if not valid.all():
+            wrong = int(np.argmin(valid))
+            raise Invalid.at(subject, f"/{role}", message(wrong), self.places.of(wrong))
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Batch):
+    """Regression: predictions x and labels y, flattened; shape (m,)."""
+
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled(Batch):
+    """One class out of C for each element: binary (scores of class 1 only), multiclass, and pixels.
+
+    Attributes:
+        classes: C, at least 2.
+        label: class indices; shape (m,).
+        predictions_are: logits, probabilities, scores or classes.
+        raw: what was predicted; class indices of shape (m,), numbers of shape (m,) if binary, otherwise (m, C).
+        binary: only class 1 is of interest, and `raw` speaks of it alone.
+    """
+
+    classes: int
+    binary: bool
+    label: Integers
+    predictions_are: str
+    raw: npt.NDArray[Any]
+
+    def predicted(self, threshold: float = 0.5) -> Integers:
+        """The predicted class: the likeliest (the first of equals), or 1 where the probability is above the threshold."""
+        if self.predictions_are == "classes":
+            return np.asarray(self.raw, np.int64)
+        if self.binary:
+            return _above(self.raw, self.predictions_are, threshold).astype(np.int64)
+        return self.likeliest
+
+    @cached_property
+    def likeliest(self) -> Integers:
+        return np.asarray(np.argmax(self.raw, axis=1), np.int64)
+
+    @cached_property
+    def probability(self) -> Array:
+        """Probabilities of class 1 (m,), or of every class (m, C); scores as they are."""
+        if self.predictions_are != "logits":
+            return self.raw
+        return sigmoid(self.raw) if self.binary else np.exp(log_softmax(self.raw))
+
+    @cached_property
+    def log_probability(self) -> Array:
+        """Natural logarithm of the probability of the label; shape (m,). Probabilities are kept 2.2e-16 away from 0 and 1."""
+        if self.binary:
+            sign = 2 * self.label - 1
+            if self.predictions_are == "logits":
+                return log_sigmoid(sign * self.raw)
+            return log_clipped(np.where(self.label == 1, self.raw, 1 - self.raw))
+        if self.predictions_are == "logits":
+            return np.take_along_axis(log_softmax(self.raw), self.label[:, None], axis=1)[:, 0]
+        return log_clipped(np.take_along_axis(self.raw, self.label[:, None], axis=1)[:, 0])
+
+    def one_against_rest(self) -> tuple[Array, Booleans, Integers, Batch]:
+        """Scores of every class as elements of their own: score, whether it is the label, the class, and their batch."""
+        if self.binary:
+            return self.probability, self.label == 1, np.zeros(len(self.label), np.int64), self
+        c = self.classes
+        unit = np.arange(self.units) if self.unit is None else self.unit
+        column = np.tile(np.arange(c), len(self.label))
+        batch = Batch(self.places, np.repeat(self.value, c), np.repeat(unit, c), self.hashes, self.samples)
+        return self.probability.reshape(-1), np.repeat(self.label, c) == column, column, batch
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(Batch):
+    """Multilabel: for every sample (unit) L independent yes-or-no labels, flattened to elements.
+
+    Attributes:
+        labels: L.
+        column: label number of each element; shape (m,).
+        actual: whether the label holds; shape (m,).
+        raw: logit, probability, score or decision; shape (m,).
+    """
+
+    labels: int
+    predictions_are: str
+    column: Integers
+    actual: Booleans
+    raw: npt.NDArray[Any]
+
+    def decided(self, threshold: float = 0.5) -> Booleans:
+        if self.predictions_are == "classes":
+            return np.asarray(self.raw == 1)
+        return _above(self.raw, self.predictions_are, threshold)
+
+    @cached_property
+    def probability(self) -> Array:
+        return sigmoid(self.raw) if self.predictions_are == "logits" else self.raw
+
+    @cached_property
+    def log_probability(self) -> Array:
+        if self.predictions_are == "logits":
+            return log_sigmoid(np.where(self.actual, self.raw, -self.raw))
+        return log_clipped(np.where(self.actual, self.raw, 1 - self.raw))
+
+    def one_against_rest(self) -> tuple[Array, Booleans, Integers, Batch]:
+        return self.probability, self.actual, self.column, self
+
+
+@dataclass(frozen=True, eq=False)
+class Queries(Batch):
+    """Ranking: whole queries with D candidates each; an element is a query.
+
+    Attributes:
+        scores: larger ranks higher; shape (m, D).
+        relevance: grades, not negative, 0 for irrelevant; shape (m, D).
+        counted: which candidates are there; shape (m, D).
+    """
+
+    scores: Array
+    relevance: Array
+    counted: Booleans
+
+
+@dataclass(frozen=True, eq=False)
+class Groups(Batch):
+    """Clustering: the cluster that each element was put in, and the class that it belongs to; shape (m,)."""
+
+    cluster: Integers
+    label: Integers
+
+
+def sigmoid(z: Array) -> Array:
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+
+
+def log_sigmoid(z: Array) -> Array:
+    # log(1 / (1 + exp(-z))), with an exponent that never overflows
+    return np.minimum(z, 0.0) - np.log1p(np.exp(-np.abs(z)))
+
+
+def log_softmax(z: Array) -> Array:
+    shifted = z - z.max(axis=1, keepdims=True, initial=-np.inf)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def log_clipped(p: Array) -> Array:
+    eps = np.finfo(np.float64).eps
+    return np.asarray(np.log(np.clip(p, eps, 1 - eps)))
+
+
+def _above(raw: Array, predictions_are: str, threshold: float) -> Booleans:
+    if predictions_are == "logits":
+        # The logit of the threshold: comparing logits is exact where the sigmoid has long saturated.
+        threshold = (
+            float(np.log(threshold) - np.log1p(-threshold)) if 0 < threshold < 1 else np.inf * (2 * threshold - 1)
+        )
+    return np.asarray(raw > threshold)

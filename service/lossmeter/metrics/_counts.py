@@ -1,0 +1,175 @@
+"""States that count: how much weight fell where. Unweighted they are whole numbers, and merge exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lossmeter.metrics._states import State, merged_by, total
+from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting, quotient
+
+# Below this share of the total, a difference of sums of weights is rounding and stands for zero.
+ROUNDING = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCounts(State, kind="class_counts"):
+    """Right and wrong decisions for each of C classes or labels, each seen as "this one or not".
+
+    Attributes:
+        true_positive: weight that has the class and was given it; shape (C,).
+        false_positive: weight that was given the class and does not have it; shape (C,).
+        false_negative: weight that has the class and was not given it; shape (C,).
+        seen: weight of everything decided on; shape (C,).
+        squares: sums of squared weights of the same four, shape (4, C); empty where no interval is made of
+            them: in replicates, for classes that exclude each other, and where a unit has several elements.
+    """
+
+    true_positive: Array = total()
+    false_positive: Array = total()
+    false_negative: Array = total()
+    seen: Array = total()
+    squares: Array = total()
+
+    @classmethod
+    def of_classes(cls, predicted: Integers, label: Integers, classes: int, w: Weighting) -> ClassCounts:
+        """Of classes that exclude each other: indices of shape (m,)."""
+        right = predicted == label
+        seen = np.broadcast_to(w.total()[..., None], (*w.lead, classes)).copy()
+        return cls(
+            w.tally(label, classes, right),
+            w.tally(predicted, classes, ~right),
+            w.tally(label, classes, ~right),
+            seen,
+            np.zeros((*w.lead, 4, 0)),
+        )
+
+    @classmethod
+    def of_labels(
+        cls, predicted: Booleans, actual: Booleans, column: Integers, labels: int, w: Weighting
+    ) -> ClassCounts:
+        """Of independent labels: decisions of shape (m,), each on the label number `column`."""
+        chosen = (predicted & actual, predicted & ~actual, ~predicted & actual, np.ones_like(actual))
+        counts = [w.tally(column, labels, which) for which in chosen]
+        squares = np.zeros((*w.lead, 4, 0))
+        if w.draws is None and w.unit is None:
+            squares = np.stack([w.tally(column, labels, which, power=2) for which in chosen])
+        tp, fp, fn, seen = counts
+        return cls(tp, fp, fn, seen, squares)
+
+    @property
+    def true_negative(self) -> Array:
+        rest = self.seen - (self.true_positive + self.false_positive + self.false_negative)
+        return np.where(rest > ROUNDING * self.seen, rest, 0.0)
+
+    @property
+    def actual(self) -> Array:
+        return self.true_positive + self.false_negative
+
+    @property
+    def predicted(self) -> Array:
+        return self.true_positive + self.false_positive
+
+    def exclusive(self) -> tuple[Array, Array, Array, Array]:
+        """Weight in agreement, per class actual and predicted, and in all; a single label counts as two classes."""
+        actual, predicted, agreed = self.actual, self.predicted, self.true_positive
+        if agreed.shape[-1] == 1:
+            negative = self.true_negative
+            actual = np.concatenate([negative + self.false_positive, actual], axis=-1)
+            predicted = np.concatenate([negative + self.false_negative, predicted], axis=-1)
+            agreed = np.concatenate([negative, agreed], axis=-1)
+        return agreed.sum(axis=-1), actual, predicted, self.seen[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion(State, kind="confusion"):
+    """Weight by actual class (rows) and predicted class (columns); shape (C, C)."""
+
+    weight: Array = total()
+
+    @classmethod
+    def of(cls, predicted: Integers, label: Integers, classes: int, w: Weighting) -> Confusion:
+        flat = w.tally(label * classes + predicted, classes * classes)
+        return cls(flat.reshape(*w.lead, classes, classes))
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationBins(State, kind="calibration_bins"):
+    """Predicted and observed frequency by bin of the prediction; bin j holds (j / bins, (j + 1) / bins], the first also 0.
+
+    Attributes:
+        bins: number of bins.
+        weight: weight in each bin; shape (bins,).
+        confidence: weighted sum of the predicted probabilities; shape (bins,).
+        correct: weight for which the predicted thing happened; shape (bins,).
+    """
+
+    bins: int
+    weight: Array = total()
+    confidence: Array = total()
+    correct: Array = total()
+
+    @classmethod
+    def of(cls, probability: Array, happened: Booleans, bins: int, w: Weighting) -> CalibrationBins:
+        edges = np.linspace(0.0, 1.0, bins + 1)
+        place = np.searchsorted(edges[1:-1], probability, side="left")
+        scaled = Weighting(w.value * probability, w.unit, w.units, w.draws)
+        return cls(bins, w.tally(place, bins), scaled.tally(place, bins), w.tally(place, bins, happened))
+
+    def gaps(self) -> tuple[Array, Array]:
+        """Per bin the share of the weight, and the distance of confidence from frequency (0 where empty)."""
+        share = quotient(self.weight, self.weight.sum(axis=-1, keepdims=True))
+        gap = np.abs(quotient(self.confidence, self.weight, 0.0) - quotient(self.correct, self.weight, 0.0))
+        return share, gap
+
+
+@dataclass(frozen=True, eq=False)
+class Contingency(State, kind="contingency"):
+    """Weight by pair of cluster and class, for the pairs that occur.
+
+    Attributes:
+        cluster, label: whole numbers that name the pair, sorted by cluster and then label; shape (pairs,).
+        weight: weight of each pair; shape (pairs,), the only field with a leading axis in replicates.
+    """
+
+    cluster: Array = merged_by("union")
+    label: Array = merged_by("union")
+    weight: Array = merged_by("sum by pair")
+
+    @classmethod
+    def of(cls, cluster: Integers, label: Integers, w: Weighting) -> Contingency:
+        pairs, place = _unique(np.stack([cluster, label], axis=1).astype(np.float64))
+        return cls(pairs[:, 0], pairs[:, 1], w.tally(place, len(pairs)))
+
+    def _fits(self, name: str, mine: Array, theirs: Array) -> bool:
+        return name != "weight" or mine.shape[:-1] == theirs.shape[:-1]
+
+    def _merged(self, other: Self) -> dict[str, Any]:
+        both = np.concatenate([np.stack([part.cluster, part.label], axis=1) for part in (self, other)])
+        pairs, place = _unique(both)
+        weight = np.zeros((*self.weight.shape[:-1], len(pairs)))
+        count = len(self.cluster)
+        weight[..., place[:count]] += self.weight
+        weight[..., place[count:]] += other.weight
+        return {"cluster": pairs[:, 0], "label": pairs[:, 1], "weight": weight}
+
+    def margins(self) -> tuple[Array, Array, Array]:
+        """Weight per cluster, per class, and the product of the two for each pair."""
+        _, rows = np.unique(self.cluster, return_inverse=True)
+        _, columns = np.unique(self.label, return_inverse=True)
+        by_cluster, by_class = _summed(self.weight, rows), _summed(self.weight, columns)
+        return by_cluster, by_class, by_cluster[..., rows] * by_class[..., columns]
+
+
+def _unique(pairs: Array) -> tuple[Array, npt.NDArray[Any]]:
+    found, place = np.unique(pairs, axis=0, return_inverse=True)
+    return found, place.reshape(-1)
+
+
+def _summed(weight: Array, place: npt.NDArray[Any]) -> Array:
+    out = np.zeros((*weight.shape[:-1], int(place.max(initial=-1)) + 1))
+    np.add.at(out, (..., place), weight)  # type: ignore[arg-type]
+    return out

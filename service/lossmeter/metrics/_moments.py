@@ -1,0 +1,145 @@
+"""States of pairs of numbers: centred moments, and deviances from the mean. Neither ever subtracts two large sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from lossmeter.metrics._states import State, merged_by, total
+from lossmeter.metrics._weighting import Array, Weighting, quotient
+
+SERIES_RADIUS = 0.05
+SERIES_TERMS = 13
+
+
+@dataclass(frozen=True, eq=False)
+class CrossMoments(State, kind="cross_moments"):
+    """Weighted means and centred second moments of predictions x, labels y and residuals d = y - x.
+
+    The moments of the residual are taken from the residual itself, never from those of x and y, so that a small residual
+    keeps all its digits. Merged after Chan, Golub and LeVeque, Updating Formulae, 1979.
+
+    Attributes:
+        weight: sum of the weights.
+        mean_x, mean_y, mean_d: weighted means.
+        xx, yy, xy, dd: weighted sums of products of deviations from the means.
+    """
+
+    weight: Array = total()
+    mean_x: Array = merged_by("chan mean")
+    mean_y: Array = merged_by("chan mean")
+    mean_d: Array = merged_by("chan mean")
+    xx: Array = merged_by("chan")
+    yy: Array = merged_by("chan")
+    xy: Array = merged_by("chan")
+    dd: Array = merged_by("chan")
+
+    @classmethod
+    def of(cls, x: Array, y: Array, w: Weighting) -> CrossMoments:
+        d = y - x
+        whole = w.value.sum()
+        cx, cy, cd = (quotient(w.value @ v, whole, 0.0) for v in (x, y, d))
+        # A second centring removes what rounding left of the mean.
+        sx, sy, sd = x - cx, y - cy, d - cd
+        sums = w.total(np.stack([np.ones_like(x), sx, sy, sd, sx * sx, sy * sy, sx * sy, sd * sd], axis=1))
+        weight, tx, ty, td, xx, yy, xy, dd = np.moveaxis(sums, -1, 0)
+        mx, my, md = (quotient(t, weight, 0.0) for t in (tx, ty, td))
+        return cls(
+            weight,
+            np.asarray(cx + mx),
+            np.asarray(cy + my),
+            np.asarray(cd + md),
+            np.maximum(xx - mx * tx, 0.0),
+            np.maximum(yy - my * ty, 0.0),
+            np.asarray(xy - mx * ty),
+            np.maximum(dd - md * td, 0.0),
+        )
+
+    def _merged(self, other: Self) -> dict[str, Any]:
+        share = quotient(other.weight, self.weight + other.weight, 0.0)
+        together = self.weight * share
+        dx, dy, dd = (getattr(other, name) - getattr(self, name) for name in ("mean_x", "mean_y", "mean_d"))
+        return {
+            "mean_x": self.mean_x + dx * share,
+            "mean_y": self.mean_y + dy * share,
+            "mean_d": self.mean_d + dd * share,
+            "xx": self.xx + other.xx + dx * dx * together,
+            "yy": self.yy + other.yy + dy * dy * together,
+            "xy": self.xy + other.xy + dx * dy * together,
+            "dd": self.dd + other.dd + dd * dd * together,
+        }
+
+
+def deviance(y: Array, mean: Array, power: float) -> Array:
+    r"""Unit Tweedie deviance $2 \int_\mu^y (y - t) t^{-p} dt$.
+
+    Near $y = \mu$ the closed forms cancel; there, with $\delta = y / \mu - 1$, the series
+    $2 \mu^{2-p} \sum_k \binom{-p}{k} \delta^{k+2} / ((k+1)(k+2))$ keeps all digits.
+    """
+    y, mean = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(mean, np.float64))
+    if power == 0:
+        return np.asarray((y - mean) ** 2)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        delta = (y - mean) / mean
+        if power == 1:
+            far = 2 * (np.where(y == 0, 0.0, y * np.log(y / mean)) - y + mean)
+        elif power == 2:
+            far = 2 * (np.log(mean / y) + y / mean - 1)
+        else:
+            first = np.maximum(y, 0) ** (2 - power) / ((1 - power) * (2 - power))
+            far = 2 * (first - y * mean ** (1 - power) / (1 - power) + mean ** (2 - power) / (2 - power))
+        close = np.abs(delta) < SERIES_RADIUS
+        small = np.where(close, delta, 0.0)
+        term, series = np.ones_like(small), np.zeros_like(small)
+        for k in range(SERIES_TERMS):
+            series += term / ((k + 1) * (k + 2))
+            term = term * small * (-power - k) / (k + 1)
+        return np.where(close, 2 * mean ** (2 - power) * small * small * series, far)
+
+
+@dataclass(frozen=True, eq=False)
+class Deviances(State, kind="deviances"):
+    """Tweedie deviance of labels from predictions, and from their own mean.
+
+    Deviances from means add up across merged parts as variances do (they are Bregman divergences): the deviance of the
+    whole from its mean is that of the parts from theirs, plus that of the parts' means from the mean of the whole.
+
+    Attributes:
+        power: of the variance function; 0 normal, 1 Poisson, 2 gamma.
+        weight: sum of the weights.
+        mean: weighted mean of the labels.
+        residual: weighted sum of the deviances from the predictions.
+        null: weighted sum of the deviances from the mean.
+    """
+
+    power: float
+    weight: Array = total()
+    mean: Array = merged_by("chan mean")
+    residual: Array = total()
+    null: Array = merged_by("bregman")
+
+    @classmethod
+    def of(cls, x: Array, y: Array, power: float, w: Weighting) -> Deviances:
+        centre = quotient(w.value @ y, w.value.sum(), 0.0)
+        weight, shift, residual, null = np.moveaxis(
+            w.total(np.stack([np.ones_like(y), y - centre, deviance(y, x, power), deviance(y, centre, power)], axis=1)),
+            -1,
+            0,
+        )
+        mean = np.asarray(centre + quotient(shift, weight, 0.0))
+        known = weight > 0
+        moved = np.where(known, weight * deviance(np.where(known, mean, centre), centre, power), 0.0)
+        return cls(power, weight, mean, residual, np.maximum(null - moved, 0.0))
+
+    def _merged(self, other: Self) -> dict[str, Any]:
+        share = quotient(other.weight, self.weight + other.weight, 0.0)
+        mean = self.mean + (other.mean - self.mean) * share
+        null = self.null + other.null
+        for part in (self, other):
+            known = part.weight > 0
+            null = null + np.where(
+                known, part.weight * deviance(np.where(known, part.mean, mean), mean, self.power), 0.0
+            )
+        return {"mean": mean, "null": null}

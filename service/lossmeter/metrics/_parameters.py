@@ -1,0 +1,38 @@
+"""The vocabulary of parameters, and the two choices that all metrics over classes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lossmeter.metrics._weighting import Array, Booleans, quotient
+
+Average = Literal["macro", "micro", "weighted", "none"]
+CurveAverage = Literal["macro", "weighted", "none"]
+Absent = Literal["skip", "zero", "one", "nan"]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInteger = Annotated[int, Field(ge=1, le=1_000_000)]
+Bins = Annotated[int, Field(ge=1, le=1000)]
+Power = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+
+
+def averaged(value: Array, defined: Booleans, support: Array, average: str, absent: str) -> Array:
+    """The average of values per class (…, C), or the values themselves.
+
+    Args:
+        value: one per class.
+        defined: which classes have a value; the others are absent.
+        support: weight of the samples that have the class, for the average `weighted`.
+        average: `macro` (every class counts the same), `weighted` (by support) or `none`.
+        absent: what an absent class has: `skip` (left out; NaN where it stands alone), `zero`, `one`, `nan`.
+    """
+    stand_in = {"skip": np.nan, "nan": np.nan, "zero": 0.0, "one": 1.0}[absent]
+    filled = np.where(defined, value, stand_in)
+    if average == "none":
+        return filled
+    share = (support if average == "weighted" else np.ones_like(support)) * (defined if absent == "skip" else True)
+    return quotient(np.where(share > 0, filled * share, 0.0).sum(axis=-1), share.sum(axis=-1))

@@ -1,0 +1,214 @@
+"""What all states share: they merge in any order, and they are plain JSON.
+
+A state is a frozen record of float64 arrays and a few settings. Two states of the same settings merge into the state of the
+data of both. States of B bootstrap replicates are the same records with a leading axis of length B on every array.
+`docs/statistics.md` says what each field means and how to merge it in any language.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from lossmeter.errors import Invalid, MalformedBody
+from lossmeter.metrics._weighting import Array, Weighting, quotient
+
+VERSION = 1
+STATES: dict[str, type[State]] = {}
+_SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def total() -> Any:
+    """A field that merges by addition."""
+    return field(metadata={"merge": "sum"})
+
+
+def merged_by(rule: str) -> Any:
+    """A field that merges by a rule of its state, which the docs name so."""
+    return field(metadata={"merge": rule})
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Base of all states; subclasses declare their fields with `total` or `merged_by`, settings without."""
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, kind: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if kind in STATES:
+            raise ValueError(f"{kind}: this state exists already")
+        cls.kind = kind
+        STATES[kind] = cls
+
+    @classmethod
+    def arrays(cls) -> tuple[str, ...]:
+        return tuple(item.name for item in fields(cls) if "merge" in item.metadata)
+
+    def settings(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if "merge" not in item.metadata}
+
+    def merge(self, other: Self) -> Self:
+        """The state of the data of both.
+
+        Raises:
+            Invalid: the other state is of another kind, size or setting.
+        """
+        if type(self) is not type(other) or self.settings() != other.settings():
+            raise Invalid.at("merge", "", f"a state {self.kind} {self.settings()} cannot take {other.kind}")
+        for name in self.arrays():
+            if not self._fits(name, getattr(self, name), getattr(other, name)):
+                raise Invalid.at("merge", f"/{name}", f"the two states {self.kind} differ in the shape of {name}")
+        added = {
+            item.name: getattr(self, item.name) + getattr(other, item.name)
+            for item in fields(self)
+            if item.metadata.get("merge") == "sum"
+        }
+        return replace(self, **added, **self._merged(other))
+
+    def _fits(self, name: str, mine: Array, theirs: Array) -> bool:  # noqa: ARG002
+        return mine.shape == theirs.shape
+
+    def _merged(self, other: Self) -> dict[str, Any]:  # noqa: ARG002
+        """The fields that do not merge by addition."""
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers and nested lists; NaN and infinities as the strings `NaN`, `Infinity`, `-Infinity`."""
+        record: dict[str, Any] = {"state": self.kind, "version": VERSION, **self.settings()}
+        for name in self.arrays():
+            array = getattr(self, name)
+            listed = array.tolist()
+            record[name] = listed if np.isfinite(array).all() else _spelled(listed)
+        return record
+
+
+def from_json(record: Mapping[str, Any]) -> State:
+    """The state that `to_json` wrote.
+
+    Raises:
+        MalformedBody: this is no state, or one of a version that is not known here.
+    """
+    kind = STATES.get(str(record.get("state")))
+    if kind is None or record.get("version") != VERSION:
+        raise MalformedBody(f"state {record.get('state')!r} of version {record.get('version')!r} is not known")
+    try:
+        values = {
+            item.name: _array(record[item.name]) if "merge" in item.metadata else record[item.name]
+            for item in fields(kind)
+        }
+        return kind(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedBody(f"state {kind.kind}: {error}") from error
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _array(value: Any) -> Array:
+    def number(item: Any) -> Any:
+        return [number(part) for part in item] if isinstance(item, list) else _SPELLED.get(item, item)
+
+    return np.asarray(number(value), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Quotient(State, kind="quotient"):
+    """A ratio of two sums, such as a weighted mean; all that a replicate needs of it.
+
+    Attributes:
+        numerator: weighted sum of the values.
+        denominator: weighted sum of what they are divided by, usually the weights.
+    """
+
+    numerator: Array = total()
+    denominator: Array = total()
+
+    @property
+    def mean(self) -> Array:
+        return quotient(self.numerator, self.denominator)
+
+
+@dataclass(frozen=True, eq=False)
+class Ratio(Quotient, kind="ratio"):
+    """A ratio of two sums with its uncertainty: per unit i, a_i adds to the numerator, b_i to the denominator.
+
+    The moments are centred (Chan, Golub and LeVeque, 1979), so that nothing cancels, however large the mean.
+
+    Attributes:
+        units: how many units count.
+        elements: how many elements count.
+        aa, ab, bb: sums over units of (a_i - mean a)², (a_i - mean a)(b_i - mean b), (b_i - mean b)².
+    """
+
+    units: Array = total()
+    elements: Array = total()
+    aa: Array = merged_by("chan")
+    ab: Array = merged_by("chan")
+    bb: Array = merged_by("chan")
+
+    @classmethod
+    def of(cls, values: Array, w: Weighting, base: Array | None = None) -> Quotient:
+        """The ratio of the weighted sums of `values` and `base` (ones, by default), each of shape (m,)."""
+        above = w.per_unit(w.value * values)
+        below = w.per_unit(w.value if base is None else w.value * base)
+        if w.draws is not None:
+            sums = w.draws @ np.stack([above, below], axis=1)
+            return Quotient(sums[:, 0], sums[:, 1])
+        n = max(w.units, 1)
+        a, b = above - above.sum() / n, below - below.sum() / n
+        moments = (above.sum(), below.sum(), float(w.units), float(len(w.value)), a @ a, a @ b, b @ b)
+        return cls(*(np.asarray(item, np.float64) for item in moments))
+
+    def _merged(self, other: Self) -> dict[str, Any]:
+        together = quotient(self.units * other.units, self.units + other.units, 0.0)
+        da = quotient(other.numerator, other.units, 0.0) - quotient(self.numerator, self.units, 0.0)
+        db = quotient(other.denominator, other.units, 0.0) - quotient(self.denominator, self.units, 0.0)
+        return {
+            "aa": self.aa + other.aa + da * da * together,
+            "ab": self.ab + other.ab + da * db * together,
+            "bb": self.bb + other.bb + db * db * together,
+        }
+
+    @property
+    def standard_error(self) -> Array:
+        """Of the mean: with r_i = a_i - mean · b_i, the root of n / (n - 1) · Σ r_i², divided by Σ b_i.
+
+        With equal weights this is s / √n; otherwise it is the linearised error of a ratio (Cochran, Sampling Techniques,
+        1977, section 6.4). NaN below two units.
+        """
+        mean = self.mean
+        squares = np.maximum(self.aa - 2 * mean * self.ab + mean * mean * self.bb, 0.0)
+        return quotient(np.sqrt(quotient(squares * self.units, self.units - 1)), np.abs(self.denominator))
+
+    @property
+    def effective_units(self) -> Array:
+        """(Σ b)² / Σ b²: how many equally weighted units would say as much (Kish, Survey Sampling, 1965)."""
+        squares = self.bb + quotient(self.denominator**2, self.units, 0.0)
+        return quotient(self.denominator**2, squares, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Extremum(State, kind="extremum"):
+    """The largest value seen; -Infinity before any."""
+
+    largest: Array = merged_by("maximum")
+
+    @classmethod
+    def of(cls, values: Array, w: Weighting) -> Extremum:
+        if w.draws is None:
+            return cls(np.asarray(np.max(values, initial=-np.inf)))
+        drawn = w.spread(w.draws) > 0
+        return cls(np.max(np.where(drawn, values, -np.inf), axis=1, initial=-np.inf))
+
+    def _merged(self, other: Self) -> dict[str, Any]:
+        return {"largest": np.maximum(self.largest, other.largest)}

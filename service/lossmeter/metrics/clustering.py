@@ -1,0 +1,150 @@
+"""Metrics of clusterings against known classes; names of clusters do not matter, a table of pairs is enough."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+
+from lossmeter.metrics._batches import Groups
+from lossmeter.metrics._catalogue import Example, metric, statistic
+from lossmeter.metrics._counts import Contingency
+from lossmeter.metrics._parameters import Positive
+from lossmeter.metrics._weighting import Array, Weighting, quotient
+
+TASKS = ("clustering",)
+CLUSTERS = {"predictions_are": "classes", "predictions": [0, 0, 1, 1], "labels": [0, 0, 1, 2]}
+
+
+@statistic()
+def contingency(batch: Groups, w: Weighting) -> Contingency:
+    return Contingency.of(batch.cluster, batch.label, w)
+
+
+def _entropy(weight: Array) -> Array:
+    part = quotient(weight, weight.sum(axis=-1, keepdims=True), 0.0)
+    return np.asarray(-(part * np.log(np.where(part > 0, part, 1.0))).sum(axis=-1))
+
+
+def _information(table: Contingency) -> tuple[Array, Array, Array]:
+    """Mutual information of clusters and classes, and the entropy of each, in nats."""
+    by_cluster, by_class, product = table.margins()
+    whole = table.weight.sum(axis=-1, keepdims=True)
+    part = quotient(table.weight, whole, 0.0)
+    ratio = quotient(table.weight * whole, product, 1.0)
+    shared = (part * np.log(np.where(ratio > 0, ratio, 1.0))).sum(axis=-1)
+    return np.maximum(shared, 0.0), _entropy(by_cluster), _entropy(by_class)
+
+
+@metric(
+    tasks=TASKS,
+    better="higher",
+    bounds=(-0.5, 1.0),
+    usual=TASKS,
+    aliases=("ari",),
+    examples=[Example("clustering", **CLUSTERS, value=4 / 7)],
+)
+def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
+    r"""Adjusted Rand index: how many pairs are rightly together or apart, beyond chance.
+
+    1 for the same partition under any names, about 0 for a random one. A sample of weight 2 counts as two samples.
+
+    Formula:
+        \frac{2 (TP \cdot TN - FN \cdot FP)}{(TP + FN)(FN + TN) + (TP + FP)(FP + TN)}
+
+    Args:
+        table: weight by cluster and class, from which the pairs of samples follow that are together in both, one or neither.
+
+    Returns:
+        a number from -0.5 to 1; NaN without samples.
+
+    Use when:
+        clusterings with different numbers of clusters are compared with known classes.
+
+    Avoid when:
+        clusters are very unequal in size: large ones decide; take `v_measure`.
+
+    Source:
+        Hubert and Arabie, Comparing Partitions, 1985. https://doi.org/10.1007/BF01908075
+    """
+    by_cluster, by_class, _ = table.margins()
+    whole = table.weight.sum(axis=-1)
+    same, rows, columns = ((part**2).sum(axis=-1) for part in (table.weight, by_cluster, by_class))
+    tp, fp, fn = same - whole, rows - same, columns - same
+    tn = whole**2 - rows - columns + same
+    value = quotient(2 * (tp * tn - fn * fp), (tp + fn) * (fn + tn) + (tp + fp) * (fp + tn), 1.0)
+    return np.where(whole > 0, value, np.nan)
+
+
+@metric(
+    tasks=TASKS,
+    better="higher",
+    bounds=(0.0, 1.0),
+    usual=TASKS,
+    aliases=("normalized_mutual_information",),
+    examples=[Example("clustering", **CLUSTERS, value=float(2 * np.log(2) / (np.log(2) + 1.5 * np.log(2))))],
+)
+def nmi(table: Annotated[Contingency, contingency]) -> Array:
+    r"""Normalised mutual information: how much cluster and class tell of each other.
+
+    The information they share, divided by the mean of what each holds. Not adjusted for chance: many small clusters raise it.
+
+    Formula:
+        \frac{2 I(K; C)}{H(K) + H(C)}
+
+    Args:
+        table: weight by cluster and class.
+
+    Returns:
+        a number from 0 to 1; 1 if there is one cluster and one class; NaN without samples.
+
+    Use when:
+        clusterings with the same number of clusters are compared.
+
+    Avoid when:
+        the number of clusters differs: take `adjusted_rand`.
+
+    Source:
+        Strehl and Ghosh, Cluster Ensembles, 2002.
+    """
+    shared, clusters, classes = _information(table)
+    value = np.minimum(quotient(2 * shared, clusters + classes, 1.0), 1.0)
+    return np.where(table.weight.sum(axis=-1) > 0, value, np.nan)
+
+
+@metric(
+    tasks=TASKS,
+    better="higher",
+    bounds=(0.0, 1.0),
+    usual=TASKS,
+    examples=[Example("clustering", **CLUSTERS, value=0.8), Example("clustering", **CLUSTERS, beta=0.5, value=0.75)],
+)
+def v_measure(table: Annotated[Contingency, contingency], *, beta: Positive = 1.0) -> Array:
+    r"""V-measure: clusters that hold one class, and classes that lie in one cluster.
+
+    The harmonic mean of homogeneity (each cluster holds only one class) and completeness (each class lies in only one cluster).
+    With beta 1 it is `nmi`.
+
+    Formula:
+        \frac{(1 + \beta) h c}{\beta h + c}, \quad h = \frac{I(K; C)}{H(C)}, \quad c = \frac{I(K; C)}{H(K)}
+
+    Args:
+        table: weight by cluster and class.
+        beta: how much more completeness counts than homogeneity.
+
+    Returns:
+        a number from 0 to 1; NaN without samples.
+
+    Use when:
+        splitting a class and mixing classes are mistakes of different weight.
+
+    Avoid when:
+        samples are few and clusters many: it is not adjusted for chance; take `adjusted_rand`.
+
+    Source:
+        Rosenberg and Hirschberg, V-Measure, 2007. https://aclanthology.org/D07-1043
+    """
+    shared, clusters, classes = _information(table)
+    homogeneity, completeness = quotient(shared, classes, 1.0), quotient(shared, clusters, 1.0)
+    value = quotient((1 + beta) * homogeneity * completeness, beta * homogeneity + completeness, 0.0)
+    return np.where(table.weight.sum(axis=-1) > 0, np.minimum(value, 1.0), np.nan)

@@ -1,0 +1,295 @@
+"""Metrics of scores over all thresholds: exact from samples, or from a histogram with a bound on the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from lossmeter.metrics._batches import Labelled, Labels
+from lossmeter.metrics._catalogue import Example, metric, statistic
+from lossmeter.metrics._parameters import Absent, CurveAverage, averaged
+from lossmeter.metrics._scores import Samples, ScoreHistogram
+from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
+
+TASKS = ("binary", "multiclass", "multilabel", "segmentation")
+SCORED = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.8], "labels": [0, 0, 1, 1]}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How score distributions are kept.
+
+    Attributes:
+        bins: bins of the histogram; 0 keeps the samples themselves, which is exact and as large as the data.
+        low, high: declared range of the scores, both ends included; probabilities have 0 and 1.
+    """
+
+    bins: int = 0
+    low: float = 0.0
+    high: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.bins} bins" if self.bins else "exact"
+
+
+@statistic(needs=["scores"])
+def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves) -> Samples | ScoreHistogram:
+    score, positive, column, elements = batch.one_against_rest()
+    classes = batch.labels if isinstance(batch, Labels) else 1 if batch.binary else batch.classes
+    weighting = elements.weighting(w.draws)
+    if not curves.bins:
+        return Samples.of(score, positive.astype(np.float64), column, classes, weighting, batch.hashes)
+    inside = np.asarray((score >= curves.low) & (score <= curves.high))
+    message = f"expected a score from {curves.low:g} to {curves.high:g}, the declared range"
+    if not inside.all():
+        whole = np.asarray(inside.reshape(len(batch.value), -1).all(axis=1))
+        batch.demand(whole, "histogram", "predictions", lambda _: f"out of range; {message}")
+    bounds = (curves.low, curves.high)
+    return ScoreHistogram.of(score, positive, column, (classes, curves.bins), bounds, weighting)
+
+
+def _areas(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+    """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
+    areas: list[Array] = []
+    ties: list[Array] = []
+    defined: list[Booleans] = []
+    for column in range(scores.classes):
+        _, tp, fp = scores.steps(column)
+        if not tp.shape[-1]:
+            tp, fp = (np.zeros((*tp.shape[:-1], 1)) for _ in range(2))
+        pairs = tp[..., -1] * fp[..., -1]
+        dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
+        areas.append(quotient(((tp - dt / 2) * df).sum(axis=-1), pairs, 0.0))
+        ties.append(quotient((dt * df).sum(axis=-1) / 2, pairs, 0.0))
+        defined.append(pairs > 0)
+    return np.stack(areas, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
+
+
+def auroc_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+    """Half the share of pairs in the same bin: within a bin the order is unknown, so each pair is wrong by at most one half."""
+    _, ties, defined = _areas(scores)
+    if isinstance(scores, Samples):
+        ties = np.zeros_like(ties)
+    return averaged(ties, defined, scores.support, average, "skip" if absent == "skip" else "zero")
+
+
+def _precisions(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+    """Per class the average precision, how far it can be from the exact one, and whether there are positives."""
+    values, errors, defined = [], [], []
+    for column in range(scores.classes):
+        _, tp, fp = scores.steps(column)
+        positives = tp[..., -1] if tp.shape[-1] else np.zeros(tp.shape[:-1])
+        dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
+        value = (dt * quotient(tp, tp + fp, 0.0)).sum(axis=-1)
+        # All positives of a bin before its negatives, at one score; and after them, one by one: ∫ (a + t) / (a + t + b) dt.
+        highest = (dt * quotient(tp, tp + fp - df, 0.0)).sum(axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            missed = np.where(fp > 0, fp * np.log((tp + fp) / (tp - dt + fp)), 0.0)
+        lowest = (dt - np.minimum(missed, dt)).sum(axis=-1)
+        values.append(quotient(value, positives, 0.0))
+        errors.append(quotient(np.maximum(highest - value, value - lowest), positives, 0.0))
+        defined.append(positives > 0)
+    return np.stack(values, axis=-1), np.stack(errors, axis=-1), np.stack(defined, axis=-1)
+
+
+def average_precision_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+    """The larger distance to the best and the worst order that the samples within each bin can have."""
+    _, errors, defined = _precisions(scores)
+    if isinstance(scores, Samples):
+        errors = np.zeros_like(errors)
+    return averaged(errors, defined, scores.support, average, "skip" if absent == "skip" else "zero")
+
+
+@metric(
+    tasks=TASKS,
+    better="higher",
+    bounds=(0.0, 1.0),
+    usual=("binary",),
+    aliases=("roc_auc",),
+    error_bound=auroc_error,
+    examples=[Example("binary", **SCORED, value=0.75)],
+)
+def auroc(
+    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    *,
+    average: CurveAverage = "macro",
+    absent: Absent = "skip",
+) -> Array:
+    r"""Area under the ROC curve: how probably a positive scores higher than a negative.
+
+    1 if all positives are above all negatives, one half for guessing. Equal scores count half. For several classes, each
+    against the rest. From a histogram, samples in the same bin count as equal, and the error bound is half the share of such
+    pairs.
+
+    Formula:
+        \frac{\sum_{i \in P} \sum_{j \in N} w_i w_j ([s_i > s_j] + \tfrac12 [s_i = s_j])}{\sum_{i \in P} w_i \sum_{j \in N} w_j}
+
+    Args:
+        scores: distribution of the scores of positives and negatives.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        absent: what a class has without positives or without negatives.
+
+    Returns:
+        a number from 0 to 1; NaN if nothing is left to average.
+
+    Use when:
+        a ranking is judged before a threshold is chosen, and the frequency of the classes should not matter.
+
+    Avoid when:
+        positives are rare and only the top of the ranking is used: take `average_precision`.
+
+    Source:
+        Hanley and McNeil, The meaning and use of the area under a ROC curve, 1982.
+        https://doi.org/10.1148/radiology.143.1.7063747
+    """
+    value, _, defined = _areas(scores)
+    return averaged(value, defined, scores.support, average, absent)
+
+
+@metric(
+    tasks=TASKS,
+    better="higher",
+    bounds=(0.0, 1.0),
+    error_bound=average_precision_error,
+    examples=[Example("binary", **SCORED, value=(1 + 2 / 3) / 2)],
+)
+def average_precision(
+    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    *,
+    average: CurveAverage = "macro",
+    absent: Absent = "skip",
+) -> Array:
+    r"""Average precision: the precision at the rank of each positive, averaged.
+
+    The area under the precision-recall curve as a sum of steps, without interpolation. Guessing gives the frequency of the
+    positives. From a histogram, the error bound comes from the best and the worst order within each bin.
+
+    Formula:
+        \sum_k (R_k - R_{k-1}) P_k
+
+    Args:
+        scores: distribution of the scores of positives and negatives.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        absent: what a class has without positives.
+
+    Returns:
+        a number from 0 to 1; NaN if nothing is left to average.
+
+    Use when:
+        positives are rare and the top of the ranking is what is used: search, fraud, screening.
+
+    Avoid when:
+        data sets with another frequency of positives are compared.
+
+    Source:
+        Zhu, Recall, Precision and Average Precision, 2004.
+    """
+    value, _, defined = _precisions(scores)
+    return averaged(value, defined, scores.support, average, absent)
+
+
+@metric(
+    tasks=TASKS,
+    better="neither",
+    kind="curve",
+    uncertainty="none",
+    examples=[
+        Example(
+            "binary",
+            **SCORED,
+            value=[
+                {
+                    "threshold": [np.inf, 0.8, 0.4, 0.35, 0.1],
+                    "false_positive_rate": [0, 0, 0.5, 0.5, 1],
+                    "true_positive_rate": [0, 0.5, 0.5, 1, 1],
+                }
+            ],
+        )
+    ],
+)
+def roc_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+    r"""ROC curve: what each threshold finds, against what it alarms falsely.
+
+    One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between
+    them are missing.
+
+    Formula:
+        (FPR(t), TPR(t)), \quad t = \infty \dots -\infty
+
+    Args:
+        scores: distribution of the scores of positives and negatives.
+
+    Returns:
+        one curve per class with the columns `threshold` (at or above it the answer is yes), `false_positive_rate` and
+        `true_positive_rate`; NaN without negatives or positives.
+
+    Use when:
+        a threshold is to be chosen, or a detector shown at all its settings.
+
+    Avoid when:
+        positives are rare: take `pr_curve`.
+
+    Source:
+        Fawcett, An introduction to ROC analysis, 2006. https://doi.org/10.1016/j.patrec.2005.10.010
+    """
+    curves = []
+    for column in range(scores.classes):
+        threshold, tp, fp = scores.steps(column)
+        tp, fp = (np.concatenate([[0.0], part]) for part in (tp, fp))
+        curves.append(
+            {
+                "threshold": np.concatenate([[np.inf], threshold]),
+                "false_positive_rate": quotient(fp, fp[-1]),
+                "true_positive_rate": quotient(tp, tp[-1]),
+            }
+        )
+    return curves
+
+
+@metric(
+    tasks=TASKS,
+    better="neither",
+    kind="curve",
+    uncertainty="none",
+    examples=[
+        Example(
+            "binary",
+            **SCORED,
+            value=[{"threshold": [0.8, 0.4, 0.35, 0.1], "precision": [1, 0.5, 2 / 3, 0.5], "recall": [0.5, 0.5, 1, 1]}],
+        )
+    ],
+)
+def pr_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+    r"""Precision-recall curve: what each threshold finds, against how much of it is right.
+
+    One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between
+    them are missing.
+
+    Formula:
+        (R(t), P(t)), \quad t = \infty \dots -\infty
+
+    Args:
+        scores: distribution of the scores of positives and negatives.
+
+    Returns:
+        one curve per class with the columns `threshold` (at or above it the answer is yes), `precision` and `recall`; recall is
+        NaN without positives, precision where nothing is above the threshold.
+
+    Use when:
+        positives are rare and a threshold is to be chosen.
+
+    Avoid when:
+        the frequency of positives in the data is not that of the world.
+
+    Source:
+        Raghavan, Bollmann and Jung, A critical investigation of recall and precision, 1989.
+        https://doi.org/10.1145/65943.65945
+    """
+    curves = []
+    for column in range(scores.classes):
+        threshold, tp, fp = scores.steps(column)
+        positives = tp[-1] if len(tp) else 0.0
+        curves.append({"threshold": threshold, "precision": quotient(tp, tp + fp), "recall": quotient(tp, positives)})
+    return curves

@@ -1,0 +1,1 @@
+"""What the service costs beside the floor, beside other services, and beside torch in process. Asserts nothing."""

@@ -1,0 +1,18 @@
+"""The cases: each a function from quick or not to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.benchmarks.cases import client, health, large, memory, scaling, small, startup
+from tests.benchmarks.results import Case
+
+CASES: Mapping[str, Case] = {
+    "large": large.measure,
+    "small": small.measure,
+    "health": health.measure,
+    "memory": memory.measure,
+    "startup": startup.measure,
+    "scaling": scaling.measure,
+    "client": client.measure,
+}

@@ -11,7 +11,7 @@ import orjson
 from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.wire import _numbers
 from lossmeter.wire._numbers import Numbers
-from lossmeter.wire._values import MAX_DIMENSIONS, BadValue
+from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
 MAX_REST_BYTES = 1 << 24
 """What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
@@ -77,14 +77,26 @@ class Lifted:
 
         Raises:
             BadValue: if it is not even JSON.
+            TooLarge: if it is too long for that.
         """
+        if item.stop - item.start > MAX_REST_BYTES:
+            raise _too_large()
         if isinstance(item, Text):
             return self.text(item)
-        if item.bad is None:
-            return item.flat.reshape(item.shape).tolist()
-        if item.bad.malformed or item.stop - item.start > MAX_REST_BYTES:
-            raise item.bad
-        return orjson.loads(self.body[item.start : item.stop])
+        span = memoryview(self.body)[item.start : item.stop]
+        return orjson.loads(span) if item.bad is None else loads(span)
+
+    def malformed(self) -> BadValue | None:
+        """What was lifted and is not JSON, though nobody may have looked at it."""
+        for item in self.items:
+            if isinstance(item, Text):
+                try:
+                    self.text(item)
+                except BadValue as bad:
+                    return bad
+            elif item.bad is not None and item.bad.malformed:
+                return item.bad
+        return None
 
     def text(self, item: Text) -> str:
         """A string that was lifted.
@@ -193,4 +205,8 @@ class _Lifting:
 
     def _check(self, position: int) -> None:
         if self.kept + position - self.done > MAX_REST_BYTES:
-            raise TooLarge(f"What is no tensor in the body has more than {MAX_REST_BYTES} bytes.")
+            raise _too_large()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"What is no tensor in the body has more than {MAX_REST_BYTES} bytes.")

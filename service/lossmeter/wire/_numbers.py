@@ -20,12 +20,14 @@ import simdjson
 from lossmeter.errors import TooLarge
 from lossmeter.tensors import Array
 from lossmeter.wire._rectangle import Brackets, Rectangle
-from lossmeter.wire._values import BadValue
+from lossmeter.wire._values import BadValue, loads
 
 FIRST_BYTES = 1 << 13
 SLICE_BYTES = 1 << 18
 LONGEST_GAP = 1 << 24
 """Bytes between two commas that are read: more can only be white space without end."""
+DOUBTED_BYTES = 1 << 20
+"""Arrays with a fault up to this size are looked through for what is not even JSON, which weighs more."""
 DENSE = 512
 """Bytes per bracket below which all commas of a slice are located at once, rather than counted between brackets."""
 
@@ -95,9 +97,22 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
             bad = found
     if not scan.stop:
         return None
-    if bad is not None:
-        return Numbers(start, scan.stop, np.empty(0), (), bad)
-    return Numbers(start, scan.stop, _joined(pieces), rectangle.shape, None)
+    if bad is None:
+        return Numbers(start, scan.stop, _joined(pieces), rectangle.shape, None)
+    if not bad.malformed and scan.stop - start <= DOUBTED_BYTES:
+        bad = _malformed(text[start : scan.stop]) or bad
+    return Numbers(start, scan.stop, np.empty(0), (), bad)
+
+
+def _malformed(text: bytes | bytearray) -> BadValue | None:
+    """What is not JSON in an array that has other faults too."""
+    try:
+        loads(text)
+    except BadValue as bad:
+        return bad if bad.malformed else None
+    except RecursionError:
+        pass
+    return None
 
 
 class _Scan:
@@ -244,7 +259,7 @@ def _offender(part: _Slice, rectangle: Rectangle, *, boolean: bool) -> BadValue:
             except BadValue as earlier:
                 return earlier
             if empty:
-                return rectangle.ragged(part.seen + count, rectangle.level, 0)
+                return rectangle.ragged(rectangle.level, part.seen + count)
             return _explained(problem, part.seen + count, rectangle)
         begin += len(token) + 1
     return BadValue("is not an array of numbers", malformed=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import binascii
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import simdjson
 
-from lossmeter.errors import Flaw
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates
 from lossmeter.wire._lift import Lifted, Text
 from lossmeter.wire._numbers import Numbers, numbers
@@ -102,17 +101,15 @@ class Reader:
         self.arrays += opened
         return _tensor(*found)
 
-    def hidden(self, known: Sequence[Flaw]) -> list[Flaw]:
-        """Flaws that only a count of the brackets reveals: arrays in the place of numbers."""
-        flaws: list[Flaw] = []
+    def hidden(self) -> Iterator[tuple[Path, BadValue]]:
+        """What only a count of the brackets reveals: arrays in the place of numbers."""
         # Brackets inside of strings count too, so that the careful look may find nothing.
-        if not known and self.arrays != self.opening:
+        if self.arrays != self.opening:
             for path, array in self.nested:
                 try:
                     _careful(array.as_list())
                 except BadValue as bad:
-                    flaws.append(bad.flaw(*path))
-        return flaws
+                    yield path, bad
 
     def declared(self, value: simdjson.Object, path: Path) -> Tensor:
         """A tensor object: datatype, shape, and data or base64."""
@@ -120,7 +117,7 @@ class Reader:
         unknown = given.keys() - TENSOR_MEMBERS
         if unknown:
             raise BadValue(f"has an unknown field {shown(min(unknown))}; expected datatype, shape and data or base64")
-        datatype = datatype_of(given.get("datatype"))
+        datatype = datatype_of(self.plain(given.get("datatype")))
         shape = self.shape(given.get("shape"))
         if ("data" in given) == ("base64" in given):
             raise BadValue("needs either data or base64")
@@ -145,7 +142,7 @@ class Reader:
     def shape(self, value: Any) -> tuple[int, ...]:
         """A shape that no memory is too small for already."""
         if isinstance(value, simdjson.Array) and len(value) > MAX_DIMENSIONS:
-            raise BadValue(f"has a shape of {len(value)} dimensions; expected at most {MAX_DIMENSIONS}")
+            raise BadValue(f"has {len(value)} dimensions; expected at most {MAX_DIMENSIONS}")
         sizes = self.plain(value)
         if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
             raise BadValue(f"has shape {shown(sizes)}; expected an array of non-negative integers")

@@ -46,13 +46,12 @@ class Rectangle:
         return self._blocks.get(depth, 0) // self._blocks.get(depth + 1, 1)
 
     def place(self, number: int, depth: int) -> tuple[int, ...]:
-        """The index, `depth` dimensions of it, of what begins after that many numbers."""
-        index = []
+        """The index, `depth` dimensions of it, of what follows after that many numbers and all that has closed so far."""
+        closed, index = self._closed, []
         for inner in range(2, depth + 2):
-            # Of a depth at which nothing has closed yet, all that was seen belongs to the first array.
-            block = 1 if inner > self.depth else self._blocks.get(inner, 0)
-            position, number = divmod(number, block) if block else (0, number)
-            index.append(position)
+            seen = number if inner > self.depth else closed.get(inner, 0)
+            children = self._blocks.get(self.depth, 0) if inner > self.depth else self.length(inner - 1)
+            index.append(seen - closed.get(inner - 1, 0) * children)
         return tuple(index)
 
     def add(self, brackets: Brackets) -> None:
@@ -87,37 +86,35 @@ class Rectangle:
         inside = levels[:-1]
         stray = (between > 0) & (inside != self.depth)
         too_deep = opens[1:] & (levels[1:] > self.depth)
-        wrong = _first(stray | too_deep)
-        flaw: BadValue | None = None
-        if wrong < len(between):
-            if stray[wrong]:
-                level = int(inside[wrong])
-                flaw = self.beside_arrays("a number", int(numbers[wrong]), level)
-            else:
-                flaw = BadValue("is an array; expected a number", self.place(int(numbers[wrong + 1]), self.depth))
+        end = wrong = _first(stray | too_deep)
+        ragged: tuple[int, int] | None = None
         closes = ~opens[1:]
         for depth in range(self.depth, 0, -1):
             ends = np.flatnonzero(closes[:wrong] & (inside[:wrong] == depth))
             if len(ends):
-                found = self._close(depth, numbers[1:][ends])
-                if found is not None:
-                    wrong, flaw = int(ends[found[0]]), found[1]
-        if flaw is not None:
-            raise flaw
+                odd = self._close(depth, numbers[1:][ends])
+                if odd < len(ends):
+                    wrong = int(ends[odd])
+                    ragged = depth, int(numbers[1 + wrong])
+        if ragged is not None:
+            raise self.ragged(*ragged)
+        if end < len(between):
+            if stray[end]:
+                raise self.beside_arrays("a number", int(numbers[end]), int(inside[end]))
+            raise BadValue("is an array; expected a number", self.place(int(numbers[end + 1]), self.depth))
 
-    def _close(self, depth: int, numbers: Array) -> tuple[int, BadValue] | None:
-        """Some arrays of one depth end after these numbers; the first that is of another size, if there is one."""
+    def _close(self, depth: int, numbers: Array) -> int:
+        """Some arrays of one depth end after these numbers; the position of the first that is of another size."""
         closed = self._closed.get(depth, 0)
         block = self._blocks.setdefault(depth, int(numbers[0]))
-        wrong = _first(numbers != block * np.arange(closed + 1, closed + 1 + len(numbers)))
-        self._closed[depth] = closed + wrong
-        if wrong == len(numbers):
-            return None
-        begin = block * (closed + wrong)
-        count = (int(numbers[wrong]) - begin) // self._blocks.get(depth + 1, 1)
-        return wrong, self.ragged(begin, depth, count)
+        odd = _first(numbers != block * np.arange(closed + 1, closed + 1 + len(numbers)))
+        self._closed[depth] = closed + odd
+        return odd
 
-    def ragged(self, begin: int, depth: int, count: int) -> BadValue:
+    def ragged(self, depth: int, number: int) -> BadValue:
+        """The array of that depth that is open ends after so many numbers, and is of another size than the first."""
+        begin = self._closed[depth] * self._blocks[depth]
+        count = (number - begin) // self._blocks.get(depth + 1, 1)
         message = f"has {count} elements; expected {self.length(depth)}, as many as the first"
         return BadValue(message, self.place(begin, depth - 1))
 

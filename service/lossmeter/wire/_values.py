@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,7 @@ class BadValue(Exception):
         index: of the offending element, if the value is a tensor.
         inside: path to the offending value, if it stands inside of this one.
         malformed: the bytes are not even the format that they claim to be.
+        place: line and column, if it is malformed there.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class BadValue(Exception):
         self.index = index
         self.inside = inside
         self.malformed = malformed
+        self.place = ""
 
     def flaw(self, *path: str | int) -> Flaw:
         """The flaw of the value that stands at a path in the request."""
@@ -106,3 +109,48 @@ def shown(value: Any) -> str:
     """A value as a message shows it: short."""
     text = orjson.dumps(value).decode() if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= 40 else text[:37] + "…"
+
+
+def loads(text: Buffer) -> Any:
+    """JSON by the standard library, which is slow, but says what is wrong.
+
+    Raises:
+        BadValue: if it is no JSON, or holds a number that is not read here.
+        RecursionError: if it is nested deeply.
+    """
+    numbers = _Numbers()
+    try:
+        # A byte order mark is no part of JSON, but may be passed over.
+        whole = bytes(text).decode("utf-8-sig")
+        value = json.loads(whole, parse_int=numbers.integer, parse_float=numbers.float, parse_constant=numbers.constant)
+    except UnicodeDecodeError as error:
+        raise BadValue(f"is not JSON: it is not UTF-8 ({error.reason} at byte {error.start})", malformed=True) from None
+    except json.JSONDecodeError as error:
+        bad = BadValue(f"is not JSON: {error.msg}", malformed=True)
+        bad.place = f"line {error.lineno}, column {error.colno}"
+        raise bad from None
+    if numbers.bad is not None:
+        raise numbers.bad
+    return value
+
+
+class _Numbers:
+    """Reads numbers, and remembers the first that is too large: what follows it may not even be JSON."""
+
+    bad: BadValue | None = None
+
+    def integer(self, digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+            expected = "an integer that fits 64 bits (write 1e20 for a float)"
+            self.bad = self.bad or BadValue(f"holds {digits[:40]}; expected {expected}")
+            return 0
+        return int(digits)
+
+    def float(self, digits: str) -> float:
+        if math.isinf(float(digits)):
+            self.bad = self.bad or BadValue(f"holds {digits[:40]}; expected a number within the range of FP64")
+        return float(digits)
+
+    def constant(self, name: str) -> None:
+        message = f"holds {name}, which is not JSON; non-finite numbers travel in the binary forms"
+        raise BadValue(message, malformed=True)

@@ -8,7 +8,6 @@ take is read once more the second way, which knows what is wrong and where.
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -20,7 +19,7 @@ from lossmeter.errors import Flaw, Invalid, LossmeterError, MalformedBody
 from lossmeter.tensors import Tensor
 from lossmeter.wire._lift import Lifted, lift
 from lossmeter.wire._reader import Reader
-from lossmeter.wire._values import BadValue, members
+from lossmeter.wire._values import BadValue, loads, members
 
 MEDIA_TYPE = "application/json"
 LIFT_BYTES = 1 << 18
@@ -51,17 +50,20 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     except BadValue as bad:
         raise Invalid.of("request", [bad.flaw()]) from None
     found: dict[str, Any] = {}
-    flaws: list[Flaw] = []
+    flaws: dict[str, Flaw] = {}
     for name, value in given.items():
         try:
             found[name] = reader.tensor(value, (name,)) if name in tensors else reader.plain(value)
         except BadValue as bad:
             if bad.malformed:
                 raise bad.error(name) from None
-            flaws.append(bad.flaw(name))
-    flaws += reader.hidden(flaws)
+            flaws[name] = bad.flaw(name)
+    flaws |= {str(path[0]): bad.flaw(*path) for path, bad in reader.hidden()}
     if flaws:
-        raise Invalid.of("request", flaws)
+        malformed = reader.lifted.malformed()
+        if malformed is not None:
+            raise malformed.error("an array")
+        raise Invalid.of("request", [flaws[name] for name in given if name in flaws])
     return found
 
 
@@ -96,33 +98,15 @@ def _diagnosis(text: bytes | bytearray, complaint: str, *, whole: bool) -> Lossm
         message = "the body is nested deeper than 1024 levels; tensors have far fewer dimensions"
         return Invalid.at("request", "", message)
     try:
-        json.loads(text.decode(), parse_int=_integer, parse_float=_float, parse_constant=_constant)
-    except UnicodeDecodeError as error:
-        return MalformedBody(f"The body is not JSON: it is not UTF-8 ({error.reason} at byte {error.start}).")
-    except json.JSONDecodeError as error:
-        where = f" (line {error.lineno}, column {error.colno})" if whole else ""
-        return MalformedBody(f"The body is not JSON: {error.msg}{where}.")
+        loads(text)
+    except BadValue as bad:
+        where = f" ({bad.place})" if bad.place and whole else ""
+        if bad.malformed:
+            return MalformedBody(f"The body {bad.message}{where}.")
+        return Invalid.of("request", [bad.flaw()])
     except RecursionError:
-        return MalformedBody(f"The body is not JSON: {complaint}.")
-    except LossmeterError as error:
-        return error
+        pass
     return MalformedBody(f"The body is not JSON: {complaint}.")
-
-
-def _integer(digits: str) -> None:
-    if len(digits) > 18 and not -(2**63) <= int(digits[:400]) < 2**64:
-        message = f"the body holds {digits[:40]}; expected an integer that fits 64 bits (write 1e20 for a float)"
-        raise Invalid.at("request", "", message)
-
-
-def _float(digits: str) -> None:
-    if abs(float(digits)) == float("inf"):
-        message = f"the body holds {digits[:40]}; expected a number within the range of FP64"
-        raise Invalid.at("request", "", message)
-
-
-def _constant(name: str) -> None:
-    raise MalformedBody(f"The body holds {name}, which is not JSON; non-finite numbers travel in the binary forms.")
 
 
 # --- answers --------------------------------------------------------------------------------------------------------------

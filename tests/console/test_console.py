@@ -29,7 +29,10 @@ class Console:
 
     def open(self, loss: str) -> None:
         self.browser.open(f"{self.url}/#/{loss}")
-        assert self.one("h1").text == loss
+        self.wait(lambda: self.heading() == loss)
+
+    def heading(self) -> str:
+        return "".join(self.texts("h1"))
 
     def one(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -201,7 +204,7 @@ def test_the_search_narrows_the_list_and_opens_the_first(console: Console) -> No
     assert names
     assert set(names) < set(LOSSES)
     search.send_keys(Keys.ENTER)
-    console.wait(lambda: console.one("h1").text == names[0])
+    console.wait(lambda: console.heading() == names[0])
     search = console.one("#search")
     search.clear()
     search.send_keys("no such thing")
@@ -238,7 +241,7 @@ def test_a_phone_shows_all_of_it(console: Console) -> None:
         console.one(".menu").click()
         assert console.one("#search").is_displayed()
         console.one("#families a[href='#/mae']").click()
-        console.wait(lambda: console.one("h1").text == "mae")
+        console.wait(lambda: console.heading() == "mae")
         assert not console.one("#search").is_displayed()
     finally:
         console.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import lossmeter
@@ -134,7 +135,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         ],
         routes=app.routes,
     )
-    requests = [*(request_model(loss) for loss in LOSSES.values()), EvaluateRequest]
+    requests: list[type[BaseModel]] = [*(request_model(loss) for loss in LOSSES.values()), EvaluateRequest]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     _, answers_schema = models_json_schema(
         [(LossAnswer, "serialization"), (EvaluateAnswer, "serialization"), (problems.Problem, "serialization")],

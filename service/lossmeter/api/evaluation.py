@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from lossmeter.api import problems
-from lossmeter.api.schemas import ENCODING, TensorField, WarningModel, size_of
+from lossmeter.api.schemas import TensorField, WarningModel, size_of
 from lossmeter.engine.evaluation import Plan, PlanFields
 from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
 
@@ -60,7 +60,7 @@ def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str
     size = size_of("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
     data = {name: getattr(request, name) for name in DATA}
     wanted: list[str] = list(dict.fromkeys(request.gradients))
-    return Plan.of(request, tuple(request.slices)), data, wanted, bool(getattr(request, ENCODING) == "base64"), size
+    return Plan.of(request, tuple(request.slices)), data, wanted, request.tensor_encoding == "base64", size
 
 
 class IntervalModel(BaseModel):

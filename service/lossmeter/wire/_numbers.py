@@ -79,7 +79,7 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
     scan = _Scan(text, start, limit)
     rectangle = Rectangle()
     parser = simdjson.Parser()
-    pieces: list[Array] = []
+    gathered = _Gathered(limit - start)
     boolean = BOOLEAN.match(text, start) is not None
     bad: BadValue | None = None
     for part in scan.slices():
@@ -88,9 +88,9 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
         try:
             if not part.proper:
                 raise ValueError
-            whole = not pieces or pieces[-1].dtype.kind == "i"
-            pieces.append(_booleans(parser, part) if boolean else _flat(parser, part.flat, whole=whole))
+            piece = _booleans(parser, part) if boolean else _flat(parser, part.flat, whole=gathered.whole)
             rectangle.add(part.brackets)
+            gathered.add(piece, part.end - start)
         except ValueError:
             bad = _offender(part, rectangle, boolean=boolean)
         except BadValue as found:
@@ -98,7 +98,7 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
     if not scan.stop:
         return None
     if bad is None:
-        return Numbers(start, scan.stop, _joined(pieces), rectangle.shape, None)
+        return Numbers(start, scan.stop, gathered.numbers, rectangle.shape, None)
     if not bad.malformed and scan.stop - start <= DOUBTED_BYTES:
         bad = _malformed(text[start : scan.stop]) or bad
     return Numbers(start, scan.stop, np.empty(0), (), bad)
@@ -227,20 +227,41 @@ def _booleans(parser: simdjson.Parser, part: _Slice) -> Array:
     return found.astype(np.bool_)
 
 
-def _joined(pieces: list[Array]) -> Array:
-    if len(pieces) == 1:
-        return pieces[0]
-    whole = np.empty(sum(map(len, pieces)), pieces[-1].dtype)
-    position = 0
-    pieces.reverse()
-    while pieces:  # each piece is let go as soon as it is copied
-        piece = pieces.pop()
-        whole[position : position + len(piece)] = piece
-        position += len(piece)
-    return whole
+class _Gathered:
+    """The numbers of one slice after the other, in one piece of memory that is taken once.
 
+    Args:
+        span: bytes of text that the array has at most.
+    """
 
-# --- what is wrong --------------------------------------------------------------------------------------------------------
+    def __init__(self, span: int) -> None:
+        self.span = span
+        self.room: Array = np.empty(0, np.int64)
+        self.count = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all numbers so far are integers."""
+        return self.room.dtype.kind == "i"
+
+    @property
+    def numbers(self) -> Array:
+        return self.room[: self.count]
+
+    def add(self, piece: Array, read: int) -> None:
+        """Appends the numbers of a slice; `read` is how many bytes of text have been read by then."""
+        count = self.count + len(piece)
+        if not self.count and read >= self.span:
+            self.room, self.count = piece, count
+            return
+        dtype = piece.dtype if self.whole else self.room.dtype
+        if count > len(self.room) or dtype != self.room.dtype:
+            # Memory that is never touched costs nothing, so the rest is taken to be a little denser than what was read.
+            room = np.empty(max(count, int(1.05 * count * self.span / read)), dtype)
+            room[: self.count] = self.numbers
+            self.room = room
+        self.room[self.count : count] = piece
+        self.count = count
 
 
 def _offender(part: _Slice, rectangle: Rectangle, *, boolean: bool) -> BadValue:

@@ -25,8 +25,13 @@ from tests.contracts.pages import (
 )
 
 INDEX = """\
+<<<<<<< HEAD
 {count} metrics. Each is measured by [`POST /v1/evaluate`](../evaluation.md) and described at `GET /v1/metrics/{{name}}`; \
 all take `sample_weight` and `mask`."""
+=======
+{count} metrics. Each is measured by [`POST /v1/evaluate`](../evaluation.md) and described at `GET /v1/metrics/{{name}}`. \
+All take `sample_weight` and `mask`."""
+>>>>>>> evaluate
 INTERVALS = {
     "mean": "Its interval is Student's, from moments",
     "proportion": "Its interval is Wilson's",
@@ -38,6 +43,7 @@ INTERVALS = {
 def metric_page(entry: MetricEntry) -> str:
     """All about one metric."""
     tasks = [f"{task} ({' or '.join(ares)})" for task, ares in entry.predictions_are.items()]
+    state = listed(f"`{name}`" for name in entry.state)
     grows = " That is as large as the data, unless scores are kept in a histogram (`curves`)." if entry.grows else ""
     blocks = [
         NOTE,
@@ -54,10 +60,15 @@ def metric_page(entry: MetricEntry) -> str:
         ),
         "## Result",
         f"{sentence(entry.kind.replace('_', ' '))} {sentence(entry.returns)} {metric_range(entry)}",
+<<<<<<< HEAD
         (
             f"{INTERVALS[entry.interval]}: see [confidence](../confidence.md). It is a function of "
             f"{listed(f'`{name}`' for name in entry.state)}: see [statistics](../statistics.md).{grows}"
         ),
+=======
+        f"{INTERVALS[entry.interval]}: see [confidence](../confidence.md).",
+        f"It is a function of {state}: see [statistics](../statistics.md).{grows}",
+>>>>>>> evaluate
         "## Use when",
         sentence(entry.use_when),
         "## Avoid when",

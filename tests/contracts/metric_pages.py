@@ -25,13 +25,8 @@ from tests.contracts.pages import (
 )
 
 INDEX = """\
-<<<<<<< HEAD
-{count} metrics. Each is measured by [`POST /v1/evaluate`](../evaluation.md) and described at `GET /v1/metrics/{{name}}`; \
-all take `sample_weight` and `mask`."""
-=======
 {count} metrics. Each is measured by [`POST /v1/evaluate`](../evaluation.md) and described at `GET /v1/metrics/{{name}}`. \
 All take `sample_weight` and `mask`."""
->>>>>>> evaluate
 INTERVALS = {
     "mean": "Its interval is Student's, from moments",
     "proportion": "Its interval is Wilson's",
@@ -60,15 +55,8 @@ def metric_page(entry: MetricEntry) -> str:
         ),
         "## Result",
         f"{sentence(entry.kind.replace('_', ' '))} {sentence(entry.returns)} {metric_range(entry)}",
-<<<<<<< HEAD
-        (
-            f"{INTERVALS[entry.interval]}: see [confidence](../confidence.md). It is a function of "
-            f"{listed(f'`{name}`' for name in entry.state)}: see [statistics](../statistics.md).{grows}"
-        ),
-=======
         f"{INTERVALS[entry.interval]}: see [confidence](../confidence.md).",
         f"It is a function of {state}: see [statistics](../statistics.md).{grows}",
->>>>>>> evaluate
         "## Use when",
         sentence(entry.use_when),
         "## Avoid when",

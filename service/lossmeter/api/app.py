@@ -17,7 +17,7 @@ from lossmeter.api import openapi, problems
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
 from lossmeter.api.pool import Pool
-from lossmeter.api.routes import evaluate, losses, metrics, service
+from lossmeter.api.routes import evaluate, losses, metrics, open_inference, service
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
@@ -58,13 +58,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     loss_routes, express = losses.router(engine, limits, settings.max_elements)
     evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
+    infer_routes, infer_express = open_inference.router(engine, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
     app.include_router(metrics.router())
     app.include_router(evaluate_route)
+    app.include_router(infer_routes)
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.express = express | evaluate_express
+    app.express = express | evaluate_express | infer_express
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app

@@ -13,10 +13,12 @@ from pydantic.json_schema import models_json_schema
 import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
+from lossmeter.api.inference import InferAnswer, InferError, InferRequest
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.wire import safetensors
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
 REF = "#/components/schemas/{model}"
 
 NUMBERS: dict[str, Any] = {
@@ -81,6 +83,55 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": ERRORS[status], "content": media} for status in statuses}
 
 
+def plain_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declaration of error answers of the Open Inference Protocol."""
+    media = {"application/json": {"schema": {"$ref": REF.format(model="InferError")}}}
+    return {status: {"description": ERRORS[status], "content": media} for status in statuses}
+
+
+def infer_operation(operation_id: str) -> dict[str, Any]:
+    """What a route declares that speaks the Open Inference Protocol."""
+    length: dict[str, Any] = {
+        "description": "Bytes of JSON at the beginning of the body, where the bytes of tensors follow it.",
+        "schema": {"type": "integer", "format": "int64", "minimum": 0},
+    }
+    binary = {
+        "application/octet-stream": {
+            "schema": {
+                "type": "string",
+                "format": "binary",
+                "description": "JSON of the same form, and behind it the bytes of the tensors that state "
+                "`binary_data_size`, little-endian and row-major, in the order of the JSON.",
+            }
+        }
+    }
+    encoding = {
+        "name": "Content-Encoding",
+        "in": "header",
+        "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+    }
+    answer = {"application/json": {"schema": {"$ref": REF.format(model="InferAnswer")}}, **binary}
+    return {
+        "operation_id": operation_id,
+        "summary": "A loss and its gradients",
+        "openapi_extra": {
+            "parameters": [{"name": HEADER_LENGTH, "in": "header"} | length, encoding],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": REF.format(model="InferRequest")}}, **binary},
+            },
+        },
+        "responses": {
+            200: {
+                "description": "The outputs that were asked for.",
+                "headers": {HEADER_LENGTH: length},
+                "content": answer,
+            },
+            **plain_errors(400, 404, 413, 415, 422, 503, 507),
+        },
+    }
+
+
 def operation(loss: Loss) -> dict[str, Any]:
     """What the route of one loss declares."""
     examples = {
@@ -131,16 +182,19 @@ def document(app: FastAPI) -> dict[str, Any]:
                 "name": "evaluation",
                 "description": "Many losses and metrics at once, with confidence, slices and gates.",
             },
+            {"name": "open inference", "description": "The losses as models of the Open Inference Protocol v2."},
             {"name": "service", "description": "Health."},
         ],
         routes=app.routes,
     )
-    requests: list[type[BaseModel]] = [*(request_model(loss) for loss in LOSSES.values()), EvaluateRequest]
+    requests: list[type[BaseModel]] = [
+        *(request_model(loss) for loss in LOSSES.values()),
+        EvaluateRequest,
+        InferRequest,
+    ]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
-    _, answers_schema = models_json_schema(
-        [(LossAnswer, "serialization"), (EvaluateAnswer, "serialization"), (problems.Problem, "serialization")],
-        ref_template=REF,
-    )
+    answers: list[type[BaseModel]] = [LossAnswer, EvaluateAnswer, problems.Problem, InferAnswer, InferError]
+    _, answers_schema = models_json_schema([(model, "serialization") for model in answers], ref_template=REF)
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -150,6 +204,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     answer = schemas["LossAnswer"]
     answer["required"] = [name for name in answer["required"] if name not in ("value", "values")]
     answer["properties"]["values"] = {"$ref": REF.format(model="TensorObject")}
+    schemas["InferInput"]["properties"]["data"] = {"$ref": REF.format(model="Numbers")}
+    schemas["InferAnswer"]["required"] = ["model_name", "model_version", "outputs"]
+    schemas["InferOutput"]["required"] = ["name", "datatype", "shape"]
     for name in ("LossAnswer", "ObjectiveAnswer"):
         gradients = schemas[name]["properties"]["gradients"]
         gradients["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}

@@ -146,15 +146,8 @@ def _base64_form(value: Any) -> dict[str, Any]:
 
 def _pieces(value: Any) -> Iterator[bytes | memoryview]:
     """The same bytes as from one call of orjson, but a slice at a time, so that other threads get their turn."""
-    if isinstance(value, Tensor) and len(value.data) > PIECE_ELEMENTS:
-        head = orjson.dumps({"datatype": value.datatype.name, "shape": value.shape})
-        yield head[:-1] + b',"data":['
-        for start in range(0, len(value.data), PIECE_ELEMENTS):
-            if start:
-                yield b","
-            piece = orjson.dumps(value.data[start : start + PIECE_ELEMENTS], option=orjson.OPT_SERIALIZE_NUMPY)
-            yield memoryview(piece)[1:-1]
-        yield b"]}"
+    if isinstance(value, Tensor):
+        yield from tensor_pieces(value, {})
     elif isinstance(value, dict):
         yield b"{"
         for number, (key, item) in enumerate(value.items()):
@@ -163,3 +156,15 @@ def _pieces(value: Any) -> Iterator[bytes | memoryview]:
         yield b"}"
     else:
         yield orjson.dumps(value, default=_data_form, option=_OPTIONS)
+
+
+def tensor_pieces(tensor: Tensor, head: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
+    """A tensor object in pieces, with other members in front of its own."""
+    text = orjson.dumps({**head, "datatype": tensor.datatype.name, "shape": tensor.shape})
+    yield text[:-1] + b',"data":['
+    for start in range(0, len(tensor.data), PIECE_ELEMENTS):
+        if start:
+            yield b","
+        piece = orjson.dumps(tensor.data[start : start + PIECE_ELEMENTS], option=orjson.OPT_SERIALIZE_NUMPY)
+        yield memoryview(piece)[1:-1]
+    yield b"]}"

@@ -65,10 +65,11 @@ ERRORS = {
     400: "The body is not the format that it claims to be.",
     404: "There is nothing of that name.",
     406: "No acceptable format can be produced.",
+    409: "The request contradicts what is there.",
     413: "The request is over a limit of this server.",
     415: "The format of the body is not supported.",
     422: "The request is well-formed but not valid; `errors` names every offending place.",
-    503: "No room at present; `Retry-After` says when to try again.",
+    503: "No room, or no database, at present; `Retry-After` says when to try again.",
     507: "The request does not fit into the memory of the device.",
 }
 

@@ -21,10 +21,12 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
+    errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
     errors.Invalid: 422,
     errors.Busy: 503,
+    errors.StoreUnavailable: 503,
     errors.DoesNotFit: 507,
 }
 
@@ -73,7 +75,7 @@ def answer(error: LossmeterError, request_id: str) -> Response:
     """The answer that tells a caller of an error."""
     status = STATUS[type(error)]
     headers = {}
-    if isinstance(error, errors.Busy):
+    if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     content = body(status, error.code, error.title, error.detail, request_id, error.flaws)
     return Response(content, status, headers, MEDIA_TYPE)

@@ -18,7 +18,7 @@ from lossmeter.api.frame import Frame
 from lossmeter.api.pool import Pool
 from lossmeter.api.routes import losses, service
 from lossmeter.api.tensor_routes import Express, Limits
-from lossmeter.engine import Engine
+from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
 from lossmeter.settings import Settings
 
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: read from the environment if not given.
     """
     settings = settings or Settings()
+    devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
     pool = Pool(settings.pool_threads)

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from ctypes import c_float
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from lossmeter.engine import backward, devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
-from lossmeter.engine.reduction import Weighting, weigh
+from lossmeter.engine.reduction import Rows, Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
 from lossmeter.losses import Loss, Support, find
 from lossmeter.losses._types import Meaning
@@ -93,6 +93,20 @@ class Engine:
             Invalid: if the arguments are not what the loss declares.
             DoesNotFit: if the device has too little memory, even in the smallest chunks.
         """
+        return _outcome(call, *self._computed(call))
+
+    def by_row(self, call: Call) -> Rows:
+        """What each row of the batch adds to sum, normalizer and count: of everything together, those of `compute`.
+
+        Raises:
+            Invalid, DoesNotFit: as `compute`.
+        """
+        done, weighting, output, _ = self._computed(replace(call, reduction="none", gradients=()))
+        assert done.values is not None
+        assert output, "a single sample has no rows"
+        return weighting.by_row(done.values)
+
+    def _computed(self, call: Call) -> tuple[_Done, Weighting, tuple[int, ...], str]:
         loss = call.loss
         dtype = PRECISIONS[call.precision]
         device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
@@ -124,7 +138,7 @@ class Engine:
                 )
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
             rows = smaller
-        return _outcome(call, done, weighting, output, str(device))
+        return done, weighting, output, str(device)
 
     def warm_up(self) -> None:
         """Computes something small, so that the first request does not pay for what torch loads lazily."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -25,6 +25,8 @@ BUSY_SECONDS = 15
 """How long a writer waits for another one (SQLite)."""
 PAUSE_SECONDS = 1.0
 """How long nobody tries to connect after it has failed: meanwhile callers are told at once."""
+UNREACHABLE = "The database of runs cannot be reached."
+MISSING = "does not exist"
 # Any number that no other program takes: migrations of several processes wait for each other.
 MIGRATION_LOCK = 0x6C6F73736D
 
@@ -50,7 +52,7 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached, or cannot be used.
         """
-        with self._failures(), self._ready().connect() as connection:
+        with self._failures(), self._connection() as connection:
             if not self.sqlite:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -63,8 +65,9 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached, is full, or cannot be used.
         """
-        with self._failures():
-            with self._ready().connect().execution_options(writes=True) as connection, connection.begin():
+        with self._failures(), self._connection() as connection:
+            connection = connection.execution_options(writes=True)
+            with connection.begin():
                 yield connection
 
     def upgrade(self) -> None:
@@ -93,21 +96,29 @@ class Database:
 
     def _connected(self) -> Engine:
         if self.sqlite and self.url.database:
-            _make_folder(Path(self.url.database).parent)
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         return _engine(self.url)
+
+    def _connection(self) -> Connection:
+        if monotonic() < self._down_until:
+            raise StoreUnavailable(UNREACHABLE)
+        try:
+            return self._ready().connect()
+        except exc.OperationalError:
+            if not self.sqlite:
+                self._down_until = monotonic() + PAUSE_SECONDS
+            raise
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        if monotonic() < self._down_until:
-            raise StoreUnavailable("The database of runs cannot be reached.")
         try:
             yield
-        except (exc.IntegrityError, exc.DataError):
-            raise
         except (exc.DBAPIError, exc.TimeoutError) as error:
             cause = error.orig if isinstance(error, exc.DBAPIError) else error
-            if isinstance(error, exc.DBAPIError) and error.connection_invalidated and not self.sqlite:
-                self._down_until = monotonic() + PAUSE_SECONDS
+            if isinstance(error, exc.IntegrityError | exc.DataError | exc.NotSupportedError) or (
+                isinstance(error, exc.ProgrammingError) and MISSING not in str(cause)
+            ):
+                raise
             log.warning("the database of runs: %s", cause)
             raise StoreUnavailable(_told(str(cause))) from error
         except OSError as error:
@@ -161,10 +172,6 @@ def _version(connection: Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=0)
@@ -203,10 +210,10 @@ TOLD: tuple[tuple[str, str], ...] = (
     ("unable to open", "Runs cannot be kept here: their file cannot be opened (LOSSMETER_STORE_URL)."),
     ("readonly", "Runs cannot be kept here: their file cannot be written to (LOSSMETER_STORE_URL)."),
     ("locked", "Too many write to the database of runs at once."),
-    ("does not exist", "The database of runs has no tables of this version; run `lossmeter db upgrade`."),
+    (MISSING, "The database of runs has no tables of this version; run `lossmeter db upgrade`."),
 )
 
 
 def _told(cause: str) -> str:
     """What a caller may know of it; the rest is for the log."""
-    return next((told for sign, told in TOLD if sign in cause), "The database of runs cannot be reached.")
+    return next((told for sign, told in TOLD if sign in cause), UNREACHABLE)

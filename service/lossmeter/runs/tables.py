@@ -41,7 +41,6 @@ BATCHES = Table(
     _run(primary_key=True),
     Column("batch", String(NAME_LENGTH), primary_key=True),
     Column("digest", LargeBinary(32), nullable=False),
-    Column("samples", BigInteger, nullable=False),
     Column("added", BigInteger, nullable=False),
 )
 """One row for each acknowledged batch, for ever: it makes a retry harmless."""
@@ -51,6 +50,7 @@ STATES = Table(
     Column("number", NUMBER, primary_key=True, autoincrement=True),
     _run(),
     Column("batches", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
     Index("states_by_run", "run"),
     sqlite_autoincrement=True,

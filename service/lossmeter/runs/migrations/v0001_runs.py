@@ -28,7 +28,6 @@ def upgrade() -> None:
         _run(primary_key=True),
         sa.Column("batch", sa.String(200), primary_key=True),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("samples", sa.BigInteger, nullable=False),
         sa.Column("added", sa.BigInteger, nullable=False),
     )
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -37,6 +36,7 @@ def upgrade() -> None:
         sa.Column("number", number, primary_key=True, autoincrement=True),
         _run(),
         sa.Column("batches", sa.BigInteger, nullable=False),
+        sa.Column("samples", sa.BigInteger, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )

@@ -16,7 +16,7 @@ from lossmeter.api import openapi, problems
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
 from lossmeter.api.pool import Pool
-from lossmeter.api.routes import losses, service
+from lossmeter.api.routes import evaluate, losses, metrics, service
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
@@ -56,11 +56,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     loss_routes, express = losses.router(engine, limits, settings.max_elements)
+    evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
+    app.include_router(metrics.router())
+    app.include_router(evaluate_route)
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.express = express
+    app.express = express | evaluate_express
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

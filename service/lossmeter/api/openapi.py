@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 import lossmeter
 from lossmeter.api import problems
+from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.wire import safetensors
@@ -86,10 +87,19 @@ def operation(loss: Loss) -> dict[str, Any]:
         f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
         for number, example in enumerate(loss.examples, 1)
     }
-    schema = {"$ref": REF.format(model=request_model(loss).__name__)}
+    described = "The loss and the gradients that were asked for."
+    request = request_model(loss).__name__
+    return tensor_operation(f"compute_{loss.name}", loss.summary, request, "LossAnswer", examples, described)
+
+
+def tensor_operation(
+    operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str
+) -> dict[str, Any]:
+    """What a route that carries tensors declares, given the names of its models."""
+    schema = {"$ref": REF.format(model=request)}
     return {
-        "operation_id": f"compute_{loss.name}",
-        "summary": loss.summary,
+        "operation_id": operation_id,
+        "summary": summary,
         "openapi_extra": {
             "requestBody": {
                 "required": True,
@@ -98,11 +108,8 @@ def operation(loss: Loss) -> dict[str, Any]:
         },
         "responses": {
             200: {
-                "description": "The loss and the gradients that were asked for.",
-                "content": {
-                    "application/json": {"schema": {"$ref": REF.format(model="LossAnswer")}},
-                    **SAFETENSORS,
-                },
+                "description": described,
+                "content": {"application/json": {"schema": {"$ref": REF.format(model=answer)}}, **SAFETENSORS},
             },
             **error_answers(400, 406, 413, 415, 422, 503, 507),
         },
@@ -119,14 +126,20 @@ def document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         tags=[
             {"name": "losses", "description": "The catalogue of losses, and one operation for each."},
+            {"name": "metrics", "description": "The catalogue of metrics."},
+            {
+                "name": "evaluation",
+                "description": "Many losses and metrics at once, with confidence, slices and gates.",
+            },
             {"name": "service", "description": "Health."},
         ],
         routes=app.routes,
     )
-    requests = [request_model(loss) for loss in LOSSES.values()]
+    requests = [*(request_model(loss) for loss in LOSSES.values()), EvaluateRequest]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     _, answers_schema = models_json_schema(
-        [(LossAnswer, "serialization"), (problems.Problem, "serialization")], ref_template=REF
+        [(LossAnswer, "serialization"), (EvaluateAnswer, "serialization"), (problems.Problem, "serialization")],
+        ref_template=REF,
     )
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -137,7 +150,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     answer = schemas["LossAnswer"]
     answer["required"] = [name for name in answer["required"] if name not in ("value", "values")]
     answer["properties"]["values"] = {"$ref": REF.format(model="TensorObject")}
-    answer["properties"]["gradients"]["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
+    for name in ("LossAnswer", "ObjectiveAnswer"):
+        gradients = schemas[name]["properties"]["gradients"]
+        gradients["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
     for schema in schemas.values():
         _tidy(schema)
     whole["components"]["schemas"] = dict(sorted(schemas.items()))

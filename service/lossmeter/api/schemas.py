@@ -103,9 +103,7 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     except ValidationError as error:
         raise problems.invalid(loss.name, error, list(model.model_fields)) from None
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
-    size = _measure(
-        loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements
-    )
+    size = size_of(loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements)
     call = Call(
         loss,
         tensors,
@@ -127,7 +125,13 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     return call, request[ENCODING] == "base64", size
 
 
-def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+def size_of(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+    """How many elements the tensors have together.
+
+    Raises:
+        Invalid: if one has too many dimensions.
+        TooLarge: if they have too many elements.
+    """
     total = 0
     for name, tensor in tensors.items():
         if len(tensor.shape) > MAX_DIMENSIONS:

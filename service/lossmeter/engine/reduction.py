@@ -56,7 +56,7 @@ class Weighting:
         """The same sums, row by row; `weighted` is the whole batch, on the host."""
 
         def summed(values: torch.Tensor) -> torch.Tensor:
-            return values.reshape(len(weighted), -1).sum(dim=1, dtype=FLOAT64)
+            return values.to(FLOAT64) if values.dim() == 1 else values.flatten(1).sum(dim=1, dtype=FLOAT64)
 
         counted = torch.ones(weighted.shape, dtype=torch.bool) if self.counted is None else self.counted
         count = summed(counted)

@@ -6,9 +6,9 @@ report(plan, record)                    # as if both had been one
 """
 
 from lossmeter.engine.evaluation.fields import PlanFields, SlicedFields
-from lossmeter.engine.evaluation.measurement import gradients, measure
+from lossmeter.engine.evaluation.measurement import evaluate, measure
 from lossmeter.engine.evaluation.plan import Plan
 from lossmeter.engine.evaluation.record import Record, merge_all
 from lossmeter.engine.evaluation.reports import report
 
-__all__ = ["Plan", "PlanFields", "Record", "SlicedFields", "gradients", "measure", "merge_all", "report"]
+__all__ = ["Plan", "PlanFields", "Record", "SlicedFields", "evaluate", "measure", "merge_all", "report"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from lossmeter.losses._types import Real
 from lossmeter.metrics import TASKS
@@ -12,10 +12,31 @@ from lossmeter.metrics import TASKS
 MAX_REPLICATES = 2000
 MAX_HARDEST = 1000
 MAX_CHOICES = 100
+MAX_CLASSES = 10_000_000
 ABSENT: Any = None
 """The default of a field that has no value of its own for being left out, and so is of a plain type."""
 
 PredictionsAre = Literal["logits", "probabilities", "log_probabilities", "scores", "classes", "values"]
+VALUES: dict[str, Any] = {"type": "array", "items": {"type": ["string", "integer", "boolean"]}}
+# Items of long lists are checked where they are used, which is faster and says more.
+Names = Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"type": ["string", "integer"]}})]
+Values = Annotated[list[Any], WithJsonSchema(VALUES)]
+SliceChoice = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "required": ["column", "value"],
+                    "additionalProperties": False,
+                    "properties": {"column": {"type": "string"}, "value": VALUES["items"]},
+                },
+            ]
+        }
+    ),
+]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -36,15 +57,6 @@ class MetricChoice(BaseModel):
     metric: str = Field(description="The name of the metric, or an alias.")
 
 
-class SliceChoice(BaseModel):
-    """One slice: the samples that have this value in this column."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    column: str = Field(description="One of the columns in `slices`.")
-    value: str | int | bool = Field(description="One of its values.")
-
-
 class GateFields(BaseModel):
     """What must hold. Names a metric or a loss, with parameters if there are several of that name, and a threshold."""
 
@@ -54,9 +66,8 @@ class GateFields(BaseModel):
     loss: str = Field(ABSENT, description="A loss; measured too if `losses` does not name it.")
     minimum: Real = Field(ABSENT, description="Least value that passes.")
     maximum: Real = Field(ABSENT, description="Largest value that passes.")
-    slice: str | SliceChoice = Field(
-        ABSENT,
-        description="A column, in every slice of which it must hold; or one slice; left out, it is about all samples.",
+    slice: SliceChoice = Field(
+        ABSENT, description="A column, in every slice of which it must hold; or one slice; left out, all samples."
     )
     at: Literal["value", "lower", "upper"] = Field(
         "value", description="What is compared: the value, or an end of its interval, to be sure of it."
@@ -83,6 +94,7 @@ class PlanFields(BaseModel):
     classes: int = Field(
         ABSENT,
         ge=1,
+        le=MAX_CLASSES,
         description="Number of classes or labels; needed where predictions are classes, otherwise read off predictions.",
     )
     losses: list[LossChoice] = Field(

@@ -155,6 +155,12 @@ def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequenc
     elif given.get("minimum", -math.inf) > given.get("maximum", math.inf):
         yield Flaw(here, f"minimum {given['minimum']} is above maximum {given['maximum']}")
     place = given.get("slice")
+    one = isinstance(place, dict) and place.keys() == {"column", "value"}
+    if one and (not isinstance(place["column"], str) or type(place["value"]) not in (str, int, bool)):
+        one = False
+    if not (place is None or isinstance(place, str) or one):
+        yield Flaw(pointer(*at, "slice"), "slice is neither a column nor an object of a column and a value")
+        return
     column = place["column"] if isinstance(place, dict) else place
     if column is not None and column not in columns:
         known = ", ".join(columns) or "none"

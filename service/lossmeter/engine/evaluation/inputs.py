@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lossmeter import metrics
 from lossmeter.engine.arguments import load
+from lossmeter.engine.evaluation import sizes
 from lossmeter.engine.evaluation.plan import Plan
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.metrics._batches import Batch
@@ -65,6 +66,7 @@ def checked(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs:
     assert predictions is not None
     assert labels is not None
     mask = _without_ignored(plan.ignore_index, labels, mask)
+    sizes.check(plan, _classes(plan, predictions))
     ids, groups = (_names(plan.task, fields, name) for name in ("sample_ids", "groups"))
     batch = metrics.batch(
         plan.task,
@@ -82,8 +84,17 @@ def checked(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs:
     _check_slices(plan, slices, len(labels))
     if plan.criteria:
         predictions, labels = _neutral(plan, predictions, labels, weight, mask)
-    classes = getattr(batch, "labels" if plan.task == "multilabel" else "classes", None)
-    return Inputs(batch, predictions, labels, weight, mask, ids, groups is not None, slices, classes)
+    return Inputs(
+        batch, predictions, labels, weight, mask, ids, groups is not None, slices, _classes(plan, predictions)
+    )
+
+
+def _classes(plan: Plan, predictions: Array) -> int | None:
+    """The number of classes, or of labels that hold or not; None where the task has none."""
+    if plan.task not in ("multiclass", "segmentation", "multilabel"):
+        return None
+    scores = plan.predictions_are != "classes" or plan.task == "multilabel"
+    return predictions.shape[1] if scores and predictions.ndim > 1 else plan.classes
 
 
 def _array(tensor: Tensor | None) -> npt.NDArray[Any] | None:

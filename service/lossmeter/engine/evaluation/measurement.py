@@ -16,6 +16,7 @@ from lossmeter.engine.evaluation import hardest
 from lossmeter.engine.evaluation.inputs import Inputs, checked
 from lossmeter.engine.evaluation.plan import Plan
 from lossmeter.engine.evaluation.record import Record
+from lossmeter.engine.evaluation.reports import report, tensor_warnings
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.metrics import Ratio, Statistics, Weighting
 from lossmeter.metrics._draws import Hashes, draws
@@ -49,8 +50,36 @@ def measure(plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine
         Invalid: with a pointer to the field and the index of its first wrong element.
         DoesNotFit: the device has too little memory.
     """
-    inputs = checked(plan, fields, batch_id)
-    rows = _rows(plan, inputs, engine or _own_engine())
+    return _record(plan, checked(plan, fields, batch_id), batch_id, engine or _own_engine())
+
+
+def evaluate(
+    plan: Plan, fields: Mapping[str, Any], wanted: Sequence[str] = (), *, engine: Engine | None = None
+) -> dict[str, Any]:
+    """One batch from end to end: its report, with the gradients of the objective.
+
+    Args:
+        plan, fields, engine: as for `measure`.
+        wanted: `predictions`, or nothing.
+
+    Raises:
+        Invalid, DoesNotFit: as `measure`.
+    """
+    engine = engine or _own_engine()
+    inputs = checked(plan, fields, "")
+    found = report(plan, _record(plan, inputs, "", engine))
+    gradients = {"predictions": _gradient(plan, inputs, engine)} if wanted else {}
+    objective = {**found["objective"], "gradients": gradients}
+    more = [
+        warning
+        for name, tensor in gradients.items()
+        for warning in tensor_warnings(tensor, ("objective", "gradients", name))
+    ]
+    return {**found, "objective": objective, "warnings": [*found["warnings"], *more]}
+
+
+def _record(plan: Plan, inputs: Inputs, batch_id: str, engine: Engine) -> Record:
+    rows = _rows(plan, inputs, engine)
     with np.errstate(invalid="ignore", over="ignore"):
         sliced = {
             column: {name: _statistics(plan, inputs, rows, codes == code) for code, name in enumerate(names)}
@@ -61,13 +90,8 @@ def measure(plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine
     return Record(inputs.classes, whole, sliced, plan.hardest, hard)
 
 
-def gradients(plan: Plan, fields: Mapping[str, Any], *, engine: Engine | None = None) -> dict[str, Tensor]:
-    """The gradient, with respect to the predictions, of the objective: the sum of `weight_in_objective` times the mean loss.
-
-    Raises:
-        Invalid, DoesNotFit: as `measure`.
-    """
-    inputs = checked(plan, fields, "")
+def _gradient(plan: Plan, inputs: Inputs, engine: Engine) -> Tensor:
+    """Of the objective, with respect to the predictions."""
     shape = inputs.predictions.shape
     datatype = Datatype.FP32 if plan.precision == "float32" else Datatype.FP64
     total = np.zeros(shape, datatype.dtype)
@@ -76,13 +100,13 @@ def gradients(plan: Plan, fields: Mapping[str, Any], *, engine: Engine | None = 
             continue
         upstream = Tensor(Datatype.FP64, (), np.array([one.weight]))
         call = replace(_call(plan, inputs, number), gradients=("predictions",), upstream=upstream)
-        gradient = (engine or _own_engine()).compute(call).gradients["predictions"].data.reshape(shape)
+        gradient = engine.compute(call).gradients["predictions"].data.reshape(shape)
         if one.logarithm:
             # d log p = dp / p; where nothing flows, nothing flows, even if p is 0
             with np.errstate(divide="ignore", invalid="ignore"):
                 gradient = np.where(gradient == 0, 0.0, gradient / inputs.predictions)
         total += gradient
-    return {"predictions": Tensor(datatype, shape, total.reshape(-1))}
+    return Tensor(datatype, shape, total.reshape(-1))
 
 
 def _call(plan: Plan, inputs: Inputs, number: int) -> Call:
@@ -160,7 +184,8 @@ def _statistics(
 
 
 def _ratio(numerator: Array, denominator: Array, count: Array) -> State:
-    kept = denominator != 0
+    # Under label smoothing, a label whose class weighs nothing adds to the numerator alone.
+    kept = (denominator != 0) | (numerator != 0)
     weighting = Weighting(np.ones(int(kept.sum())), None, int(kept.sum()))
     ratio = Ratio.of(numerator[kept], weighting, denominator[kept])
     return replace(ratio, elements=np.asarray(count.sum()))  # type: ignore[call-arg]

@@ -14,6 +14,7 @@ from lossmeter.engine.evaluation.plan import Plan
 from lossmeter.engine.evaluation.record import Record
 from lossmeter.errors import pointer
 from lossmeter.metrics import Interval, Ratio, Statistics, confidence
+from lossmeter.tensors import Tensor, brackets, coordinates
 
 LISTED = 8
 """Figures of one list that are not finite and are named one by one."""
@@ -154,9 +155,7 @@ def _warnings(value: Any, path: tuple[str | int, ...]) -> Iterator[dict[str, Any
     """A warning for every figure that is not finite: in JSON it is null."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            word = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-            at = pointer(*path)
-            yield {"code": "non_finite", "message": f"{at} is {word}", "pointer": at, "index": None, "value": word}
+            yield _warning(value, path, None)
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _warnings(item, (*path, name))
@@ -168,3 +167,15 @@ def _warnings(value: Any, path: tuple[str | int, ...]) -> Iterator[dict[str, Any
             for warning in _warnings(item, (*path, number)):
                 listed += 1
                 yield warning
+
+
+def tensor_warnings(tensor: Tensor, path: tuple[str | int, ...]) -> list[dict[str, Any]]:
+    """The same for the first elements of a tensor that are not finite."""
+    places = np.flatnonzero(~np.isfinite(tensor.data))[:LISTED].tolist()
+    return [_warning(float(tensor.data[one]), path, coordinates(one, tensor.shape)) for one in places]
+
+
+def _warning(value: float, path: tuple[str | int, ...], index: tuple[int, ...] | None) -> dict[str, Any]:
+    word = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    message = f"{'.'.join(map(str, path))}{brackets(index or ())} is {word}"
+    return {"code": "non_finite", "message": message, "pointer": pointer(*path), "index": index, "value": word}

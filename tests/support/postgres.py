@@ -71,11 +71,12 @@ class Postgres:
         while True:
             try:
                 psycopg.connect(self.url).close()
-                return
             except psycopg.OperationalError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     raise
                 time.sleep(0.05)
+            else:
+                return
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
@@ -98,6 +99,8 @@ class Postgres:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from lossmeter.settings import Settings
 @contextmanager
 def serving(**settings: Any) -> Iterator[str]:
     """Serves an application with these settings on a free port; gives its URL."""
-    config = uvicorn.Config(create_app(Settings(device="cpu", **settings)), port=0, log_level="warning", lifespan="on")
+    folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
+    settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
+    config = uvicorn.Config(create_app(Settings(**settings)), port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -35,6 +38,7 @@ def serving(**settings: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         listener.close()
+        folder.cleanup()
 
 
 @contextmanager

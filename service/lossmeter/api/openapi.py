@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
+from lossmeter.api.runs import BatchAnswer, BatchRequest, Comparison, ComparisonRequest, RunReport, RunRequest, RunState
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.wire import safetensors
@@ -116,6 +118,12 @@ def tensor_operation(
     }
 
 
+ANSWERS: tuple[type[BaseModel], ...] = (
+    *(LossAnswer, EvaluateAnswer, problems.Problem),
+    *(RunReport, RunState, BatchAnswer, Comparison),
+)
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The whole document (OpenAPI 3.1)."""
     whole = get_openapi(
@@ -131,16 +139,20 @@ def document(app: FastAPI) -> dict[str, Any]:
                 "name": "evaluation",
                 "description": "Many losses and metrics at once, with confidence, slices and gates.",
             },
+            {
+                "name": "runs",
+                "description": "Evaluations in many batches that survive every process, and two compared.",
+            },
             {"name": "service", "description": "Health."},
         ],
         routes=app.routes,
     )
-    requests = [*(request_model(loss) for loss in LOSSES.values()), EvaluateRequest]
+    requests: list[type[BaseModel]] = [
+        *(request_model(loss) for loss in LOSSES.values()),
+        *(EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest),
+    ]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
-    _, answers_schema = models_json_schema(
-        [(LossAnswer, "serialization"), (EvaluateAnswer, "serialization"), (problems.Problem, "serialization")],
-        ref_template=REF,
-    )
+    _, answers_schema = models_json_schema([(answer, "serialization") for answer in ANSWERS], ref_template=REF)
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -8,7 +8,8 @@ from lossmeter.runs.comparisons import compare
 from lossmeter.runs.database import Database
 from lossmeter.runs.digests import digest
 from lossmeter.runs.ledger import Ledger, plan_of
+from lossmeter.runs.margins import Margin
 from lossmeter.runs.run import Run
 from lossmeter.runs.store import Batch, SqlStore, State, Store
 
-__all__ = ["Batch", "Database", "Ledger", "Run", "SqlStore", "State", "Store", "compare", "digest", "plan_of"]
+__all__ = ["Batch", "Database", "Ledger", "Margin", "Run", "SqlStore", "State", "Store", "compare", "digest", "plan_of"]

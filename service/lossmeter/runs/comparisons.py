@@ -122,14 +122,14 @@ def _scalars(evaluation: Evaluation) -> list[Choice]:
 
 
 def _loss(one: Criterion, evaluation: Evaluation, sides: Sides) -> dict[str, Any]:
-    means = [float(side.states[one.key].mean) for side in sides]  # type: ignore[attr-defined]
-    difference = Difference(means[1] - means[0], None, float("nan"))
+    first, second = (float(side.states[one.key].mean) for side in sides)  # type: ignore[attr-defined]
+    difference = Difference(second - first, None, float("nan"))
     if all(one.key in side.replicates for side in sides):
         drawn: list[Any] = [side.replicates[one.key].mean for side in sides]  # type: ignore[attr-defined]
         if drawn[0].shape == drawn[1].shape:
-            difference = confidence.paired_bootstrap(means[0], means[1], (drawn[0], drawn[1]), evaluation.level)
+            difference = confidence.paired_bootstrap(first, second, (drawn[0], drawn[1]), evaluation.level)
     parameters = {**one.parameters, **one.given}
-    return {"loss": one.loss.name, "parameters": parameters, "better": "lower", **_figures(*means, difference)}
+    return {"loss": one.loss.name, "parameters": parameters, "better": "lower", **_figures(first, second, difference)}
 
 
 def _figures(baseline: float, candidate: float, difference: Difference) -> dict[str, Any]:

@@ -187,7 +187,9 @@ def _engine(url: URL) -> Engine:
         "application_name": "lossmeter",
         "prepare_threshold": None,
     }
-    return sa.create_engine(url, connect_args=patience, pool_size=8, max_overflow=0, pool_pre_ping=True, pool_timeout=10)
+    return sa.create_engine(
+        url, connect_args=patience, pool_size=8, max_overflow=0, pool_pre_ping=True, pool_timeout=10
+    )
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

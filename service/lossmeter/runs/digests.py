@@ -18,5 +18,5 @@ def digest(fields: Mapping[str, Any]) -> bytes:
     found = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.datatype.name} {list(tensor.shape)}\n".encode())
-        found.update(tensor.bits)
+        found.update(tensor.bits.data)
     return found.digest()

@@ -34,6 +34,19 @@ class Margin:
     margin: float
     column: str | None
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any], number: int) -> Margin:
+        """The gate that a client described.
+
+        Raises:
+            Invalid: it names not exactly one of a metric and a loss.
+        """
+        if ("metric" in given) == ("loss" in given):
+            raise Invalid.at("comparison", pointer("gates", number), "a gate names either a metric or a loss")
+        kind = "loss" if "loss" in given else "metric"
+        parameters = {name: value for name, value in given.items() if name not in (kind, "margin", "slice")}
+        return cls(kind, given[kind], parameters, given["margin"], given.get("slice"))
+
     def to_json(self) -> dict[str, Any]:
         place = {} if self.column is None else {"slice": self.column}
         return {self.kind: self.name, **self.parameters, "margin": self.margin, **place}
@@ -50,9 +63,7 @@ class Margin:
         """The name, where an alias was given."""
         return find(self.name).name if self.kind == "loss" else find_metric(self.name).name
 
-    def check(
-        self, number: int, losses: Sequence[Criterion], evaluation: Evaluation, plans: tuple[Plan, Plan]
-    ) -> None:
+    def check(self, number: int, losses: Sequence[Criterion], evaluation: Evaluation, plans: tuple[Plan, Plan]) -> None:
         """Whether there is exactly one figure that it is about, and whether that can be worse.
 
         Raises:
@@ -70,7 +81,9 @@ class Margin:
             ]
         count = sum(self.fits(figure) for figure in figures)
         if count != 1:
-            found = "not measured by both runs" if count == 0 else f"measured {count} times; say which, by its parameters"
+            found = (
+                "not measured by both runs" if count == 0 else f"measured {count} times; say which, by its parameters"
+            )
             raise Invalid.at("comparison", pointer("gates", number, self.kind), f"{self.name} is {found}")
         if self.kind == "metric" and find_metric(self.name).better == "neither":
             message = f"{self.name} is neither better when higher nor when lower"

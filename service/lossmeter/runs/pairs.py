@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lossmeter.metrics import Statistics, confidence
+from lossmeter.metrics._draws import Hashes
 from lossmeter.metrics._scores import Samples
-from lossmeter.metrics._weighting import Array
+from lossmeter.metrics._weighting import Booleans
 from lossmeter.metrics.evaluation import Choice
 
 SUMS = "the runs keep sums, not samples; with curves.bins 0 and a metric of scores, such as auroc, they keep them"
@@ -37,7 +38,7 @@ def mcnemar(choice: Choice, sides: tuple[Statistics, Statistics]) -> dict[str, A
     return {"mcnemar": tested, "mcnemar_unavailable": None}
 
 
-def _right(kept: Samples, threshold: float) -> tuple[Array, Array] | str:
+def _right(kept: Samples, threshold: float) -> tuple[Hashes, Booleans] | str:
     """The hash of each sample, in order, and whether it is decided rightly; or why that is not known."""
     ids = (kept.high.astype(np.uint64) << np.uint64(32)) | kept.low.astype(np.uint64)
     order = np.lexsort((kept.column, ids))

@@ -141,9 +141,8 @@ class SqlStore:
     def _add(self, run_id: str, batch: Batch, now: int, alone: bool) -> bool:
         query = sa.select(RUNS.c.closed, RUNS.c.classes).where(RUNS.c.id == run_id)
         # Shared among writers, so that closing waits for them, and they for nobody.
-        lock: dict[str, bool] = {"key_share": True} if alone else {"read": True}
         with self.database.writing() as connection:
-            row = connection.execute(query.with_for_update(**lock)).one_or_none()
+            row = connection.execute(query.with_for_update(read=not alone, key_share=alone)).one_or_none()
             if row is None:
                 raise _unknown(run_id)
             known = _digest(connection, run_id, batch.id)

@@ -14,8 +14,9 @@ NAME_LENGTH = 200
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _run(**options: bool) -> Column[str]:
-    return Column("run", String(RUN_ID_LENGTH), ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, **options)
+def _run(*, primary_key: bool = False) -> Column[str]:
+    reference = ForeignKey("runs.id", ondelete="CASCADE")
+    return Column("run", String(RUN_ID_LENGTH), reference, nullable=False, primary_key=primary_key)
 
 
 RUNS = Table(

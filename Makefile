@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: install run test check sync bench confidence clean
+.PHONY: install run test test-crash check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,11 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# A hundred rounds of kill -9 under four writers, on each database; PostgreSQL is started by the tests, and needs its server
+# binaries (apt-get install postgresql).
+test-crash: install
+	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
 
 check: install
 	$(BIN)/ruff check .

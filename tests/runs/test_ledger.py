@@ -21,7 +21,7 @@ from tests.support.runs import ENGINE, SMALL, alike, data, figures, ledger, numb
 WHOLE = data(60)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.sets(st.integers(1, 59), max_size=12), seed=st.integers(0, 1000))
 def test_any_partition_order_and_duplication_equals_one_pass(tmp_path: Path, cuts: set[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -107,7 +107,8 @@ def test_folding_loses_nothing_and_counts_nothing_twice(books: Ledger) -> None:
     def fold() -> None:
         while not stop.is_set():
             books.fold(run.id)
-            assert books.report(run.id)[1]["metrics"][0]["value"] in (1.0, pytest.approx(1.0, nan_ok=True))
+            _, told = books.report(run.id)
+            assert told["losses"][0]["sum"] == told["samples"]
 
     def write(writer: int) -> None:
         for number in range(40):

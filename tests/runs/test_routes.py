@@ -114,7 +114,9 @@ def test_a_bad_batch_is_told_where_and_leaves_nothing(
 def test_what_is_no_batch_at_all(http: httpx.Client) -> None:
     path = opened(http)
     problem(http.put(f"{path}/batches/a", content=b"{"), 400, "malformed_body")
-    problem(http.put(f"{path}/batches/a", content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported_format")
+    problem(
+        http.put(f"{path}/batches/a", content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported_format"
+    )
     problem(http.put(f"{path}/batches/{'a' * 201}", json=data(3)), 422, "invalid")
     problem(http.put(f"{path}/batches/a%00", json=data(3)), 422, "invalid")
     problem(http.put(f"/v1/runs/{NOWHERE}/batches/a", json=data(3)), 404, "not_found")

@@ -73,7 +73,11 @@ class Database:
     def upgrade(self) -> None:
         """Brings the tables to the newest form; does nothing if they have it."""
         with self._failures():
-            migrate(self._connected())
+            engine = self._connected()
+            try:
+                migrate(engine)
+            finally:
+                engine.dispose()
 
     def close(self) -> None:
         """Ends all connections; the next use opens new ones."""
@@ -86,13 +90,17 @@ class Database:
         if self._engine is None:
             with self._lock:
                 if self._engine is None:
-                    engine = self._connected()
-                    if self.sqlite:
-                        migrate(engine)
-                    else:
-                        _demand_version(engine)
-                    self._engine = engine
+                    self._engine = self._opened()
         return self._engine
+
+    def _opened(self) -> Engine:
+        engine = self._connected()
+        try:
+            (migrate if self.sqlite else _demand_version)(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
 
     def _connected(self) -> Engine:
         if self.sqlite and self.url.database:

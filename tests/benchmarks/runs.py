@@ -23,6 +23,7 @@ from lossmeter.runs import Ledger, digest, plan_of
 from lossmeter.runs.ledger import FOLDED_STATES
 from tests.support.runs import ENGINE, ledger, opened, tensors
 
+BUILD = Path(__file__).parents[2] / "build"
 BATCH = 10_000
 CLASSES = 10
 BATCHES = 10_000
@@ -38,7 +39,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     devices.share_one_heap()
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".runs-") as folder:
+    BUILD.mkdir(exist_ok=True)  # on a disk, which /tmp often is not
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         url = arguments.store or f"sqlite:///{folder}/runs.sqlite"
         with ledger(url) as books:
             reading(books, arguments.batches)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from lossmeter.api import problems
-from lossmeter.api.schemas import ENCODING, WarningModel, size_of
+from lossmeter.api.schemas import WarningModel, size_of
 from lossmeter.engine.evaluation import Plan, PlanFields
 from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
 from lossmeter.tensors import Tensor
@@ -60,8 +60,8 @@ def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str
         raise problems.invalid("evaluate", error, list(EvaluateRequest.model_fields)) from None
     size = size_of("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
     data = {name: getattr(request, name) for name in DATA}
-    wanted = list(dict.fromkeys(request.gradients))
-    return Plan.of(request, tuple(request.slices)), data, wanted, getattr(request, ENCODING) == "base64", size
+    wanted: list[str] = list(dict.fromkeys(request.gradients))
+    return Plan.of(request, tuple(request.slices)), data, wanted, request.tensor_encoding == "base64", size
 
 
 class IntervalModel(BaseModel):

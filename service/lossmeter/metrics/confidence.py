@@ -71,8 +71,9 @@ def student(
     low, high = at(np.array([mean - reach, mean + reach])).tolist()
     # A mean of squares is not negative: where the lower end would be, its root does not exist.
     low, high = least if math.isnan(low) else max(low, least), min(high, most)
-    step = 1e-4 * error
-    slope = np.diff(at(np.array([mean - step, mean + step])))[0] / (2 * step) if step else 0.0
+    step = np.array([mean - 1e-4 * error, mean + 1e-4 * error])
+    # Divided by the step as it was rounded, so that the slope of the mean itself is exactly 1.
+    slope = np.diff(at(step))[0] / np.diff(step)[0] if step[0] < step[1] else 0.0
     return Interval(abs(float(slope)) * error, low, high, level, "student")
 
 

@@ -155,8 +155,9 @@ def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequenc
     elif given.get("minimum", -math.inf) > given.get("maximum", math.inf):
         yield Flaw(here, f"minimum {given['minimum']} is above maximum {given['maximum']}")
     place = given.get("slice")
-    one = isinstance(place, dict) and place.keys() == {"column", "value"}
-    if one and (not isinstance(place["column"], str) or type(place["value"]) not in (str, int, bool)):
+    one = isinstance(place, dict) and set(map(str, place)) == {"column", "value"}
+    parts = place if isinstance(place, dict) else {}
+    if one and not (isinstance(parts["column"], str) and type(parts["value"]) in (str, int, bool)):
         one = False
     if not (place is None or isinstance(place, str) or one):
         yield Flaw(pointer(*at, "slice"), "slice is neither a column nor an object of a column and a value")

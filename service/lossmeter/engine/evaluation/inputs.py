@@ -156,15 +156,20 @@ def _check_slices(plan: Plan, slices: Mapping[str, Sequence[Any]], samples: int)
 def _neutral(
     plan: Plan, predictions: Array, labels: Array, weight: Array | None, mask: Array | None
 ) -> tuple[Array, Array]:
-    """Predictions and labels for the losses, 0 where they do not count, which is within the domain of all of them."""
-    if plan.task != "regression":
-        labels = np.where(np.isfinite(labels), labels, 0).astype(np.int64) if labels.dtype.kind == "f" else labels
-        labels = labels.astype(np.int64, copy=False)
+    """Predictions and labels for the losses: 0 where they do not count and could not be computed with."""
     counted = np.ones(labels.shape, bool)
     for one in (None if weight is None else weight > 0, mask):
         if one is not None:
             counted = counted & _spread(np.asarray(one), labels.ndim)
-    if counted.all():
+    whole = bool(counted.all())
+    predictions = predictions.astype(np.float64, copy=False)
+    if plan.task == "regression":
+        labels = labels.astype(np.float64, copy=False)
+        kept = counted if whole else counted | np.isfinite(labels)
+    else:
+        kept = counted if whole else counted | ((labels >= 0) & (labels < (_classes(plan, predictions) or 2)))
+        labels = np.where(kept, labels, 0).astype(np.int64)
+    if whole:
         return predictions, labels
-    kept = np.expand_dims(counted, 1) if predictions.ndim > labels.ndim else counted
-    return np.where(kept, predictions, 0), np.where(counted, labels, 0)
+    scored = np.expand_dims(counted, 1) if predictions.ndim > labels.ndim else counted
+    return np.where(scored, predictions, 0), np.where(kept, labels, 0)

@@ -20,6 +20,7 @@ from lossmeter.runs.tables import HEAD
 
 log = logging.getLogger(__name__)
 
+BACKENDS = ("sqlite", "postgresql")
 CONNECT_SECONDS = 5
 BUSY_SECONDS = 15
 """How long a writer waits for another one (SQLite)."""
@@ -135,11 +136,17 @@ class Database:
 
 
 def located(url: str) -> URL:
-    """Where the database is; without a URL, a file among the user's data."""
+    """Where the database is; without a URL, a file among the user's data.
+
+    Raises:
+        ValueError: if it is of a kind that is not spoken here.
+    """
     if not url:
         home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         return URL.create("sqlite", database=str(Path(home) / "lossmeter" / "runs.sqlite"))
     made = make_url(url)
+    if made.get_backend_name() not in BACKENDS:
+        raise ValueError(f"LOSSMETER_STORE_URL names {made.get_backend_name()}; expected {' or '.join(BACKENDS)}")
     return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -16,8 +17,10 @@ from lossmeter.api.evaluation import TENSORS
 from lossmeter.api.formats import Format
 from lossmeter.api.runs import PRINTABLE, batch_fields, known
 from lossmeter.api.tensor_routes import Box, Limits
-from lossmeter.errors import Invalid
+from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
+
+log = logging.getLogger(__name__)
 
 BATCH_ID = re.compile(PRINTABLE)
 MAX_ID_LENGTH = 200
@@ -61,8 +64,14 @@ class BatchEndpoint:
         await send({"type": "http.response.start", "status": 201 if added else 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
         if added:
-            # Nobody waits for this: it keeps reading fast.
+            await self._fold(run_id)
+
+    async def _fold(self, run_id: str) -> None:
+        """Keeps reading fast; nobody waits for it, and nobody is told if it fails: a later batch tries again."""
+        try:
             await self.stored(self.ledger.fold, run_id)
+        except LossmeterError as error:
+            log.warning("run %s: its states could not be folded: %s", run_id, error.detail)
 
     async def _added(self, run_id: str, batch_id: str, size: int, box: Box, reader: Format, ticket: Ticket) -> bool:
         fields, content = await self.limits.pool.run(size, self._decoded, run_id, box, reader, ticket)

@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: install run test check sync bench clean
+.PHONY: install run test test-jax check sync bench confidence clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev --group test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[server]" --group dev --group test
 	touch $@
 
 run: install
@@ -21,6 +21,11 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# jax is large, and one file of the client needs it.
+test-jax: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group jax
+	$(BIN)/python -m pytest tests/client/test_jax.py
 
 check: install
 	$(BIN)/ruff check .
@@ -34,8 +39,17 @@ sync: install
 	$(BIN)/ruff format --quiet .
 	$(BIN)/python -m tests.contracts.generated
 
-bench: install
+bench: install build/litserve
 	$(BIN)/python -m tests.benchmarks
+
+# How often intervals hold, over 2,000 simulated data sets; rewrites the table of docs/confidence.md.
+confidence: install
+	PYTHONPATH=service $(BIN)/python -m tests.metrics.coverage
+
+# Beside the environment, not in it: what LitServe brings along would change how uvicorn starts.
+build/litserve: constraints.txt
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt litserve
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

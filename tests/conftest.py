@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import httpx
+import hypothesis
 import pytest
 
 from tests.support.service import serving
+
+# How long an example takes depends on what else the machine is doing.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
-"""The command line: serve, look things up, print the OpenAPI document."""
+"""The command line: serve, evaluate files, look things up, print the OpenAPI document."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:
+    raise SystemExit('lossmeter: the command comes with the service: pip install "lossmeter[server]"') from None
 
 from lossmeter.settings import Settings
 
@@ -76,6 +80,106 @@ def show_losses(name: Annotated[str | None, typer.Argument(help="A loss; all of 
     except NotFound as error:
         typer.echo(error.detail, err=True)
         raise typer.Exit(1) from None
+
+
+@cli.command("metrics")
+def show_metrics(name: Annotated[str | None, typer.Argument(help="A metric; all of them if left out.")] = None) -> None:
+    """Print the catalogue of metrics, or all about one of them."""
+    from rich.console import Console
+
+    from lossmeter.api.metrics import metric_entry
+    from lossmeter.console.terminal import metric_page, metric_table
+    from lossmeter.errors import NotFound
+    from lossmeter.metrics import METRICS, find_metric
+
+    if name is None:
+        Console().print(metric_table([metric_entry(metric) for metric in METRICS.values()]))
+        return
+    try:
+        Console().print(metric_page(metric_entry(find_metric(name))))
+    except NotFound as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from None
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+@cli.command("evaluate")
+def evaluate_file(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ.")],
+    predictions: Annotated[
+        str, typer.Option(help="The column of predictions; several, by commas, one for each class.")
+    ],
+    labels: Annotated[str, typer.Option(help="The column of labels; several, by commas, for several labels.")],
+    task: Annotated[str | None, typer.Option(help="regression, binary, multiclass, multilabel, …")] = None,
+    predictions_are: Annotated[
+        str | None, typer.Option(help="logits, probabilities, log_probabilities, scores, classes or values.")
+    ] = None,
+    weight: Annotated[str | None, typer.Option(help="A column that says how much each row counts.")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="A column of ids; otherwise rows are numbered from 0.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="A column of groups of rows that belong together.")] = None,
+    slice_: Annotated[list[str] | None, typer.Option("--slice", help="A column by whose values to slice.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric: accuracy, 'f1(average=micro)', …")] = None,
+    loss: Annotated[list[str] | None, typer.Option(help="A loss: cross_entropy, 'focal(gamma=2)', …")] = None,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="What must hold: 'accuracy>=0.9', 'f1@lower[country]>=0.8', …")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes, where predictions are classes.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Of the intervals; 0.95 if left out.")] = None,
+    replicates: Annotated[int | None, typer.Option(help="Of the bootstrap; 200 if left out.")] = None,
+    hardest: Annotated[int | None, typer.Option(help="How many of the hardest rows to name.")] = None,
+    bins: Annotated[
+        int | None, typer.Option(help="Of the histograms behind curves; 0 is exact, and keeps all scores in memory.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A JSON file with the fields of POST /v1/evaluate.")] = None,
+    device: Annotated[str, typer.Option(envvar=_default("device"), help="auto, cpu, cuda, …")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Evaluate the predictions in a file. Exits with 1 if a gate fails, with 2 if the input is not usable."""
+    from lossmeter.console import choices
+    from lossmeter.console.evaluation import plan_of, record_of
+    from lossmeter.console.report import report_page
+    from lossmeter.engine.evaluation import report
+    from lossmeter.errors import LossmeterError
+    from lossmeter.files import Columns
+
+    try:
+        options = {
+            "task": task,
+            "predictions_are": predictions_are,
+            "classes": classes,
+            "losses": [choices.choice("loss", one) for one in loss or []],
+            "metrics": [choices.choice("metric", one) for one in metric or []],
+            "slices": list(slice_ or []),
+            "gates": [choices.gate(one) for one in gate or []],
+            "confidence": confidence,
+            "replicates": replicates,
+            "hardest": hardest,
+            "curves": None if bins is None else {"bins": bins},
+        }
+        plan = plan_of(config, options)
+        columns = Columns(_names(predictions), _names(labels), weight, id_, group, plan.slices)
+        found = report(plan, record_of(file, columns, plan, device=device))
+    except LossmeterError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        typer.echo(f"{error}: install lossmeter[files].", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        from rich.console import Console
+
+        Console().print(report_page(found))
+    if not found["passed"]:
+        raise typer.Exit(1)
 
 
 @cli.command("openapi")

@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     """Requests per worker that are computed at the same time, beside the short ones."""
     inline_bytes: int = Field(default=32 * 1024, ge=0)
     """Bodies up to this size are worked on at once; larger ones in the pool, so that they hold nobody up."""
-    chunk_elements: int = Field(default=1 << 24, ge=1)
-    """Elements above which a separable loss is computed in chunks along the batch."""
+    chunk_elements: int = Field(default=0, ge=0)
+    """Elements above which a separable loss is computed in chunks along the batch; 0 takes what suits the device."""
 
     max_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """Largest body that is read."""

@@ -1,4 +1,4 @@
-"""A tensor as it stands on the wire: datatype, shape and numbers. No torch in here.
+"""A tensor as it stands on the wire: datatype, shape and numbers. Nothing but numpy in here: clients import it too.
 
 The datatypes are those of the Open Inference Protocol v2.
 """
@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
 
 Array = npt.NDArray[Any]
 
@@ -64,16 +62,9 @@ class Tensor:
         """The elements as little-endian bytes."""
         return np.ascontiguousarray(self.data).view(np.uint8)
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.is_instance_schema(cls)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"x-tensor": True}  # the API document puts its own schema in this place
-
 
 def elements(shape: tuple[int, ...]) -> int:
+    """How many elements a tensor of that shape has."""
     return math.prod(shape)
 
 

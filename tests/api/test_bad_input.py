@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.support.service import answer_of, connected, serving
@@ -21,7 +22,6 @@ MALFORMED = {
     "NaN": (b'{"predictions": [[1, NaN]], "labels": [0]}', r"predictions\[0, 1\] is NaN"),
     "Infinity": (b'{"predictions": [[1, -Infinity]], "labels": [0]}', r"predictions\[0, 1\] is -Infinity"),
     "not UTF-8": (b'{"predictions": "\xff"}', "UTF-8"),
-    "a scalar beyond FP64": (b'{"predictions": [[1]], "labels": [0], "label_smoothing": 1e999}', "infinity"),
     "two commas": (b'{"predictions": [1,,2], "labels": [0]}', r"predictions\[1\] is missing"),
 }
 
@@ -48,6 +48,13 @@ INVALID: dict[str, tuple[str, bytes | dict[str, Any], str, str, list[int] | None
     "1e400": (CE, b'{"predictions": [[1,1e400]], "labels": [0]}', "/predictions", "1e400; expected a number", [0, 1]),
     "1e39": (CE, b'{"predictions": [[1,1e39]], "labels": [0]}', "/predictions", "1e[+]?39; expected a finite", [0, 1]),
     "2 ** 70": (CE, b'{"predictions": [[1,1180591620717411303424]], "labels": [0]}', "/predictions", "64 bits", [0, 1]),
+    "a scalar beyond FP64": (
+        CE,
+        b'{"predictions": [[1]], "labels": [0], "label_smoothing": 1e999}',
+        "",
+        "the body holds 1e999; expected a number within the range of FP64",
+        None,
+    ),
     "deep": (CE, b'{"predictions":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "", "nested deeper than", None),
     "twice": (CE, b'{"predictions": [[1,2]], "predictions": [[1,2]]}', "/predictions", "appears twice", None),
     "missing": (CE, {"labels": [0]}, "/predictions", "predictions is missing", None),
@@ -312,3 +319,29 @@ def test_every_answer_says_how_long_it_took(http: httpx.Client) -> None:
         assert re.fullmatch(
             r"decode;dur=[\d.]+, compute;dur=[\d.]+, encode;dur=[\d.]+", answer.headers["server-timing"]
         )
+
+
+@pytest.mark.parametrize(
+    ("loss", "shapes", "message"),
+    [
+        (
+            "huber",
+            {"predictions": (4, 5), "labels": (4, 3)},
+            "labels has shape [4, 3]; expected [4, 5], the shape of predictions",
+        ),
+        (
+            "triplet_margin",
+            {"anchor": (2, 3), "positive": (2, 3), "negative": (2, 4)},
+            "negative has shape [2, 4]; expected [2, 3], the shape of anchor",
+        ),
+        ("cross_entropy", {"predictions": (2, 3), "labels": (4,)}, "labels has shape [4]; expected [2], (N, …d)"),
+    ],
+)
+def test_a_shape_is_refused_with_the_one_that_would_do(
+    http: httpx.Client, loss: str, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    answer = http.post(
+        f"/v1/losses/{loss}", json={name: np.zeros(shape, int).tolist() for name, shape in shapes.items()}
+    )
+    assert answer.status_code == 422
+    assert [flaw["message"] for flaw in answer.json()["errors"]] == [message]

@@ -91,6 +91,7 @@ def test_non_finite_numbers_pass_bit_for_bit(http: httpx.Client) -> None:
     remainder = json.loads(json.loads(response.content[8 : 8 + length])["__metadata__"]["response"])
     assert remainder["sum"] is None
     assert [(w["pointer"], w["index"], w["value"]) for w in remainder["warnings"]] == [
+        ("/sum", None, "NaN"),
         ("/values", [0], "Infinity"),
         ("/values", [1], "NaN"),
     ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 
 import torch
 
-from tests.benchmarks import tables
+from tests.benchmarks import machine, report
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.results import Result
 from tests.benchmarks.servers import CLIENT_CORE, settle
 
 
@@ -21,21 +22,18 @@ def main() -> None:
     unknown = set(arguments.cases) - set(CASES)
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}; expected {', '.join(CASES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives the run
+    described = machine.described()
     torch.set_num_threads(1)
     settle(CLIENT_CORE)
+    results = []
     for name in arguments.cases or CASES:
         begin = time.perf_counter()
-        result = CASES[name](arguments.quick)
-        show(result, time.perf_counter() - begin)
-
-
-def show(result: Result, seconds: float) -> None:
-    print(f"\n## {result.name}: {result.title} ({seconds:.0f} s)\n\n{tables.figures(result)}")
-    if result.ratios:
-        print(f"\n{tables.ratios(result.ratios)}")
-    for note in result.notes:
-        print(f"- {note}")
-    print(flush=True)
+        results.append(CASES[name](arguments.quick))
+        print(f"\n{report.section(results[-1])}\n\n({name}, {time.perf_counter() - begin:.0f} s)\n", flush=True)
+    if not arguments.quick and not arguments.cases:
+        report.write(described, results)
+        print(f"written: {report.PAGE}, {report.FIGURES}")
 
 
 if __name__ == "__main__":

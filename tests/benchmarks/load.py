@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+Port = int | str
+"""A port of TCP, or the path of a Unix socket."""
+
 
 def request(method: str, path: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """A request, ready to be sent any number of times."""
@@ -43,9 +46,14 @@ class Answer:
 class Connection:
     """One kept-alive connection, with one request at a time."""
 
-    def __init__(self, port: int, timeout_seconds: float = 300.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout_seconds)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port: Port, timeout_seconds: float = 300.0) -> None:
+        if isinstance(port, str):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout_seconds)
+            self.socket.connect(port)
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", port), timeout_seconds)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.window = bytearray(1 << 20)
 
     def __enter__(self) -> Self:

@@ -38,6 +38,19 @@ def classification(rows: int, classes: int) -> Arrays:
     return {"predictions": logits, "labels": random.integers(0, classes, rows)}
 
 
+def regression(size: int) -> Arrays:
+    """Values and what they should have been."""
+    random = np.random.default_rng(SEED)
+    return {name: random.standard_normal(size, dtype=np.float32) for name in ("predictions", "labels")}
+
+
+def detection(size: int) -> Arrays:
+    """Logits, and labels of which one in a hundred is positive."""
+    random = np.random.default_rng(SEED)
+    labels = (random.random(size, dtype=np.float32) < 0.01).astype(np.float32)
+    return {"predictions": random.standard_normal(size, dtype=np.float32), "labels": labels}
+
+
 def as_json(loss: str, tensors: Arrays, **fields: Any) -> Payload:
     body = orjson.dumps({**tensors, "gradients": ["predictions"], **fields}, option=NUMPY)
     return Payload("JSON", f"/v1/losses/{loss}", body, (("Content-Type", "application/json"),))

@@ -29,7 +29,10 @@ class Measurement:
 
 @dataclass(slots=True)
 class Ratio:
-    """Two subjects beside each other: the median of the ratios of each round, in which noise mostly cancels."""
+    """Two subjects beside each other: the median of the ratios of each round, in which noise mostly cancels.
+
+    Without rounds it is an aim that could not be measured.
+    """
 
     what: str
     rounds: list[float]
@@ -45,9 +48,18 @@ class Ratio:
 
     @property
     def met(self) -> bool | None:
-        if self.aim is None:
+        if self.aim is None or not self.rounds:
             return None
         return self.median >= self.aim if self.sense == "≥" else self.median <= self.aim
+
+
+@dataclass(slots=True)
+class Curve:
+    """How a figure depends on the size, for one subject of one panel of a plot."""
+
+    panel: str
+    subject: str
+    points: dict[int, float]
 
 
 @dataclass(slots=True)
@@ -59,6 +71,7 @@ class Result:
     measurements: list[Measurement] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
     def of(self, subject: str) -> Measurement | None:
         return next((m for m in self.measurements if m.subject == subject), None)
@@ -81,7 +94,7 @@ class Result:
         aim: float | None = None,
         sense: Literal["≤", "≥"] = "≥",
     ) -> None:
-        """A subject over another, or over the sum of several; nothing if one of them was not measured."""
+        """A subject over another, or over the sum of several; of what was not measured, the aim alone."""
         below = (denominator,) if isinstance(denominator, str) else denominator
         found = [self.of(name) for name in (numerator, *below)]
         parts = [m.rounds for m in found if m is not None]
@@ -95,10 +108,13 @@ class Result:
                 if found[0] is not None and found[0].unit.endswith("/s"):  # more a second is less for each
                     processor = 1 / processor
             self.ratios.append(Ratio(what, rounds, aim, sense, processor=processor))
+        elif aim is not None:
+            self.ratios.append(Ratio(what, [], aim, sense))
 
-    def bound(self, what: str, rounds: list[float], aim: float, unit: str) -> None:
-        """A figure that is to stay below an aim by itself."""
-        self.ratios.append(Ratio(what, rounds, aim, "≤", unit))
+    def bound(self, subject: str, unit: str, aim: float) -> None:
+        """A subject whose own figure is to stay below an aim."""
+        found = self.of(subject)
+        self.ratios.append(Ratio(subject, list(found.rounds) if found is not None else [], aim, "≤", unit))
 
 
 Case = Callable[[bool], Result]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.load import Connection, request
+from tests.benchmarks.load import Connection, Port, request
 
 ROOT = Path(__file__).parents[2]
 LITSERVE = ROOT / "build" / "litserve"
@@ -35,17 +37,16 @@ class Subject:
     command: tuple[str, ...]
     path: tuple[Path, ...] = (ROOT / "service", ROOT)
     health: str = "/healthz"
+    unix: bool = False
 
 
 def _rival(name: str, module: str, health: str = "/healthz") -> Subject:
     return Subject(name, ("-m", "uvicorn", f"tests.benchmarks.rivals.{module}:app", *UVICORN, "--port"), health=health)
 
 
-SERVICE = Subject(
-    "lossmeter",
-    ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning", "--port"),
-    health="/readyz",
-)
+SERVE = ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning")
+SERVICE = Subject("lossmeter", (*SERVE, "--port"), health="/readyz")
+ON_SOCKET = Subject("lossmeter on a Unix socket", (*SERVE, "--uds"), health="/readyz", unix=True)
 NAIVE = _rival("naive FastAPI", "naive")
 HELLO = _rival("FastAPI hello world", "hello", "/")
 ECHO = _rival("ASGI echo", "echo", "/")
@@ -81,19 +82,23 @@ class Server:
 
     def __init__(self, subject: Subject, settings: dict[str, str] | None = None) -> None:
         self.subject = subject
-        self.port = _free_port()
-        path = os.pathsep.join(map(str, subject.path))
+        with alone():
+            self.ready_seconds = self._start(settings or {})
+
+    def _start(self, settings: dict[str, str]) -> float:
+        self.port: Port = _free_path() if self.subject.unix else _free_port()
+        path = os.pathsep.join(map(str, self.subject.path))
         begin = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, *subject.command, str(self.port)],
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **(settings or {})},
+            [sys.executable, *self.subject.command, str(self.port)],
+            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **settings},
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: settle(SERVER_CORE),
         )
         self._wait(begin + 120)
-        self.ready_seconds = time.perf_counter() - begin
+        return time.perf_counter() - begin
 
     def _wait(self, deadline: float) -> None:
         prepared = request("GET", self.subject.health)
@@ -123,13 +128,14 @@ class Server:
         self.process.wait()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[int]:
-        """Lets the server run for as long as it is measured; gives its port."""
-        self.signal(signal.SIGCONT)
-        try:
-            yield self.port
-        finally:
-            self.signal(signal.SIGSTOP)
+    def running(self) -> Iterator[Port]:
+        """Lets the server run for as long as it is measured; gives its port or socket."""
+        with alone():
+            self.signal(signal.SIGCONT)
+            try:
+                yield self.port
+            finally:
+                self.signal(signal.SIGSTOP)
 
 
 @contextlib.contextmanager
@@ -144,6 +150,14 @@ def started(subjects: Sequence[Subject], settings: dict[str, str] | None = None)
     finally:
         for server in servers:
             server.end()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Lets no other run of the benchmarks on this machine measure at the same time; they take turns."""
+    with (Path(tempfile.gettempdir()) / "lossmeter-benchmarks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -173,3 +187,7 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _free_path() -> str:
+    return str(Path(tempfile.mkdtemp(prefix="lossmeter-")) / "socket")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.benchmarks.results import Ratio, Result
+from tests.benchmarks.results import Curve, Ratio, Result
 
 
 def figures(result: Result) -> str:
@@ -18,6 +18,21 @@ def figures(result: Result) -> str:
     return table(("subject", "median", "range", *(("processor time per request",) if timed else ())), rows)
 
 
+def curves(result: Result) -> str:
+    """The points of the curves: one table for each panel."""
+    panels = dict.fromkeys(curve.panel for curve in result.curves)
+    return "\n\n".join(_panel(panel, [curve for curve in result.curves if curve.panel == panel]) for panel in panels)
+
+
+def _panel(panel: str, found: Sequence[Curve]) -> str:
+    sizes = sorted({size for curve in found for size in curve.points})
+    rows = [
+        (f"{size:,}", *(number(curve.points[size]) if size in curve.points else "" for curve in found))
+        for size in sizes
+    ]
+    return table((f"{panel}: elements", *(f"{curve.subject}, ns" for curve in found)), rows)
+
+
 def ratios(found: Iterable[Ratio]) -> str:
     """How it compares with what was aimed at."""
     found = list(found)
@@ -25,9 +40,13 @@ def ratios(found: Iterable[Ratio]) -> str:
     rows = []
     for r in found:
         processor = ("" if r.processor is None else f"{number(r.processor)} ×",) if timed else ()
-        rows.append((r.what, f"{number(r.median)} {r.unit}", _spread(r.rounds), *processor, aim(r), verdict(r)))
+        rows.append((r.what, measured(r), _spread(r.rounds), *processor, aim(r), verdict(r)))
     by = ("by processor time",) if timed else ()
     return table(("comparison", "measured", "range", *by, "aim", "met"), rows)
+
+
+def measured(ratio: Ratio) -> str:
+    return f"{number(ratio.median)} {ratio.unit}" if ratio.rounds else "not served"
 
 
 def aim(ratio: Ratio) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ import httpx
 from lossmeter.api.app import create_app
 from lossmeter.api.catalogue import LossEntry
 from lossmeter.settings import Settings
+
+LOSSES = "/v1/losses/"
+CURL = re.compile(r"curl http://127\.0\.0\.1:8000/v1/losses/(\w+).*?-d '(.*?)'", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,22 @@ class Exchange:
 
 def of_examples(entries: Sequence[LossEntry]) -> dict[str, list[Exchange]]:
     """Every example of every loss, with its answer."""
-    return asyncio.run(_ask({entry.name: list(_requests(entry)) for entry in entries}))
+    found = asyncio.run(_ask({LOSSES + entry.name: _requests(entry) for entry in entries}))
+    return {entry.name: found[LOSSES + entry.name] for entry in entries}
+
+
+def of_posts(path: str, bodies: Sequence[dict[str, Any]]) -> list[Exchange]:
+    """Requests to one address, with their answers."""
+    return asyncio.run(_ask({path: list(bodies)}))[path]
+
+
+def of_command(text: str) -> Exchange:
+    """The first request that a text makes with curl, with its answer."""
+    found = CURL.search(text)
+    if found is None:
+        raise ValueError("there is no curl command that posts a loss")
+    loss, body = found.groups()
+    return of_posts(LOSSES + loss, [json.loads(body)])[0]
 
 
 def _requests(entry: LossEntry) -> list[dict[str, Any]]:
@@ -44,7 +63,7 @@ async def _ask(requests: dict[str, list[dict[str, Any]]]) -> dict[str, list[Exch
         for name, bodies in requests.items():
             found[name] = []
             for body in bodies:
-                response = await client.post(f"/v1/losses/{name}", content=json.dumps(body))
+                response = await client.post(name, content=json.dumps(body))
                 response.raise_for_status()
                 found[name].append(Exchange(body, response.json()))
     return found

@@ -13,14 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossmeter.api.catalogue import loss_entry
+from lossmeter.api.evaluation import EXAMPLES
+from lossmeter.api.metrics import metric_entry
 from lossmeter.api.openapi import rendered
 from lossmeter.losses import LOSSES
-from tests.contracts import answers, pages
+from lossmeter.metrics import METRICS
+from tests.contracts import answers, metric_pages, pages
 
 ROOT = Path(__file__).parents[2]
 README = Path("README.md")
+INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
+EVALUATION = Path("docs/evaluation.md")
 LOSS_PAGES = Path("docs/losses")
+METRIC_PAGES = Path("docs/metrics")
 
 MEASURED = re.compile(r"-?\d+\.\d{5,}(?:e[-+]?\d+)?|-?\d+(?:\.\d+)?e-\d+")
 """A number that was computed; another processor may give another last digit."""
@@ -34,10 +40,31 @@ def files() -> dict[Path, str]:
         Path("openapi/openapi.json"): rendered(),
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
-        README: _filled(README, losses=pages.loss_table(entries, "docs/losses/"), settings=pages.settings_table()),
+        README: _filled(
+            README,
+            answer=pages.answer_block(answers.of_command((ROOT / README).read_text())),
+            losses=pages.loss_table(entries, "docs/losses/"),
+            settings=pages.settings_table(),
+        ),
+        INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
-    return whole | {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
+    whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
+    measured = [metric_entry(metric) for metric in METRICS.values()]
+    (example,) = answers.of_posts("/v1/evaluate", [EXAMPLES["multiclass"]])
+    return (
+        whole
+        | {METRIC_PAGES / f"{entry.name}.md": metric_pages.metric_page(entry) for entry in measured}
+        | {
+            METRIC_PAGES / "index.md": metric_pages.metric_index(measured),
+            EVALUATION: _filled(
+                EVALUATION,
+                fields=metric_pages.fields_table(),
+                usual=metric_pages.usual_table(),
+                example=metric_pages.exchange(example),
+            ),
+        }
+    )
 
 
 def _filled(path: Path, **parts: str) -> str:
@@ -50,7 +77,7 @@ def stale() -> Iterator[Path]:
     for path, text in expected.items():
         if not (ROOT / path).exists() or not same((ROOT / path).read_text(), text):
             yield path
-    for path in sorted((ROOT / LOSS_PAGES).glob("*.md")):
+    for path in sorted(path for folder in (LOSS_PAGES, METRIC_PAGES) for path in (ROOT / folder).glob("*.md")):
         if path.relative_to(ROOT) not in expected:
             yield path.relative_to(ROOT)
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from lossmeter.api.catalogue import LossEntry, ParameterModel, RoleModel
@@ -49,30 +50,30 @@ def loss_page(entry: LossEntry, exchanges: Sequence[Exchange]) -> str:
         NOTE,
         f"# {entry.name}",
         entry.summary,
-        *([f"Also answers to {_listed(f'`{alias}`' for alias in entry.aliases)}."] if entry.aliases else []),
+        *([f"Also answers to {listed(f'`{alias}`' for alias in entry.aliases)}."] if entry.aliases else []),
         entry.explanation,
         f"$$\n{entry.formula}\n$$",
         "## Tensors",
-        _table(("name", "what its numbers are", "shape", "needed", "gradient", "meaning"), map(_role, tensors)),
+        table(("name", "what its numbers are", "shape", "needed", "gradient", "meaning"), map(_role, tensors)),
         *(
-            ["## Parameters", _table(("name", "values", "default", "meaning"), map(_parameter, entry.parameters))]
+            ["## Parameters", table(("name", "values", "default", "meaning"), map(parameter_row, entry.parameters))]
             if entry.parameters
             else []
         ),
-        f"Every loss also takes {_listed(f'`{name}`' for name in shared())}: see [requests](../requests.md).",
+        f"Every loss also takes {listed(f'`{name}`' for name in shared())}: see [requests](../requests.md).",
         "## Result",
         f"Unreduced: {entry.returns}",
-        f"`reduction` is one of {_listed(f'`{name}`' for name in entry.reductions)}. "
+        f"`reduction` is one of {listed(f'`{name}`' for name in entry.reductions)}. "
         + _mean(entry)
         + (" Samples are independent of each other." if entry.separable else " Samples depend on each other."),
         "## Use when",
-        _sentence(entry.use_when),
+        sentence(entry.use_when),
         "## Avoid when",
-        _sentence(entry.avoid_when),
+        sentence(entry.avoid_when),
         "## Example",
         *(block for number, exchange in enumerate(exchanges) for block in _exchange(entry.name, exchange, number)),
         "## Source",
-        _sentence(entry.source),
+        sentence(entry.source),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -91,7 +92,7 @@ def loss_index(entries: Sequence[LossEntry]) -> str:
 
 def loss_table(entries: Sequence[LossEntry], folder: str) -> str:
     """One line for each loss."""
-    return _table(
+    return table(
         ("loss", "in PyTorch", "what it is"),
         ((f"[`{e.name}`]({folder}{e.name}.md)", _in_torch(e), e.summary) for e in entries),
     )
@@ -107,18 +108,18 @@ def shared_table() -> str:
     """One line for each field that all losses have in common."""
     (known, *_) = (request_model(loss).model_json_schema()["properties"] for loss in LOSSES.values())
     rows = (
-        (f"`{name}`", _values(known[name]), _default(known[name]["default"]), known[name]["description"])
+        (f"`{name}`", schema_words(known[name]), default_text(known[name]["default"]), known[name]["description"])
         for name in shared()
         if name != "gradients"
     )
     gradients = ("`gradients`", "names of roles", "`[]`", known["gradients"]["description"])
-    return _table(("field", "values", "default", "meaning"), [gradients, *rows])
+    return table(("field", "values", "default", "meaning"), [gradients, *rows])
 
 
 def answer_table() -> str:
     """One line for each field of an answer."""
     fields = LossAnswer.model_fields.items()
-    return _table(("field", "meaning"), ((f"`{name}`", field.description or "") for name, field in fields))
+    return table(("field", "meaning"), ((f"`{name}`", field.description or "") for name, field in fields))
 
 
 def settings_page() -> str:
@@ -135,7 +136,7 @@ def settings_page() -> str:
 def settings_table() -> str:
     """One line for each setting."""
     meanings = setting_meanings()
-    return _table(
+    return table(
         ("variable", "default", "meaning"),
         (
             (f"`LOSSMETER_{name.upper()}`", f"`{field.default}`", meanings[name])
@@ -152,12 +153,21 @@ def _exchange(name: str, exchange: Exchange, number: int) -> list[str]:
     )
     command = " \\\n  ".join(lines)
     introduction = ["And with other arguments:"] if number else []
-    return [*introduction, f"```bash\n{command}\n```", f"```json\n{laid_out(exchange.answer)}\n```"]
+    return [*introduction, f"```bash\n{command}\n```", answer_block(exchange)]
 
 
-def laid_out(answer: Mapping[str, Any]) -> str:
-    """A JSON object with one member a line."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in answer.items()) + "\n}"
+def answer_block(exchange: Exchange) -> str:
+    """An answer, one member a line."""
+    members = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in exchange.answer.items())
+    return f"```json\n{{\n{members}\n}}\n```"
+
+
+def decision_list(folder: Path) -> str:
+    """A line for each decision record, in order."""
+    return "\n".join(
+        f"- [{path.read_text().partition(chr(10))[0].removeprefix('# ')}](decisions/{path.name})"
+        for path in sorted(folder.glob("[0-9]*.md"))
+    )
 
 
 def _in_torch(entry: LossEntry) -> str:
@@ -168,7 +178,7 @@ def _in_torch(entry: LossEntry) -> str:
 def _mean(entry: LossEntry) -> str:
     if entry.mean == "sum / normalizer":
         return "The mean is `sum / normalizer`."
-    return _sentence(entry.mean)
+    return sentence(entry.mean)
 
 
 def _role(role: RoleModel) -> tuple[str, ...]:
@@ -182,16 +192,18 @@ def _role(role: RoleModel) -> tuple[str, ...]:
     )
 
 
-def _parameter(parameter: ParameterModel) -> tuple[str, ...]:
+def parameter_row(parameter: ParameterModel) -> tuple[str, ...]:
+    """A parameter as a row of a table."""
     return (
         f"`{parameter.name}`",
-        _values(parameter.json_schema),
+        schema_words(parameter.json_schema),
         f"`{json.dumps(parameter.default)}`",
         parameter.description,
     )
 
 
-def _default(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """A default as it is printed; nothing for none."""
     return "–" if value is None else f"`{json.dumps(value)}`"
 
 
@@ -204,29 +216,33 @@ BOUNDS = {
 UNBOUNDED = 2**63 - 1
 
 
-def _values(schema: Mapping[str, Any]) -> str:
+def schema_words(schema: Mapping[str, Any]) -> str:
     """A JSON Schema in words."""
     if schema.get("x-tensor"):
         return "a tensor"
     if "anyOf" in schema:
-        return " or ".join(_values(option) for option in schema["anyOf"])
+        return " or ".join(schema_words(option) for option in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
-    words = {"boolean": "true or false", "null": "null"}.get(schema["type"], schema["type"])
+    kind = schema.get("type", "object")
+    words = {"boolean": "true or false", "null": "null"}.get(kind, kind)
     bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if abs(schema.get(key, UNBOUNDED)) < UNBOUNDED]
     return ", ".join([words, *bounds])
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!")) else text + "."
 
 
-def _listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str]) -> str:
+    """The words with commas, and an `and` before the last."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -115,7 +115,7 @@ def mean(loss: Loss, case: Case) -> Tensor:
     values = loss.function(**case)
     support = loss.support(complete(loss, case)) if loss.support else Support()
     counted = torch.ones_like(values) if support.counted is None else support.counted.to(values.dtype)
-    denominator = counted if support.denominator is None else support.denominator * counted
+    denominator = counted if support.denominator is None else support.denominator
     scaled = values if support.scale is None else values * support.scale
     assert {t.shape for t in (counted, denominator, scaled)} == {values.shape}
     return (scaled * counted).sum() / denominator.sum()

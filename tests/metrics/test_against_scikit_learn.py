@@ -28,7 +28,7 @@ REGRESSION: dict[str, tuple[dict[str, Any], Callable[[Any, Any, Weights], float]
     "msle": ({}, lambda y, x, w: sk.mean_squared_log_error(y, x, sample_weight=w)),
     "r2": ({}, lambda y, x, w: sk.r2_score(y, x, sample_weight=w)),
     "explained_variance": ({}, lambda y, x, w: sk.explained_variance_score(y, x, sample_weight=w)),
-    "max_error": ({}, lambda y, x, w: sk.max_error(y, x)),
+    "max_error": ({}, lambda y, x, _: sk.max_error(y, x)),
     "pinball": ({"quantile": 0.9}, lambda y, x, w: sk.mean_pinball_loss(y, x, sample_weight=w, alpha=0.9)),
     "tweedie_deviance": ({"power": 1.5}, lambda y, x, w: sk.mean_tweedie_deviance(y, x, sample_weight=w, power=1.5)),
     "poisson_deviance": ({}, lambda y, x, w: sk.mean_poisson_deviance(y, x, sample_weight=w)),

@@ -103,6 +103,28 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
     assert not keep.all()
 
 
+def test_exact_samples_give_the_same_bits_in_any_order() -> None:
+    rng = np.random.default_rng(SEED)
+    _, data = batches(rng)["regression"]
+    wanted = [{"metric": name} for name in ("spearman", "kendall", "median_absolute_error", "d2_pinball")]
+    evaluation = Evaluation("regression", "values", wanted, replicates=8)
+    shown = {repr(evaluation.report(measured(evaluation, part(data, rng.permutation(60))))) for _ in range(10)}
+    assert len(shown) == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_slice_is_the_samples_that_it_names(task: str) -> None:
+    are, data = batches(np.random.default_rng(SEED), 40)[task]
+    evaluation = everything(task, are)
+    chosen = np.arange(40) % 3 == 0
+    batch = metrics.batch(task, are, **data)
+    sliced = evaluation.measure(batch.where(chosen))
+    alone = measured(evaluation, part(data, np.flatnonzero(chosen)))
+    assert repr(evaluation.report(sliced)) == repr(evaluation.report(alone))
+    rest = evaluation.measure(batch.where(~chosen))
+    same_report(evaluation, sliced.merge(rest), evaluation.measure(batch))
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_size_of_states_does_not_depend_on_the_number_of_samples(task: str) -> None:
     sizes = []

@@ -17,11 +17,10 @@ from lossmeter.settings import Settings
 
 @contextmanager
 def serving(**settings: Any) -> Iterator[str]:
-    """Serves an application with these settings on a free port; gives its URL."""
+    """Serves an application with these settings, on a free port if they name neither port nor socket; gives its URL."""
     config = uvicorn.Config(create_app(Settings(device="cpu", **settings)), port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener = _listener(settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     deadline = time.monotonic() + 30
@@ -30,11 +29,22 @@ def serving(**settings: Any) -> Iterator[str]:
             raise RuntimeError("the server did not start")
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http+unix://{settings['uds']}" if "uds" in settings else f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)
         listener.close()
+
+
+def _listener(port: int, path: str) -> socket.socket:
+    if path:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+    else:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    return listener
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from types import MappingProxyType
 
 import torch
@@ -16,9 +17,9 @@ from lossmeter.api import openapi, problems
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
 from lossmeter.api.pool import Pool
-from lossmeter.api.routes import losses, service
+from lossmeter.api.routes import evaluate, losses, metrics, open_inference, service
 from lossmeter.api.tensor_routes import Express, Limits
-from lossmeter.engine import Engine
+from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
 from lossmeter.settings import Settings
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: read from the environment if not given.
     """
     settings = settings or Settings()
+    devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
     pool = Pool(settings.pool_threads)
@@ -55,11 +57,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     loss_routes, express = losses.router(engine, limits, settings.max_elements)
+    evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
+    infer_routes, infer_express = open_inference.router(engine, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
+    app.include_router(metrics.router())
+    app.include_router(evaluate_route)
+    app.include_router(infer_routes)
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.express = express
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.express = express | evaluate_express | infer_express
+    app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app

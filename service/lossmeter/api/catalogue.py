@@ -58,6 +58,7 @@ class LossEntry(BaseModel):
     avoid_when: str
     source: str
     separable: bool = Field(description="Whether each sample's value depends on that sample alone.")
+    elementwise: bool = Field(description="Whether each value depends on the elements at its own place alone.")
     mean: str = Field(description="How `mean` comes about.")
     examples: list[ExampleModel]
 
@@ -87,6 +88,7 @@ def loss_entry(loss: Loss) -> LossEntry:
         avoid_when=loss.avoid_when,
         source=loss.source,
         separable=loss.separable,
+        elementwise=loss.elementwise,
         mean=loss.mean_note or "sum / normalizer",
         examples=[
             ExampleModel(request=example.request, answer={"loss": loss.name, "value": example.value})

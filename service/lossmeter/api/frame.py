@@ -50,13 +50,13 @@ class Frame:
         except ClientGone:
             log.info("request %s: the client hung up before its request was complete", scope["lossmeter.request_id"])
         except LossmeterError as error:
-            await problems.answer(error, scope["lossmeter.request_id"])(scope, receive, framed)
+            await problems.answer(error, scope)(scope, receive, framed)
         except Exception:
             # The boundary of the service: a bug ends one request, not the worker.
             log.exception("request %s: %s %s", scope["lossmeter.request_id"], scope["method"], scope["path"])
             if started:
                 raise
-            await problems.internal(scope["lossmeter.request_id"])(scope, receive, framed)
+            await problems.internal(scope)(scope, receive, framed)
 
 
 def _request_id(scope: Scope) -> bytes:

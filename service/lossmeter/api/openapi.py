@@ -7,14 +7,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import lossmeter
 from lossmeter.api import problems
+from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
+from lossmeter.api.inference import InferAnswer, InferError, InferRequest
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.wire import safetensors
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
 REF = "#/components/schemas/{model}"
 
 NUMBERS: dict[str, Any] = {
@@ -79,16 +83,74 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": ERRORS[status], "content": media} for status in statuses}
 
 
+def plain_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declaration of error answers of the Open Inference Protocol."""
+    media = {"application/json": {"schema": {"$ref": REF.format(model="InferError")}}}
+    return {status: {"description": ERRORS[status], "content": media} for status in statuses}
+
+
+def infer_operation(operation_id: str) -> dict[str, Any]:
+    """What a route declares that speaks the Open Inference Protocol."""
+    length: dict[str, Any] = {
+        "description": "Bytes of JSON at the beginning of the body, where the bytes of tensors follow it.",
+        "schema": {"type": "integer", "format": "int64", "minimum": 0},
+    }
+    binary = {
+        "application/octet-stream": {
+            "schema": {
+                "type": "string",
+                "format": "binary",
+                "description": "JSON of the same form, and behind it the bytes of the tensors that state "
+                "`binary_data_size`, little-endian and row-major, in the order of the JSON.",
+            }
+        }
+    }
+    encoding = {
+        "name": "Content-Encoding",
+        "in": "header",
+        "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+    }
+    answer = {"application/json": {"schema": {"$ref": REF.format(model="InferAnswer")}}, **binary}
+    return {
+        "operation_id": operation_id,
+        "summary": "A loss and its gradients",
+        "openapi_extra": {
+            "parameters": [{"name": HEADER_LENGTH, "in": "header"} | length, encoding],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": REF.format(model="InferRequest")}}, **binary},
+            },
+        },
+        "responses": {
+            200: {
+                "description": "The outputs that were asked for.",
+                "headers": {HEADER_LENGTH: length},
+                "content": answer,
+            },
+            **plain_errors(400, 404, 413, 415, 422, 503, 507),
+        },
+    }
+
+
 def operation(loss: Loss) -> dict[str, Any]:
     """What the route of one loss declares."""
     examples = {
         f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
         for number, example in enumerate(loss.examples, 1)
     }
-    schema = {"$ref": REF.format(model=request_model(loss).__name__)}
+    described = "The loss and the gradients that were asked for."
+    request = request_model(loss).__name__
+    return tensor_operation(f"compute_{loss.name}", loss.summary, request, "LossAnswer", examples, described)
+
+
+def tensor_operation(
+    operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str
+) -> dict[str, Any]:
+    """What a route that carries tensors declares, given the names of its models."""
+    schema = {"$ref": REF.format(model=request)}
     return {
-        "operation_id": f"compute_{loss.name}",
-        "summary": loss.summary,
+        "operation_id": operation_id,
+        "summary": summary,
         "openapi_extra": {
             "requestBody": {
                 "required": True,
@@ -97,11 +159,8 @@ def operation(loss: Loss) -> dict[str, Any]:
         },
         "responses": {
             200: {
-                "description": "The loss and the gradients that were asked for.",
-                "content": {
-                    "application/json": {"schema": {"$ref": REF.format(model="LossAnswer")}},
-                    **SAFETENSORS,
-                },
+                "description": described,
+                "content": {"application/json": {"schema": {"$ref": REF.format(model=answer)}}, **SAFETENSORS},
             },
             **error_answers(400, 406, 413, 415, 422, 503, 507),
         },
@@ -118,15 +177,24 @@ def document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         tags=[
             {"name": "losses", "description": "The catalogue of losses, and one operation for each."},
+            {"name": "metrics", "description": "The catalogue of metrics."},
+            {
+                "name": "evaluation",
+                "description": "Many losses and metrics at once, with confidence, slices and gates.",
+            },
+            {"name": "open inference", "description": "The losses as models of the Open Inference Protocol v2."},
             {"name": "service", "description": "Health."},
         ],
         routes=app.routes,
     )
-    requests = [request_model(loss) for loss in LOSSES.values()]
+    requests: list[type[BaseModel]] = [
+        *(request_model(loss) for loss in LOSSES.values()),
+        EvaluateRequest,
+        InferRequest,
+    ]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
-    _, answers_schema = models_json_schema(
-        [(LossAnswer, "serialization"), (problems.Problem, "serialization")], ref_template=REF
-    )
+    answers: list[type[BaseModel]] = [LossAnswer, EvaluateAnswer, problems.Problem, InferAnswer, InferError]
+    _, answers_schema = models_json_schema([(model, "serialization") for model in answers], ref_template=REF)
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -136,7 +204,12 @@ def document(app: FastAPI) -> dict[str, Any]:
     answer = schemas["LossAnswer"]
     answer["required"] = [name for name in answer["required"] if name not in ("value", "values")]
     answer["properties"]["values"] = {"$ref": REF.format(model="TensorObject")}
-    answer["properties"]["gradients"]["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
+    schemas["InferInput"]["properties"]["data"] = {"$ref": REF.format(model="Numbers")}
+    schemas["InferAnswer"]["required"] = ["model_name", "model_version", "outputs"]
+    schemas["InferOutput"]["required"] = ["name", "datatype", "shape"]
+    for name in ("LossAnswer", "ObjectiveAnswer"):
+        gradients = schemas[name]["properties"]["gradients"]
+        gradients["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
     for schema in schemas.values():
         _tidy(schema)
     whole["components"]["schemas"] = dict(sorted(schemas.items()))

@@ -11,11 +11,14 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from lossmeter import errors
 from lossmeter.errors import Flaw, Invalid, LossmeterError, pointer
 
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2"
+"""What lies below speaks the Open Inference Protocol, which has a form of its own for errors."""
 
 STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
@@ -69,26 +72,42 @@ def body(status: int, code: str, title: str, detail: str, request_id: str, flaws
     )
 
 
-def answer(error: LossmeterError, request_id: str) -> Response:
-    """The answer that tells a caller of an error."""
-    status = STATUS[type(error)]
-    headers = {}
-    if isinstance(error, errors.Busy):
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    content = body(status, error.code, error.title, error.detail, request_id, error.flaws)
+def response(
+    scope: Scope,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    flaws: Sequence[Flaw] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in the form that callers of this address expect."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
+        return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
+    content = body(status, code, title, detail, scope["lossmeter.request_id"], flaws)
     return Response(content, status, headers, MEDIA_TYPE)
 
 
-def internal(request_id: str) -> Response:
+def answer(error: LossmeterError, scope: Scope) -> Response:
+    """The answer that tells a caller of an error."""
+    headers = {}
+    if isinstance(error, errors.Busy):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
+
+
+def internal(scope: Scope) -> Response:
     """The answer to a bug: an id, by which the log can be searched, and nothing else."""
-    detail = "The service has a bug. Its log knows more under this request id."
-    return Response(body(500, "internal", "Internal error", detail, request_id), 500, media_type=MEDIA_TYPE)
+    request_id = scope["lossmeter.request_id"]
+    detail = f"The service has a bug. Its log knows more under the request id {request_id}."
+    return response(scope, 500, "internal", "Internal error", detail)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
     """Handler for `LossmeterError`."""
     assert isinstance(error, LossmeterError)
-    return answer(error, request.scope["lossmeter.request_id"])
+    return answer(error, request.scope)
 
 
 async def on_http(request: Request, error: Exception) -> Response:
@@ -96,8 +115,7 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, title = TITLES.get(error.status_code, ("http", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    content = body(error.status_code, code, title, detail, request.scope["lossmeter.request_id"])
-    return Response(content, error.status_code, dict(error.headers or {}), MEDIA_TYPE)
+    return response(request.scope, error.status_code, code, title, detail, headers=error.headers)
 
 
 def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from lossmeter.api import problems
 from lossmeter.engine import Call
@@ -26,10 +35,23 @@ COMMON_TENSORS = {
 ENCODING = "tensor_encoding"
 
 
+class TensorSchema:
+    """Tells pydantic that a `Tensor` stands as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.is_instance_schema(Tensor)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-tensor": True}  # the API document puts its own schema in this place
+
+
+TensorField = Annotated[Tensor, TensorSchema()]
+
+
 class LossRequest(BaseModel):
     """What all losses have in common."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @cache
@@ -39,7 +61,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     for argument in loss.tensors:
         meanings = " or ".join(f"{role.meaning.name}, shape {shape_text(role.shape)}" for role in argument.options)
         fields[argument.name] = (
-            Tensor,
+            TensorField,
             Field(... if argument.required else None, description=f"{argument.description} ({meanings})"),
         )
     for parameter in loss.parameters:
@@ -51,7 +73,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
     fields["gradients"] = (wanted, Field([], description="What to differentiate with respect to."))
     for name, description in COMMON_TENSORS.items():
-        fields[name] = (Tensor, Field(None, description=description))
+        fields[name] = (TensorField, Field(None, description=description))
     normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
     fields["normalizer"] = (Positive, Field(None, description=normalizer))
     empty = Literal["nan", "zero", "error"]
@@ -103,9 +125,7 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     except ValidationError as error:
         raise problems.invalid(loss.name, error, list(model.model_fields)) from None
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
-    size = _measure(
-        loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements
-    )
+    size = size_of(loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements)
     call = Call(
         loss,
         tensors,
@@ -127,7 +147,13 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     return call, request[ENCODING] == "base64", size
 
 
-def _measure(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+def size_of(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+    """How many elements the tensors have together.
+
+    Raises:
+        Invalid: if one has too many dimensions.
+        TooLarge: if they have too many elements.
+    """
     total = 0
     for name, tensor in tensors.items():
         if len(tensor.shape) > MAX_DIMENSIONS:
@@ -171,11 +197,11 @@ class LossAnswer(BaseModel):
     loss: str = Field(description="The proper name of the loss.")
     reduction: str = Field(description="How the unreduced values became one number.")
     value: Annotated[float | None, Field(description="The reduced loss; absent under `none`; null if not finite.")]
-    values: Annotated[Tensor, Field(description="The unreduced loss, under `none` only.")]
+    values: Annotated[TensorField, Field(description="The unreduced loss, under `none` only.")]
     sum: float | None = Field(description="The weighted sum over what counts, in float64; null if not finite.")
     normalizer: float = Field(description="The denominator that `mean` used or would use.")
     count: int = Field(description="The number of elements that count.")
-    gradients: dict[str, Tensor] = Field(description="By role, in the role's shape.")
+    gradients: dict[str, TensorField] = Field(description="By role, in the role's shape.")
     precision: Literal["float32", "float64"] = Field(description="Arithmetic in which it was computed.")
     device: str = Field(description="Where it was computed.")
     warnings: list[WarningModel] = Field(description="Something to know of the result: where it is not finite, say.")

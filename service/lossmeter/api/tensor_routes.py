@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +18,8 @@ from lossmeter.api import body, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.formats import Format
 from lossmeter.api.pool import Pool
+
+T = TypeVar("T")
 
 Pieces = list[bytes | memoryview]
 Box = list[bytearray]
@@ -46,32 +48,51 @@ class TensorEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
-        limits = self.limits
-        ticket = limits.admission.ticket()
-        try:
-            box = [await body.read(scope, receive, limits.max_body_bytes, ticket.grow)]
-            size = len(box[0])
-            if size <= limits.inline_bytes:
-                pieces, stages = self.work(box, reader, writer, ticket)
-            else:
-                pieces, stages = await limits.pool.run(size, self.work, box, reader, writer, ticket)
-        finally:
-            ticket.close()
-        scope["lossmeter.stages"] = stages
-        length = sum(map(len, pieces))
-        headers = [(b"content-type", writer.header), (b"content-length", b"%d" % length)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        last = len(pieces) - 1
-        for number, piece in enumerate(pieces):
-            await send({"type": "http.response.body", "body": piece, "more_body": number < last})
+        pieces = await worked(scope, receive, self.limits, self.work, reader, writer)
+        await send_pieces(send, pieces, [(b"content-type", writer.header)])
+
+
+async def worked(
+    scope: Scope,
+    receive: Receive,
+    limits: Limits,
+    work: Callable[..., tuple[T, Stages]],
+    *arguments: Any,
+    inline: bool = True,
+) -> T:
+    """What the work makes of the body, the arguments and a ticket; at once, if the body is small and `inline` allows it."""
+    ticket = limits.admission.ticket()
+    try:
+        box = [await body.read(scope, receive, limits.max_body_bytes, ticket.grow)]
+        size = len(box[0])
+        if inline and size <= limits.inline_bytes:
+            result, stages = work(box, *arguments, ticket)
+        else:
+            result, stages = await limits.pool.run(size, work, box, *arguments, ticket)
+    finally:
+        ticket.close()
+    scope["lossmeter.stages"] = stages
+    return result
+
+
+async def send_pieces(send: Send, pieces: Pieces, headers: list[tuple[bytes, bytes]]) -> None:
+    """Sends an answer, piece by piece."""
+    headers.append((b"content-length", b"%d" % sum(map(len, pieces))))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    last = len(pieces) - 1
+    for number, piece in enumerate(pieces):
+        await send({"type": "http.response.body", "body": piece, "more_body": number < last})
 
 
 class TensorRoute(APIRoute):
     """A route of the OpenAPI document whose work is done by a `TensorEndpoint`."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
-        super().__init__(path, endpoint, **declared)
-        self.app: ASGIApp = getattr(endpoint, "tensor_endpoint", self.app)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint: ASGIApp | None = getattr(self.endpoint, "tensor_endpoint", None)
+        if endpoint is None or scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+        else:
+            await endpoint(scope, receive, send)
 
 
 class Express:
@@ -83,16 +104,15 @@ class Express:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = self.table.get(scope["path"])
+            # Behind a proxy, and where mounted, the path begins with the root path.
+            endpoint = self.table.get(scope["path"].removeprefix(scope.get("root_path", "")))
             if endpoint is not None:
                 await endpoint(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-def timed(
-    decode: Callable[[], Any], compute: Callable[[Any], Any], encode: Callable[[Any], Pieces]
-) -> tuple[Pieces, Stages]:
+def timed(decode: Callable[[], Any], compute: Callable[[Any], Any], encode: Callable[[Any], T]) -> tuple[T, Stages]:
     """Runs the three stages and says how many milliseconds each took."""
     t0 = perf_counter()
     decoded = decode()
@@ -100,6 +120,6 @@ def timed(
     computed = compute(decoded)
     del decoded
     t2 = perf_counter()
-    pieces = encode(computed)
+    encoded = encode(computed)
     t3 = perf_counter()
-    return pieces, ((t1 - t0) * 1e3, (t2 - t1) * 1e3, (t3 - t2) * 1e3)
+    return encoded, ((t1 - t0) * 1e3, (t2 - t1) * 1e3, (t3 - t2) * 1e3)

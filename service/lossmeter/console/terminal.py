@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmeter.api.catalogue import LossEntry, RoleModel
+from lossmeter.api.metrics import MetricEntry
 from lossmeter.settings import Settings
 
 
@@ -44,6 +45,47 @@ def loss_page(entry: LossEntry) -> RenderableType:
         *_section("Example", Text(f"POST /v1/losses/{entry.name}\n{json.dumps(example.request)}")),
         Padding(Text(f"gives value {example.answer['value']:g}"), (0, 0, 0, 2)),
     )
+
+
+def metric_table(entries: Sequence[MetricEntry]) -> Table:
+    """All metrics, one a line."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("metric", "tasks", "what it is"):
+        table.add_column(title)
+    for entry in entries:
+        table.add_row(Text(", ".join((entry.name, *entry.aliases)), "bold"), ", ".join(entry.tasks), entry.summary)
+    return table
+
+
+def metric_page(entry: MetricEntry) -> RenderableType:
+    """All about one metric."""
+    example = entry.examples[0]
+    return Group(
+        Text(entry.name, "bold") + Text(f"  {entry.summary}", "default"),
+        "",
+        Text(entry.explanation),
+        *_section("Formula", Text(entry.formula)),
+        *_section("Tasks", Text(", ".join(entry.tasks))),
+        *(_section("Parameters", _parameters(entry)) if entry.parameters else ()),
+        *_section("Gives", Text(f"{entry.returns}\n{metric_range(entry)}")),
+        *_section("Use when", Text(entry.use_when)),
+        *_section("Avoid when", Text(entry.avoid_when)),
+        *_section("Source", Text(entry.source)),
+        *_section("Example", Text(f"POST /v1/evaluate\n{json.dumps(example.request)}")),
+        Padding(Text(f"gives value {json.dumps(example.answer['value'])}"), (0, 0, 0, 2)),
+    )
+
+
+def metric_range(entry: MetricEntry) -> str:
+    """Between what bounds it lies, and which end is the better one."""
+    bounds = {
+        (False, False): "Any number",
+        (True, False): f"At least {entry.minimum}",
+        (False, True): f"At most {entry.maximum}",
+        (True, True): f"From {entry.minimum} to {entry.maximum}",
+    }[entry.minimum is not None, entry.maximum is not None]
+    better = {True: "; higher is better.", False: "; lower is better.", None: "."}[entry.higher_is_better]
+    return bounds + better
 
 
 def settings_table(settings: Settings) -> Table:
@@ -81,7 +123,7 @@ def _roles(roles: Sequence[RoleModel]) -> Table:
     return table
 
 
-def _parameters(entry: LossEntry) -> Table:
+def _parameters(entry: LossEntry | MetricEntry) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for parameter in entry.parameters:
         table.add_row(Text(parameter.name, "bold"), f"default {parameter.default}", Text(parameter.description))

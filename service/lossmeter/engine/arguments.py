@@ -6,10 +6,10 @@ kernel sees it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,7 @@ from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]
 
-INT64 = torch.int64
-NUMPY = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64, torch.bool: np.bool_}
+BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,16 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
         output = patterns(loss.output)
         pattern = output[number if len(output) > 1 else 0]
         shape = pattern.substitute(sizes)
-        return Fit(roles, sizes, shape, _batched(texts, number, pattern.names, shape, dict(shapes)))
+        batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
+        if not pattern.names or not sizes.get(pattern.names[0]):
+            batched = frozenset()  # the leading dimension is none that all share
+        return Fit(roles, sizes, shape, batched)
     assert mismatch is not None
-    expected = mismatch.pattern if mismatch.expected is None else f"{list(mismatch.expected)}, {mismatch.pattern}"
+    expected = mismatch.pattern
+    if mismatch.expected is not None:
+        text = loss.tensor[mismatch.name].options[0].shape
+        twin = next((n for n, s in shapes if s == mismatch.expected and loss.tensor[n].options[0].shape == text), None)
+        expected = f"{list(mismatch.expected)}, {f'the shape of {twin}' if twin else expected}"
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
     raise Invalid.at(loss.name, pointer(mismatch.name), message)
 
@@ -74,8 +80,6 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
 def _batched(
     texts: Mapping[str, str], number: int, output: tuple[str, ...], shape: Sizes, shapes: Mapping[str, Sizes]
 ) -> frozenset[str]:
-    if not shape:
-        return frozenset()
     names = set()
     for name, text in texts.items():
         options = patterns(text)
@@ -88,17 +92,19 @@ def _batched(
     return frozenset(names)
 
 
-def load(tensor: Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The tensor in torch, on the host, without a copy where the datatype is `dtype` already."""
+def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
+    """The elements, flat, in another datatype; without a copy where it is that one already."""
+    array = tensor.data
     if tensor.datatype is Datatype.BF16:
-        return torch.from_numpy(tensor.data.view(np.int16)).view(torch.bfloat16).to(dtype).view(tensor.shape)
+        array = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).float().numpy()
+    if array.dtype == dtype:
+        return array
     with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, and is reported as such
-        array: Array = tensor.data.astype(NUMPY[dtype], copy=False)
-    return torch.from_numpy(array.reshape(tensor.shape))
+        return array.astype(dtype)
 
 
-def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, flaws: list[Flaw]) -> torch.Tensor | None:
-    """The tensor as its role needs it, if its datatype can be that."""
+def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: np.dtype[Any], flaws: list[Flaw]) -> Array | None:
+    """The elements as their role needs them, if their datatype can be that."""
     kind = tensor.datatype.kind
     empty = not tensor.declared and not len(tensor.data)
     if meaning.kind == "floating":
@@ -119,7 +125,7 @@ def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: torch.dtype, fla
             return None
     else:
         if kind == "boolean" or empty:
-            return load(tensor, torch.bool)
+            return load(tensor, BOOL)
         expected = "datatype BOOL" if tensor.declared else "true or false"
     given = (
         f"datatype {tensor.datatype.name}" if tensor.declared else "numbers" if kind != "boolean" else "true and false"
@@ -138,56 +144,43 @@ class Domain:
     def check(
         self,
         name: str,
-        tensor: torch.Tensor,
+        array: Array,
         meaning: Meaning,
-        *,
         given: Tensor,
         bound: int | None = None,
         ignored: int | None = None,
     ) -> None:
-        """Looks at every element once; `bound` is the size of the dimension that indices point into."""
-        if tensor.dtype is torch.bool or tensor.numel() == 0:
+        """Looks at every element; `bound` is the size of the dimension that indices point into."""
+        if not len(array) or array.dtype == BOOL:
             return
-        low, high = (extreme.item() for extreme in torch.aminmax(tensor))
-        if tensor.is_floating_point() and not (math.isfinite(low) and math.isfinite(high)) and not self.non_finite:
-            self._report(name, ~torch.isfinite(tensor), given, f"a finite number ({meaning.name})")
+        low, high = float(np.minimum.reduce(array)), float(np.maximum.reduce(array))
+        if not self.non_finite and not (isfinite(low) and isfinite(high)):
+            self._report(name, ~np.isfinite(array), given, f"a finite number ({meaning.name})")
             return
         least = meaning.minimum
         most = meaning.maximum if bound is None else bound - 1
         if meaning.choices:
-            if low < meaning.choices[0] or high > meaning.choices[-1] or not _among(tensor, meaning.choices):
-                wrong = torch.ones_like(tensor, dtype=torch.bool)
-                for choice in meaning.choices:
-                    wrong &= tensor != choice
-                self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices))
+            wrong = ~np.isin(array, meaning.choices)
+            self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices))
         elif (least is not None and not low >= least) or (most is not None and not high <= most):
-            wrong = torch.zeros_like(tensor, dtype=torch.bool)
+            wrong = np.zeros(len(array), np.bool_)
             if least is not None:
-                wrong |= tensor < least
+                wrong |= array < least
             if most is not None:
-                wrong |= tensor > most
+                wrong |= array > most
             if ignored is not None:
-                wrong &= tensor != ignored
+                wrong &= array != ignored
             self._report(name, wrong, given, _range(meaning, least, most, ignored))
 
-    def _report(self, name: str, wrong: torch.Tensor, given: Tensor, expected: str) -> None:
-        positions = wrong.reshape(-1).nonzero()
-        if not len(positions):
+    def _report(self, name: str, wrong: Array, given: Tensor, expected: str) -> None:
+        count = int(np.count_nonzero(wrong))
+        if not count:
             return
-        first = int(positions[0])
+        first = int(np.argmax(wrong))
         index = coordinates(first, given.shape)
-        more = f" (and {len(positions) - 1} more like it)" if len(positions) > 1 else ""
-        value = given.data[first].item()
-        if given.datatype is Datatype.BF16:
-            value = load(given, torch.float32).reshape(-1)[first].item()
+        more = f" (and {count - 1} more like it)" if count > 1 else ""
+        value = load(given, np.dtype(np.float64))[first] if given.datatype is Datatype.BF16 else given.data[first]
         self.flaws.append(Flaw(pointer(name), f"{name}{brackets(index)} is {value}; expected {expected}{more}", index))
-
-
-def _among(tensor: torch.Tensor, choices: Sequence[float]) -> bool:
-    found = tensor == choices[0]
-    for choice in choices[1:]:
-        found |= tensor == choice
-    return bool(found.all())
 
 
 def _range(meaning: Meaning, least: float | None, most: float | None, ignored: int | None) -> str:
@@ -200,7 +193,7 @@ def _range(meaning: Meaning, least: float | None, most: float | None, ignored: i
     return text if ignored is None else f"{text} or ignore_index, {ignored}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
     """Arguments on the host, checked, in the precision of the call."""
 
@@ -213,7 +206,7 @@ def prepare(
     given: Mapping[str, Tensor],
     parameters: Mapping[str, Any],
     gradients: Sequence[str],
-    dtype: torch.dtype,
+    dtype: np.dtype[Any],
     *,
     non_finite: bool,
 ) -> Prepared:
@@ -227,13 +220,15 @@ def prepare(
     ignored = parameters.get("ignore_index")
     loaded: dict[str, torch.Tensor] = {}
     for name, role in fitted.roles.items():
-        meaning = role.meaning
-        tensor = convert(name, given[name], meaning, dtype, domain.flaws)
-        if tensor is None:
+        meaning, tensor = role.meaning, given[name]
+        array = convert(name, tensor, meaning, dtype, domain.flaws)
+        if array is None:
             continue
-        loaded[name] = tensor
-        bound = fitted.sizes[meaning.counts][0] if meaning.counts else None
-        domain.check(name, tensor, meaning, given=given[name], bound=bound, ignored=ignored if meaning.counts else None)
+        if meaning.counts:
+            domain.check(name, array, meaning, tensor, fitted.sizes[meaning.counts][0], ignored)
+        else:
+            domain.check(name, array, meaning, tensor)
+        loaded[name] = torch.from_numpy(array.reshape(tensor.shape))
     for name in gradients:
         if name in loaded and not loaded[name].is_floating_point():
             message = f"gradients names {name}, which holds {fitted.roles[name].meaning.name}: there is no gradient"

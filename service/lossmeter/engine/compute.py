@@ -6,15 +6,16 @@ import logging
 import math
 from collections.abc import Mapping
 from ctypes import c_float
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from lossmeter.engine import devices
+from lossmeter.engine import backward, devices
 from lossmeter.engine.arguments import Domain, Fit, convert, prepare
-from lossmeter.engine.reduction import Weighting, weigh
+from lossmeter.engine.reduction import Rows, Weighting, weigh
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
 from lossmeter.losses import Loss, Support, find
 from lossmeter.losses._types import Meaning
@@ -22,7 +23,7 @@ from lossmeter.tensors import Datatype, Tensor, coordinates
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 LISTED = 8
 """Non-finite results that are listed one by one."""
 
@@ -79,12 +80,12 @@ class Engine:
 
     Args:
         device: the name of a torch device, or `auto`.
-        chunk_elements: a separable loss over more elements is computed in chunks.
+        chunk_elements: a separable loss over more elements is computed in chunks; 0 takes what suits the device.
     """
 
-    def __init__(self, device: str = "auto", chunk_elements: int = 1 << 24) -> None:
+    def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
         self.device = devices.choose(device)
-        self.chunk_elements = chunk_elements
+        self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
 
     def compute(self, call: Call) -> Outcome:
         """Value and gradients of one call.
@@ -93,9 +94,23 @@ class Engine:
             Invalid: if the arguments are not what the loss declares.
             DoesNotFit: if the device has too little memory, even in the smallest chunks.
         """
+        return _outcome(call, *self._computed(call))
+
+    def by_row(self, call: Call) -> Rows:
+        """What each row of the batch adds to sum, normalizer and count: of everything together, those of `compute`.
+
+        Raises:
+            Invalid, DoesNotFit: as `compute`.
+        """
+        done, weighting, output, _ = self._computed(replace(call, reduction="none", gradients=()))
+        assert done.values is not None
+        assert output, "a single sample has no rows"
+        return weighting.by_row(done.values)
+
+    def _computed(self, call: Call) -> tuple[_Done, Weighting, tuple[int, ...], str]:
         loss = call.loss
         dtype = PRECISIONS[call.precision]
-        device = self.device if devices.supports(self.device, dtype) else torch.device("cpu")
+        device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
         prepared = prepare(
             loss, call.tensors, call.parameters, call.gradients, dtype, non_finite=call.non_finite == "allow"
         )
@@ -124,7 +139,7 @@ class Engine:
                 )
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
             rows = smaller
-        return _outcome(call, done, weighting, output, str(device))
+        return done, weighting, output, str(device)
 
     def warm_up(self) -> None:
         """Computes something small, so that the first request does not pay for what torch loads lazily."""
@@ -137,10 +152,11 @@ class Engine:
         batch = work.fit.output[0] if work.fit.output else 1
         if not work.divisible or size <= self.chunk_elements:
             return batch
-        return max(1, self.chunk_elements // (size // batch))
+        # A piece of a single row can differ in its last bits: torch takes other ways through a tensor of one.
+        return max(2, self.chunk_elements // (size // batch))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Done:
     values: torch.Tensor | None
     total: float
@@ -148,7 +164,7 @@ class _Done:
     gradients: dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     call: Call
     tensors: dict[str, torch.Tensor]
@@ -170,8 +186,10 @@ class _Work:
         values = []
         total = numerator = 0.0
         gradients = {name: torch.empty_like(self.tensors[name]) for name in self.call.gradients}
-        for start in range(0, batch, rows):
-            stop = min(start + rows, batch)
+        edges = [*range(0, batch, rows), batch]
+        if rows > 1 and edges[-1] - edges[-2] == 1:
+            del edges[-2]  # the last row goes with the piece before it
+        for start, stop in pairwise(edges):
             part = {k: x[start:stop] if k in self.fit.batched else x for k, x in self.tensors.items()}
             split = self.upstream is not None and self.call.reduction == "none"
             upstream = self.upstream[start:stop] if split and self.upstream is not None else self.upstream
@@ -188,30 +206,35 @@ class _Work:
         wanted = self.call.gradients
         arguments = tensors if self.device.type == "cpu" else {k: x.to(self.device) for k, x in tensors.items()}
         if wanted:
-            arguments = arguments | {name: arguments[name].detach().requires_grad_() for name in wanted}
-        with torch.set_grad_enabled(bool(wanted)):
-            values = self.call.loss.function(**arguments, **self.call.parameters)
+            arguments = dict(arguments)
+            for name in wanted:
+                arguments[name] = arguments[name].detach().requires_grad_()
+        values = self.call.loss.function(**arguments, **self.call.parameters)
         plain = values.detach()
         weighted = weighting.apply(plain)
         total = weighting.total(weighted)
         numerator = total if weighting.scale is None else weighting.numerator(weighted)
         gradients: dict[str, torch.Tensor] = {}
         if wanted:
-            gradients = self._gradients(values, {name: arguments[name] for name in wanted}, weighting, upstream)
+            gradients = self._gradients(values, plain, {name: arguments[name] for name in wanted}, weighting, upstream)
         return _Done(weighted.cpu() if self.call.reduction == "none" else None, total, numerator, gradients)
 
     def _gradients(
         self,
         values: torch.Tensor,
+        plain: torch.Tensor,
         wanted: dict[str, torch.Tensor],
         weighting: Weighting,
         upstream: torch.Tensor | None,
     ) -> dict[str, torch.Tensor]:
         if not values.requires_grad:
             return {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()}
-        inflow = self._inflow(values.detach(), weighting, upstream)
-        found = torch.autograd.grad(values, list(wanted.values()), inflow, allow_unused=True, materialize_grads=True)
-        gradients = dict(zip(wanted, (gradient.cpu() for gradient in found), strict=True))
+        inflow = self._inflow(plain, weighting, upstream)
+        found = backward.gradients(values, list(wanted.values()), inflow)
+        gradients = {
+            name: torch.zeros_like(tensor, device="cpu") if gradient is None else gradient.cpu()
+            for (name, tensor), gradient in zip(wanted.items(), found, strict=True)
+        }
         if weighting.mask is not None and self.call.non_finite == "allow":
             # What does not count contributes nothing, even where its derivative is not a number.
             for name, gradient in gradients.items():
@@ -236,7 +259,7 @@ class _Work:
 
 
 def _common(
-    call: Call, output: tuple[int, ...], dtype: torch.dtype
+    call: Call, output: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Sample weights, mask and upstream gradient, checked."""
     if call.sample_weight is None and call.mask is None and call.upstream is None:
@@ -253,13 +276,13 @@ def _common(
         if given is None:
             loaded.append(None)
             continue
-        tensor = convert(name, given, meaning, dtype, domain.flaws)
+        array = convert(name, given, meaning, dtype, domain.flaws)
         if given.shape not in shapes:
             allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
             domain.flaws.append(Flaw(pointer(name), f"{name} has shape {list(given.shape)}; expected {allowed}"))
-        elif tensor is not None:
-            domain.check(name, tensor, meaning, given=given)
-        loaded.append(tensor)
+        elif array is not None:
+            domain.check(name, array, meaning, given)
+            loaded.append(torch.from_numpy(array.reshape(given.shape)))
     if domain.flaws:
         raise Invalid.of(call.loss.name, domain.flaws)
     weight, mask, upstream = loaded
@@ -274,10 +297,11 @@ def _outcome(call: Call, done: _Done, weighting: Weighting, output: tuple[int, .
         value = _rounded(done.total, call.precision)
     elif call.reduction != "none":
         value = _mean(call, done.numerator, normalizer)
-    if value is not None and not math.isfinite(value):
-        empty = " because nothing counts: the normalizer is 0" if not normalizer and call.reduction != "sum" else ""
-        word = _word(value)
-        warnings.append(Warned("non_finite", f"value is {word}{empty}", pointer("value"), None, word))
+    for name, number in (("value", value), ("sum", done.total)):
+        if number is not None and not math.isfinite(number):
+            empty = " because nothing counts: the normalizer is 0" if name == "value" and not normalizer else ""
+            word = _word(number)
+            warnings.append(Warned("non_finite", f"{name} is {word}{empty}", pointer(name), None, word))
     values = None
     if done.values is not None:
         values = _result(("values",), done.values, output, warnings)
@@ -301,17 +325,17 @@ def _rounded(number: float, precision: str) -> float:
 
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
-    flat = tensor.contiguous().view(-1)
-    if not math.isfinite(float(flat.sum())):  # the sum is cheap, and not finite whenever an element is not
-        positions = (~torch.isfinite(flat)).nonzero().view(-1)
+    flat = tensor.numpy().reshape(-1)
+    finite = np.isfinite(flat)
+    if not finite.all():
+        positions = np.flatnonzero(~finite)
         for position in positions[:LISTED].tolist():
             index = coordinates(position, shape)
             word = _word(float(flat[position]))
             name = ".".join(path)
             message = f"{name}{list(index)} is {word}; {len(positions)} of {len(flat)} elements are not finite"
             warnings.append(Warned("non_finite", message, pointer(*path), index, word))
-    datatype = Datatype.FP64 if tensor.dtype is torch.float64 else Datatype.FP32
-    return Tensor(datatype, shape, flat.numpy())
+    return Tensor(Datatype.FP64 if flat.dtype == np.float64 else Datatype.FP32, shape, flat)
 
 
 def _word(number: float) -> str:

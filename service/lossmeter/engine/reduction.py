@@ -8,29 +8,60 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from lossmeter.losses import Support
 from lossmeter.losses._shapes import Sizes
 
 FLOAT64 = torch.float64
+SMALL = 1024
 
 
-@dataclass(frozen=True, slots=True)
+class Rows(NamedTuple):
+    """What each row of the batch adds to the sum, to the normalizer and to the count of a loss."""
+
+    numerator: torch.Tensor
+    denominator: torch.Tensor
+    counted: torch.Tensor
+
+
+@dataclass(slots=True)
 class Weighting:
-    """What each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss."""
+    """What each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss.
+
+    Attributes:
+        weight, mask: of the request.
+        scale: a factor on each value under `mean` alone.
+        share: what each value adds to the denominator; None for one where it counts.
+        counted: which values count.
+        normalizer, count: sums of the two.
+    """
 
     weight: torch.Tensor | None
     mask: torch.Tensor | None
     scale: torch.Tensor | None
+    share: torch.Tensor | None
+    counted: torch.Tensor | None
     normalizer: float
     count: int
 
     def rows(self, start: int, stop: int) -> Weighting:
         """The part that belongs to some rows of the batch."""
         weight, mask, scale = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
-        return Weighting(weight, mask, scale, self.normalizer, self.count)
+        return Weighting(weight, mask, scale, self.share, self.counted, self.normalizer, self.count)
+
+    def by_row(self, weighted: torch.Tensor) -> Rows:
+        """The same sums, row by row; `weighted` is the whole batch, on the host."""
+
+        def summed(values: torch.Tensor) -> torch.Tensor:
+            return values.to(FLOAT64) if values.dim() == 1 else values.flatten(1).sum(dim=1, dtype=FLOAT64)
+
+        counted = torch.ones(weighted.shape, dtype=torch.bool) if self.counted is None else self.counted
+        count = summed(counted)
+        return Rows(summed(weighted), count if self.share is None else summed(self.share), count)
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """The values, weighted; those that do not count become 0, whatever they were."""
@@ -42,6 +73,10 @@ class Weighting:
 
     def total(self, weighted: torch.Tensor) -> float:
         """The sum in float64."""
+        if weighted.device.type == "cpu" and weighted.numel() <= SMALL:
+            # For so few, calling torch costs more than adding.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return float(np.add.reduce(weighted.numpy(), axis=None, dtype=np.float64))
         return float(torch.sum(weighted, dtype=FLOAT64))
 
     def numerator(self, weighted: torch.Tensor) -> float:
@@ -65,7 +100,8 @@ def weigh(
     counted = support.counted
     if kept is not None:
         counted = kept if counted is None else counted & kept
-    count = math.prod(output) if counted is None else int(counted.sum())
+    count = math.prod(output) if counted is None else int(np.count_nonzero(counted.numpy()))
+    share = None
     if batchmean:
         normalizer = _rows(output, sample_weight, counted)
     elif weight is None and support.denominator is None:
@@ -77,7 +113,7 @@ def weigh(
         if counted is not None:
             share = torch.where(counted, share, 0.0)
         normalizer = float(share.sum())
-    return Weighting(weight, kept, support.scale, normalizer, count)
+    return Weighting(weight, kept, support.scale, share, counted, normalizer, count)
 
 
 def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tensor | None) -> float:

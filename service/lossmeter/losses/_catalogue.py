@@ -112,6 +112,12 @@ class Loss:
     def differentiable(self) -> tuple[str, ...]:
         return tuple(argument.name for argument in self.tensors if argument.differentiable)
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each value depends on nothing differentiable but what stands at its own place."""
+        shapes = {role.shape for argument in self.tensors for role in argument.options if role.differentiable}
+        return self.separable and shapes == {self.output} == {"*shape"}
+
 
 LOSSES: dict[str, Loss] = {}
 ALIASES: dict[str, str] = {}
@@ -205,7 +211,10 @@ def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
             )
     if described:
         raise ValueError(f"{name}: documents arguments that it does not have: {', '.join(described)}")
-    (output,) = _roles(hints["return"])
+    outputs = _roles(hints["return"])
+    if len(outputs) != 1:
+        raise ValueError(f"{name}: returns {hints['return']}; expected Unreduced")
+    output = outputs[0]
     patterns(output.shape)
     return Loss(
         name=name,

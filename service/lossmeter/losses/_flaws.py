@@ -16,7 +16,7 @@ def element(name: str, tensor: Tensor, offending: Tensor, expected: str) -> Iter
         place = torch.unravel_index(offending.flatten().to(torch.uint8).argmax(), offending.shape)
         index = tuple(int(position) for position in place)
         subject = f"{name}{list(index)}" if index else name
-        yield Flaw(pointer(name), f"{subject} is {tensor[index].item():g}; expected {expected}.", index)
+        yield Flaw(pointer(name), f"{subject} is {tensor[index].numpy()[()]!s}; expected {expected}.", index)
 
 
 def classes(name: str, tensor: Tensor) -> Iterator[Flaw]:

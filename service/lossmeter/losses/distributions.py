@@ -78,7 +78,9 @@ def kl_div(
 def _rate_flaws(arguments: Arguments) -> Iterator[Flaw]:
     if not arguments["log_input"]:
         predictions = arguments["predictions"]
-        yield from _flaws.element("predictions", predictions, predictions < 0, "a rate, since log_input is false")
+        yield from _flaws.element(
+            "predictions", predictions, predictions < 0, "a rate of at least 0, since log_input is false"
+        )
 
 
 @loss(

@@ -36,12 +36,14 @@ class Batch:
         value: weight of each element, positive; shape (m,).
         unit: unit of each element, ascending without gaps; None if elements are units.
         hashes: of the ids of the units; shape (n,).
+        samples: the place of each unit among the samples that were sent; shape (n,).
     """
 
     places: Places
     value: Array
     unit: Integers | None
     hashes: Hashes
+    samples: Integers
 
     @property
     def units(self) -> int:
@@ -51,16 +53,24 @@ class Batch:
         return Weighting(self.value, self.unit, self.units, draws)
 
     def take(self, units: Booleans) -> Self:
-        """The batch of the chosen units alone."""
+        """The batch of the chosen units alone; one boolean per unit."""
         elements = units if self.unit is None else units[self.unit]
         changed: dict[str, Any] = {
             item.name: getattr(self, item.name)[elements]
             for item in fields(self)
-            if isinstance(getattr(self, item.name), np.ndarray)
-        } | {"hashes": self.hashes[units], "places": Places(self.places.flat[elements], self.places.shape)}
+            if isinstance(getattr(self, item.name), np.ndarray) and item.name not in {"hashes", "samples"}
+        } | {
+            "hashes": self.hashes[units],
+            "samples": self.samples[units],
+            "places": Places(self.places.flat[elements], self.places.shape),
+        }
         if self.unit is not None:
             changed["unit"] = (np.cumsum(units) - 1)[self.unit[elements]]
         return replace(self, **changed)
+
+    def where(self, samples: Booleans) -> Self:
+        """The batch of the chosen samples alone, a slice; one boolean for each sample that was sent."""
+        return self.take(np.asarray(samples, bool)[self.samples])
 
     def demand(self, valid: npt.NDArray[Any], subject: str, role: str, message: Callable[[int], str]) -> None:
         """Raises Invalid, naming the first element that is not valid."""
@@ -133,7 +143,7 @@ class Labelled(Batch):
         c = self.classes
         unit = np.arange(self.units) if self.unit is None else self.unit
         column = np.tile(np.arange(c), len(self.label))
-        batch = Batch(self.places, np.repeat(self.value, c), np.repeat(unit, c), self.hashes)
+        batch = Batch(self.places, np.repeat(self.value, c), np.repeat(unit, c), self.hashes, self.samples)
         return self.probability.reshape(-1), np.repeat(self.label, c) == column, column, batch
 
 

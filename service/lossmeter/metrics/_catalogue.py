@@ -24,6 +24,14 @@ Uncertainty = Literal["mean", "proportion", "bootstrap", "none"]
 Needs = Literal["classes", "scores", "probabilities", "samples"]
 
 TASKS = ("regression", "binary", "multiclass", "multilabel", "segmentation", "ranking", "clustering")
+# What each kind of predictions can be turned into.
+GIVES = {
+    "logits": {"classes", "scores", "probabilities"},
+    "probabilities": {"classes", "scores", "probabilities"},
+    "scores": {"scores"},
+    "classes": {"classes"},
+    "values": set[str](),
+}
 # Given by the evaluation as a whole rather than by each metric.
 SETTINGS = {"curves"}
 
@@ -132,6 +140,11 @@ class Metric:
     def kind_for(self, arguments: Mapping[str, Any]) -> Kind:
         """The kind of result under these parameters: an average of `none` leaves one value per class."""
         return "per_class" if arguments.get("average") == "none" else self.kind
+
+    def takes(self, predictions_are: str) -> bool:
+        """Whether it can be measured on such predictions."""
+        needs = {need for item in self.statistics for need in item.needs} - {"samples"}
+        return needs <= GIVES[predictions_are]
 
     def keys(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the states that it reads under these parameters."""

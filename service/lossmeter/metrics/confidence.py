@@ -47,10 +47,15 @@ class Difference:
     p_value: float
 
 
-def student(ratio: Ratio, level: float, value: Callable[[Quotient], Array] = lambda q: q.mean) -> Interval | None:
+def student(
+    ratio: Ratio,
+    level: float,
+    value: Callable[[Quotient], Array] = lambda q: q.mean,
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Interval | None:
     """Student's interval of a mean or ratio of sums, or of a rising function of it; None below two units.
 
-    The ends are transformed, not the error, so that they stay possible: those of `rmse` are roots of those of `mse`.
+    The ends are transformed, not the error, and cut off at the bounds: those of `rmse` are roots of those of `mse`.
     """
     error = float(ratio.standard_error)
     if not math.isfinite(error):
@@ -62,12 +67,14 @@ def student(ratio: Ratio, level: float, value: Callable[[Quotient], Array] = lam
         with np.errstate(invalid="ignore", over="ignore"):
             return value(Quotient(point, np.ones_like(point)))
 
-    low, high = at(np.array([mean - reach, mean + reach]))
-    # A mean of squares is not negative: where the lower end would be, a function of it may not exist.
-    low = float(at(np.zeros(1))[0]) if math.isnan(low) else float(low)
-    step = 1e-4 * error
-    slope = np.diff(at(np.array([mean - step, mean + step])))[0] / (2 * step) if step else 0.0
-    return Interval(abs(float(slope)) * error, low, float(high), level, "student")
+    least, most = _limits(bounds)
+    low, high = at(np.array([mean - reach, mean + reach])).tolist()
+    # A mean of squares is not negative: where the lower end would be, its root does not exist.
+    low, high = least if math.isnan(low) else max(low, least), min(high, most)
+    step = np.array([mean - 1e-4 * error, mean + 1e-4 * error])
+    # Divided by the step as it was rounded, so that the slope of the mean itself is exactly 1.
+    slope = np.diff(at(step))[0] / np.diff(step)[0] if step[0] < step[1] else 0.0
+    return Interval(abs(float(slope)) * error, low, high, level, "student")
 
 
 def wilson(successes: float, trials: float, level: float, effective: float | None = None) -> Interval | None:
@@ -95,21 +102,49 @@ def wilson(successes: float, trials: float, level: float, effective: float | Non
 def bootstrap(
     value: float, replicates: Array, level: float, bounds: tuple[float | None, float | None] = (None, None)
 ) -> Interval | None:
-    """The value plus and minus t times the spread of the replicates, cut off at the bounds; None if half are undefined.
+    """The value plus and minus t times the spread of the replicates; None if half of them are undefined.
 
-    Replicates give the spread alone: the value itself, of the data as they are, stays the estimate.
+    Replicates give the spread alone: the value itself, of the data as they are, stays the estimate. Where the metric has
+    bounds the spread is taken on a scale without any (logit, Fisher's z, logarithm), which keeps the ends possible and lets
+    the interval lean away from a bound that is near; where a replicate or the value stands on the bound itself, on the plain
+    scale, cut off at the bounds.
 
     Source:
-        Chamandy et al., Estimating Uncertainty for Massive Data Streams, 2012.
+        Chamandy et al., Estimating Uncertainty for Massive Data Streams, 2012; Efron and Tibshirani, An Introduction to the
+        Bootstrap, 1993, section 12.6 (scales).
     """
     known = replicates[np.isfinite(replicates)]
     if len(known) < 2 or 2 * len(known) < len(replicates) or not math.isfinite(value):
         return None
     error = float(np.std(known, ddof=1))
-    reach = student_quantile(level, len(known) - 1) * error
-    low = max(value - reach, -math.inf if bounds[0] is None else bounds[0])
-    high = min(value + reach, math.inf if bounds[1] is None else bounds[1])
-    return Interval(error, low, high, level, "bootstrap")
+    t = student_quantile(level, len(known) - 1)
+    least, most = _limits(bounds)
+    open_scale = _scale(least, most)
+    inside = least < min(value, float(known.min())) and max(value, float(known.max())) < most
+    if open_scale is None or not inside:
+        return Interval(error, max(value - t * error, least), min(value + t * error, most), level, "bootstrap")
+    there, back = open_scale
+    middle, reach = there(np.asarray(value)), t * np.std(there(known), ddof=1)
+    ends = sorted(float(back(middle + side * reach)) for side in (-1, 1))
+    return Interval(error, ends[0], ends[1], level, "bootstrap")
+
+
+def _limits(bounds: tuple[float | None, float | None]) -> tuple[float, float]:
+    return (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
+
+
+def _scale(least: float, most: float) -> tuple[Callable[[Array], Array], Callable[[Array], Array]] | None:
+    """From between the bounds to all real numbers, and back."""
+    if math.isinf(least) and math.isinf(most):
+        return None
+    if math.isinf(most):
+        return lambda v: np.log(v - least), lambda u: least + np.exp(u)
+    if math.isinf(least):
+        return lambda v: np.log(most - v), lambda u: most - np.exp(u)
+    return (
+        lambda v: np.log((v - least) / (most - v)),
+        lambda u: least + (most - least) / (1 + np.exp(-u)),
+    )
 
 
 def paired_bootstrap(first: float, second: float, replicates: tuple[Array, Array], level: float) -> Difference:

@@ -16,6 +16,7 @@ LABELS, PREDICTIONS = [3.0, -0.5, 2.0, 7.0], [2.5, 0.0, 2.0, 8.0]
 
 
 def example(value: float, *, labels: list[float] = LABELS, **parameters: float) -> list[Example]:
+    """The usual predictions, against these labels."""
     return [Example("regression", predictions=PREDICTIONS, labels=labels, value=value, **parameters)]
 
 

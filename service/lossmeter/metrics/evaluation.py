@@ -11,7 +11,7 @@ import numpy as np
 from lossmeter.errors import Invalid, MalformedBody, pointer
 from lossmeter.metrics import confidence
 from lossmeter.metrics._batches import Batch
-from lossmeter.metrics._catalogue import METRICS, TASKS, Metric, find_metric
+from lossmeter.metrics._catalogue import GIVES, METRICS, TASKS, Metric, find_metric
 from lossmeter.metrics._draws import draws
 from lossmeter.metrics._scores import Samples
 from lossmeter.metrics._states import Ratio, State, from_json
@@ -23,14 +23,6 @@ from lossmeter.metrics.tasks import PREDICTIONS_ARE
 VERSION = 1
 SLAB_ELEMENTS = 1 << 21
 REPLICATE_BINS = 100
-# What each kind of predictions can be turned into.
-GIVES = {
-    "logits": {"classes", "scores", "probabilities"},
-    "probabilities": {"classes", "scores", "probabilities"},
-    "scores": {"scores"},
-    "classes": {"classes"},
-    "values": set[str](),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +251,8 @@ class Evaluation:
             if metric.uncertainty == "proportion" and state.units == state.elements:
                 part = (float(state.numerator), float(state.denominator), self.level, float(state.effective_units))
                 return confidence.wilson(*part)
-            return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments))
+            bounds = (metric.minimum, metric.maximum)
+            return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments), bounds)
         if not clustered and metric.trials is not None and state.squares.shape[-1] == 1:
             successes, trials, effective = (float(part) for part in metric.trials(state, **choice.arguments))
             return confidence.wilson(successes, trials, self.level, effective)
@@ -309,12 +302,7 @@ class Evaluation:
 def usual(task: str, predictions_are: str) -> list[dict[str, Any]]:
     """The metrics of a task that are reported if none are asked for, as far as these predictions allow them."""
     return [
-        {"metric": metric.name}
-        for metric in METRICS.values()
-        if task in metric.usual
-        and all(
-            need in GIVES[predictions_are] for item in metric.statistics for need in item.needs if need != "samples"
-        )
+        {"metric": metric.name} for metric in METRICS.values() if task in metric.usual and metric.takes(predictions_are)
     ]
 
 

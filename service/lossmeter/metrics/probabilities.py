@@ -154,6 +154,7 @@ def brier(distance: Annotated[Quotient, squared_distance]) -> Array:
     tasks=TASKS,
     better="lower",
     bounds=(0.0, 1.0),
+    uncertainty="none",
     examples=[Example("binary", **SURE, bins=2, value=0.75 * abs(0.85 / 3 - 1 / 3) + 0.25 * 0.2)],
 )
 def ece(table: Annotated[CalibrationBins, calibration], *, bins: Bins = 15) -> Array:
@@ -161,7 +162,7 @@ def ece(table: Annotated[CalibrationBins, calibration], *, bins: Bins = 15) -> A
 
     Predictions are sorted into bins of equal width by their probability; in each bin the mean probability is compared with how
     often it came true. Multiclass: of the likeliest class; otherwise of yes. Even a perfect forecaster scores above 0 on finite
-    data, the more so the more bins there are.
+    data, the more so the more bins and the fewer samples there are; for that bias it comes without a confidence interval.
 
     Formula:
         \sum_b \frac{w_b}{w} \left| \overline{p}_b - \overline{y}_b \right|

@@ -66,8 +66,9 @@ class Inputs:
         whole = array if array.dtype.kind in "iub" else np.round(array) if array.dtype.kind == "f" else None
         if whole is None or not np.array_equal(whole[counted], array[counted]):
             raise self.wrong(role, f"{role} has datatype {array.dtype}; expected whole numbers, the indices of classes")
-        bad = (whole < lowest) | (whole >= size) if size is not None else np.zeros(whole.shape, bool)
-        expected = f"an index from {lowest} to {(size or 0) - 1}"
+        least, most = (lowest, size - 1) if size is not None else (-(2**53), 2**53)
+        bad = (whole < least) | (whole > most)
+        expected = f"an index from {least} to {most}"
         self.first(role, ~(bad & counted), lambda item: f"{item}; expected {expected}", whole)
         return np.where(counted, whole, lowest).astype(np.int64)
 
@@ -85,6 +86,8 @@ class Inputs:
                 raise self.wrong(
                     role, f"{role} has shape {list(given.shape)}; expected {list(shape[:1])} or {list(shape)}"
                 )
+            if given.dtype.kind not in "fiub":
+                raise self.wrong(role, f"{role} has datatype {given.dtype}; expected numbers")
             if role == "mask":
                 if given.dtype.kind != "b":
                     raise self.wrong(role, f"mask has datatype {given.dtype}; expected booleans")
@@ -150,9 +153,9 @@ def _kept(inputs: Inputs, weight: Array) -> tuple[dict[str, Any], Booleans]:
     flat = np.flatnonzero(keep)
     fields: dict[str, Any] = {"places": Places(flat, weight.shape), "value": weight.reshape(-1)[keep]}
     if weight.ndim == 1:
-        return fields | {"unit": None, "hashes": inputs.hashes[keep]}, keep
+        return fields | {"unit": None, "hashes": inputs.hashes[keep], "samples": flat}, keep
     rows, unit = np.unique(flat // max(1, weight[0].size if len(weight) else 1), return_inverse=True)
-    return fields | {"unit": unit.astype(np.int64), "hashes": inputs.hashes[rows]}, keep
+    return fields | {"unit": unit.astype(np.int64), "hashes": inputs.hashes[rows], "samples": rows}, keep
 
 
 def _regression(inputs: Inputs) -> Batch:

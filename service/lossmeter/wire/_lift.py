@@ -1,87 +1,212 @@
-"""Takes the big arrays of numbers out of a JSON text, so that what remains is small."""
+"""Takes what is long out of a JSON text, arrays of numbers and strings, so that what remains is small."""
 
 from __future__ import annotations
 
 import re
+import secrets
+from typing import Any, NamedTuple
 
-from lossmeter.errors import Invalid, pointer
-from lossmeter.tensors import Array
+import orjson
+
+from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.wire import _numbers
-from lossmeter.wire._numbers import BadArray
+from lossmeter.wire._numbers import Numbers
+from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
-Path = tuple[str | int, ...]
-Lifted = dict[Path, tuple[Array, tuple[int, ...]]]
+MAX_REST_BYTES = 1 << 24
+"""What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
+MAX_SHORT = 4096
+"""Arrays too short to be lifted that are looked at, before the rest is left as it is."""
+LONG_STRING_BYTES = 1 << 12
+WINDOW_BYTES = 1 << 20
+"""How far one search goes: other threads get no turn until it ends."""
 
-_TOKEN = re.compile(rb'["\[\]{}]')
-_STRINGS = re.compile(rb'\[\s*+"(?:[^"\\]++|\\.)*+"\s*+(?:,\s*+"(?:[^"\\]++|\\.)*+"\s*+)*+\]')
-_NUMERIC = re.compile(rb"[\[\s]*+[-0-9]")
+# What is passed over: what is neither string nor array, short strings, and brackets that do not begin an array of numbers.
+_DULL = re.compile(
+    rb'(?:[^"\[]++|"[^"\\]{0,4096}+(?:\\.[^"\\]{0,4096}+){0,64}+"|\[[\[ \t\r\n]*+(?=[^-0-9tfnNI\[ \t\r\n]))*+',
+    re.DOTALL,
+)
+_NUMERIC = re.compile(rb"\[[\[ \t\r\n]*+(?=[-0-9tfnNI])")
+_RUN = re.compile(rb"\[[\[ \t\r\n]*+")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_KEY = re.compile(rb"[ \t\r\n]*+:")
+QUOTE, BACKSLASH, OPEN = b'"\\['
+
+
+class Text(NamedTuple):
+    """A string in a text, with its quotes."""
+
+    start: int
+    stop: int
+
+
+Item = Numbers | Text
+
+
+class Lifted:
+    """What was taken out; in the text, an array of one string that nobody else can write stands for each.
+
+    An array and not the string itself, because that would be taken for the name of a member where the text is malformed.
+    """
+
+    def __init__(self, body: bytes | bytearray) -> None:
+        self.body = body
+        self.mark = secrets.token_hex(8)
+        self.items: list[Item] = []
+
+    def put(self, item: Item) -> bytes:
+        """What is written in its place."""
+        self.items.append(item)
+        return b'["%s%d"]' % (self.mark.encode(), len(self.items) - 1)
+
+    def get(self, value: Any) -> Item | None:
+        """What an array stands for, if it does."""
+        if self.items and len(value) == 1 and isinstance(value[0], str) and value[0].startswith(self.mark):
+            return self.items[int(value[0][len(self.mark) :])]
+        return None
+
+    def restored(self, value: Any, depth: int = 0) -> Any:
+        """A list with what was lifted out of it back in its place, as Python objects."""
+        if not self.items or not isinstance(value, list) or depth > MAX_DIMENSIONS:
+            return value
+        item = self.get(value)
+        return [self.restored(element, depth + 1) for element in value] if item is None else self.plain(item)
+
+    def plain(self, item: Item) -> Any:
+        """What was lifted, as Python objects.
+
+        Raises:
+            BadValue: if it is not even JSON.
+            TooLarge: if it is too long for that.
+        """
+        if item.stop - item.start > MAX_REST_BYTES:
+            raise _too_large()
+        if isinstance(item, Text):
+            return self.text(item)
+        span = memoryview(self.body)[item.start : item.stop]
+        return orjson.loads(span) if item.bad is None else loads(span)
+
+    def malformed(self) -> BadValue | None:
+        """What was lifted and is not JSON, though nobody may have looked at it."""
+        for item in self.items:
+            if isinstance(item, Text):
+                try:
+                    self.text(item)
+                except BadValue as bad:
+                    return bad
+            elif item.bad is not None and item.bad.malformed:
+                return item.bad
+        return None
+
+    def text(self, item: Text) -> str:
+        """A string that was lifted.
+
+        Raises:
+            BadValue: if it is not even JSON.
+        """
+        try:
+            text: str = orjson.loads(memoryview(self.body)[item.start : item.stop])
+        except orjson.JSONDecodeError as error:
+            raise BadValue(f"is a string that is not JSON: {error.msg}", malformed=True) from None
+        return text
 
 
 def lift(body: bytes | bytearray, minimum: int) -> tuple[bytes, Lifted]:
-    """Takes the arrays of numbers that are longer than `minimum` bytes out of a JSON text.
+    """Takes the arrays of numbers of at least `minimum` bytes, and long strings, out of a JSON text.
 
-    Returns what remains, with `null` in their places, and the arrays by their paths. Never fails: an array that cannot be
-    read stays where it is.
+    Returns what remains, and what was taken out.
 
     Raises:
-        Invalid, MalformedBody: for an array that is certainly not one of numbers.
+        MalformedBody: if the text ends inside an array or a string.
+        TooLarge: if too much remains.
     """
-    lifted: Lifted = {}
-    rest: list[bytes | bytearray] = []
-    done = position = 0
-    path: list[str | int] = []
-    ends = dict.fromkeys(b'"{}', -1)
-    while match := _TOKEN.search(body, position):
-        start, mark = match.start(), body[match.start()]
-        position = start + 1
-        if mark == ord('"'):
-            position = _string_end(body, start)
-            if path and not isinstance(path[-1], int):
-                path[-1] = bytes(body[start + 1 : position - 1]).decode("utf-8", "replace")
-        elif mark == ord("{"):
-            if path and isinstance(path[-1], int):
-                path[-1] += 1
-            path.append("")
-        elif mark == ord("["):
-            if strings := _STRINGS.match(body, start):
-                position = strings.end()
-                continue
-            stop = _numbers_end(body, start, ends)
-            if stop - start >= minimum and _NUMERIC.match(body, start):
-                key = tuple(path)
-                try:
-                    lifted[key] = _numbers.read(body, start, stop)
-                except BadArray as bad:
-                    name = str(key[-1]) if key else "body"
-                    if bad.malformed:
-                        raise bad.error(name) from None
-                    raise Invalid.of("request", [bad.flaw(pointer(*key), name)]) from None
-                rest += [body[done:start], b"null"]
-                done = position = stop
-            else:
-                path.append(-1)
-        elif path:
-            path.pop()
-    rest.append(body[done:])
-    return b"".join(rest), lifted
+    return _Lifting(body, minimum).run()
 
 
-def _numbers_end(body: bytes | bytearray, start: int, ends: dict[int, int]) -> int:
-    """Where an array of numbers that starts here would end: at the last bracket before any quote or brace."""
-    for mark, known in ends.items():
-        if known < start:
-            found = body.find(bytes([mark]), start)
-            ends[mark] = len(body) if found < 0 else found
-    return body.rfind(b"]", start, min(ends.values())) + 1
+class _Lifting:
+    def __init__(self, body: bytes | bytearray, minimum: int) -> None:
+        self.body = body
+        self.minimum = minimum
+        self.lifted = Lifted(body)
+        self.rest: list[bytes | bytearray] = []
+        self.kept = 0
+        self.done = 0  # up to where the text is in the rest, or lifted
+        self.short = 0
+        self.ends = dict.fromkeys(b'"{}', -1)
+
+    def run(self) -> tuple[bytes, Lifted]:
+        body, size = self.body, len(self.body)
+        position = 0
+        while position < size:
+            found = _DULL.match(body, position, position + WINDOW_BYTES)
+            assert found is not None  # it matches the empty string
+            position = found.end()
+            self._check(position)
+            if position < size and body[position] == QUOTE:
+                position = self._string(position)
+            elif position < size and body[position] == OPEN:
+                position = self._array(position)
+        self._keep(size)
+        return b"".join(self.rest), self.lifted
+
+    def _string(self, start: int) -> int:
+        stop = self._string_end(start)
+        if stop - start >= LONG_STRING_BYTES and not _KEY.match(self.body, stop):
+            self._take(start, stop, Text(start, stop))
+        return stop
+
+    def _string_end(self, start: int) -> int:
+        stop = self.body.find(b'"', start + 1) + 1
+        if stop and self.body.find(b"\\", start, stop) >= 0:
+            found = _STRING.match(self.body, start)
+            stop = found.end() if found else 0
+        if not stop:
+            raise MalformedBody("The body is not JSON: it ends inside a string.")
+        return stop
+
+    def _array(self, start: int) -> int:
+        """What begins at this bracket is lifted, if it can be; returns where to go on."""
+        if not _NUMERIC.match(self.body, start):
+            found = _RUN.match(self.body, start)
+            assert found is not None  # it matches the bracket
+            return found.end()
+        if self.short > MAX_SHORT:
+            return len(self.body)
+        limit = self._next_mark(start)
+        numbers = _numbers.read(self.body, start, limit)
+        if numbers is None:
+            if limit == len(self.body):
+                raise MalformedBody("The body is not JSON: it ends inside an array.")
+            return limit  # strings or objects among the numbers: nothing of it is lifted
+        if numbers.stop - start < self.minimum:
+            self.short += 1
+        else:
+            self._take(start, numbers.stop, numbers)
+        return numbers.stop
+
+    def _next_mark(self, start: int) -> int:
+        """Where the next quote or brace is, or else the end."""
+        for mark, known in self.ends.items():
+            if known < start:
+                found = self.body.find(bytes([mark]), start)
+                self.ends[mark] = len(self.body) if found < 0 else found
+        return min(self.ends.values())
+
+    def _take(self, start: int, stop: int, item: Item) -> None:
+        self._keep(start)
+        self.rest.append(self.lifted.put(item))
+        self.done = stop
+
+    def _keep(self, position: int) -> None:
+        self._check(position)
+        self.rest.append(self.body[self.done : position])
+        self.kept += position - self.done
+        self.done = position
+
+    def _check(self, position: int) -> None:
+        if self.kept + position - self.done > MAX_REST_BYTES:
+            raise _too_large()
 
 
-def _string_end(body: bytes | bytearray, start: int) -> int:
-    end = body.find(b'"', start + 1)
-    while end > 0:
-        slashes = end - 1
-        while body[slashes] == ord("\\"):
-            slashes -= 1
-        if (end - slashes) % 2:
-            return end + 1
-        end = body.find(b'"', end + 1)
-    return len(body)
+def _too_large() -> TooLarge:
+    return TooLarge(f"What is no tensor in the body has more than {MAX_REST_BYTES} bytes.")

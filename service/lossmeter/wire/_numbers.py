@@ -1,8 +1,9 @@
 """Numbers out of the text of a JSON array, at the speed of simdjson and in bounded memory.
 
-The text is read in slices. In each slice the brackets are found with numpy and blanked, so that simdjson sees one flat array;
-what it then proves about numbers and commas, together with where the brackets stood and how many commas lay between them,
-proves that the whole is a well-formed array of one rectangular shape.
+The text is read in slices. In each slice the brackets are found with numpy and blanked, so that simdjson sees one flat array
+and proves that numbers and commas take turns. If besides every opening bracket stands right after a bracket of its kind or a
+comma, and every closing one right before, then each number lies inside the brackets that are counted around it; how many
+commas come before each bracket then says whether the whole is a rectangle.
 """
 
 from __future__ import annotations
@@ -11,107 +12,175 @@ import contextlib
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import simdjson
 
-from lossmeter.errors import Flaw, MalformedBody
-from lossmeter.tensors import Array, brackets, coordinates
+from lossmeter.errors import TooLarge
+from lossmeter.tensors import Array
+from lossmeter.wire._rectangle import Brackets, Rectangle
+from lossmeter.wire._values import BadValue, loads
 
+FIRST_BYTES = 1 << 13
 SLICE_BYTES = 1 << 18
+LONGEST_GAP = 1 << 24
+"""Bytes between two commas that are read: more can only be white space without end."""
+DOUBTED_BYTES = 1 << 20
+"""Arrays with a fault up to this size are looked through for what is not even JSON, which weighs more."""
 DENSE = 512
 """Bytes per bracket below which all commas of a slice are located at once, rather than counted between brackets."""
 
 OPEN, CLOSE, COMMA, BLANK = b"[],\x20"
-NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+SPACE = b" \t\r\n"
+NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
+EMPTY = re.compile(rb"\[[ \t\r\n]*+\]")
+BOOLEAN = re.compile(rb"[\[ \t\r\n]*+[tf]")
+TRUE, FALSE, NULL = b"true", b"false", b"null"
+NON_FINITE = (b"nan", b"inf", b"infinity")
 
 
-class BadArray(Exception):
-    """The text is not a rectangular array of numbers; says why and where."""
+class Numbers(NamedTuple):
+    """An array in a text, from its first bracket to after its last, or what is wrong with it."""
 
-    def __init__(self, message: str, index: tuple[int, ...] | None = None, *, malformed: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.index = index
-        self.malformed = malformed
-
-    def flaw(self, pointer: str, name: str) -> Flaw:
-        return Flaw(pointer, f"{name}{brackets(self.index or ())} {self.message}", self.index)
-
-    def error(self, name: str) -> MalformedBody:
-        return MalformedBody(f"{name}{brackets(self.index or ())} {self.message}")
+    start: int
+    stop: int
+    flat: Array
+    shape: tuple[int, ...]
+    bad: BadValue | None
 
 
-def read(text: bytes | bytearray, start: int, stop: int) -> tuple[Array, tuple[int, ...]]:
-    """The numbers between `text[start]`, an opening bracket, and `text[stop - 1]`, a closing one.
+class _Slice(NamedTuple):
+    """A part of the text, cut at commas.
 
-    Returns them flat, as int64 where all are integers and as float64 otherwise, with their shape.
-
-    Raises:
-        BadArray: if the text is anything but a rectangular array of numbers.
+    Attributes:
+        text: all of it; the part lies between `begin` and `end`.
+        flat: the part as one flat JSON array, its brackets blanked.
+        where: positions of the brackets in the part.
+        proper: whether the brackets stand where brackets may.
+        seen: how many commas come before the part.
     """
-    scan = _Scan(text, start, stop)
-    pieces: list[Array] = []
+
+    text: bytes | bytearray
+    begin: int
+    end: int
+    flat: memoryview
+    where: Array
+    brackets: Brackets
+    proper: bool
+    seen: int
+
+
+def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
+    """The numbers, or the booleans, of the array that `text[start]` opens; none if it does not end before `limit`.
+
+    They come flat, as int64 where all are integers and as float64 otherwise. Before `limit` is neither a quote nor a brace.
+    """
+    scan = _Scan(text, start, limit)
+    rectangle = Rectangle()
     parser = simdjson.Parser()
-    position = 0
-    for flat in scan.slices():
+    gathered = _Gathered(limit - start)
+    boolean = BOOLEAN.match(text, start) is not None
+    bad: BadValue | None = None
+    for part in scan.slices():
+        if bad is not None:
+            continue  # only the end is still to be found
         try:
-            pieces.append(_parse(parser, flat, whole=not pieces or pieces[-1].dtype.kind == "i"))
+            if not part.proper:
+                raise ValueError
+            piece = _booleans(parser, part) if boolean else _flat(parser, part.flat, whole=gathered.whole)
+            rectangle.add(part.brackets)
+            gathered.add(piece, part.end - start)
         except ValueError:
-            raise _offender(bytes(flat), position, scan) from None
-        position += len(pieces[-1])
-    return _joined(pieces, position), scan.shape(position)
+            bad = _offender(part, rectangle, boolean=boolean)
+        except BadValue as found:
+            bad = found
+    if not scan.stop:
+        return None
+    if bad is None:
+        return Numbers(start, scan.stop, gathered.numbers, rectangle.shape, None)
+    if not bad.malformed and scan.stop - start <= DOUBTED_BYTES:
+        bad = _malformed(text[start : scan.stop]) or bad
+    return Numbers(start, scan.stop, np.empty(0), (), bad)
+
+
+def _malformed(text: bytes | bytearray) -> BadValue | None:
+    """What is not JSON in an array that has other faults too."""
+    try:
+        loads(text)
+    except BadValue as bad:
+        return bad if bad.malformed else None
+    except RecursionError:
+        pass
+    return None
 
 
 class _Scan:
-    """Where the brackets stand, and how many commas come before each."""
+    """Cuts the text into slices until the array ends."""
 
-    def __init__(self, text: bytes | bytearray, start: int, stop: int) -> None:
-        self.text, self.start, self.stop = text, start, stop
-        self.opens: list[Array] = []
-        self.commas: list[Array] = []
+    def __init__(self, text: bytes | bytearray, start: int, limit: int) -> None:
+        self.text, self.start, self.limit = text, start, limit
+        self.stop = 0
 
-    def slices(self) -> Iterator[memoryview]:
-        """Each slice as one flat JSON array: cut at a comma, its brackets blanked."""
-        seen = 0
-        flat = bytearray(SLICE_BYTES + 2)
+    def slices(self) -> Iterator[_Slice]:
+        """Each slice in turn; what a slice holds is overwritten by the next."""
+        level = seen = 0
+        room = FIRST_BYTES
+        flat = bytearray()
         begin = self.start
-        while begin < self.stop:
-            end = min(begin + SLICE_BYTES, self.stop)
-            if end < self.stop:
-                end = self.text.rfind(b",", begin, end)
-                if end < 0:
-                    raise BadArray(f"holds a run of {SLICE_BYTES} bytes without a comma", malformed=True)
-            length = end - begin
-            raw = np.frombuffer(self.text, np.uint8, length, begin)
+        while begin < self.limit:
+            end = self._cut(begin, room)
+            raw = np.frombuffer(self.text, np.uint8, end - begin, begin)
             where = np.flatnonzero((raw == OPEN) | (raw == CLOSE))
+            opens = raw[where] == OPEN
+            levels = level + np.cumsum(np.where(opens, 1, -1).astype(np.int8), dtype=np.int32)
+            outside = np.flatnonzero(levels == 0)
+            if len(outside):
+                last = int(outside[0])
+                self.stop = end = begin + int(where[last]) + 1
+                raw, where, opens, levels = raw[: end - begin], where[: last + 1], opens[: last + 1], levels[: last + 1]
             commas = raw == COMMA
-            self.opens.append(raw[where] == OPEN)
-            self.commas.append(_counts(commas, where) + seen)
+            brackets = Brackets(opens, _counts(commas, where) + seen + ~opens, levels)
+            if len(flat) < len(raw) + 2:
+                flat = bytearray(max(len(raw), room) + 2)
+            padded = np.frombuffer(flat, np.uint8, len(raw) + 2)
+            padded[1:-1] = raw
+            padded[0] = padded[-1] = COMMA
+            proper = _beside(padded, where[opens], -1, OPEN) and _beside(padded, where[~opens] + 2, 1, CLOSE)
+            padded[where + 1] = BLANK
+            padded[0], padded[-1] = OPEN, CLOSE
+            blanked = memoryview(flat)[: len(padded)]
+            yield _Slice(self.text, begin, end, blanked, where, brackets, proper, seen)
+            if self.stop:
+                return
+            level = int(levels[-1]) if len(levels) else level
             seen += int(np.count_nonzero(commas)) + 1  # the one at which the slice ends
-            view = np.frombuffer(flat, np.uint8)
-            view[1 : length + 1] = raw
-            view[where + 1] = BLANK
-            view[0], view[length + 1] = OPEN, CLOSE
-            yield memoryview(flat)[: length + 2]
             begin = end + 1
+            room = SLICE_BYTES
 
-    def finish(self) -> None:
-        """Visits what is left, for the shape alone."""
-        for _ in self.slices():
-            pass
+    def _cut(self, begin: int, room: int) -> int:
+        """Where a slice of about that size ends: at a comma, if there is one."""
+        if begin + room >= self.limit:
+            return self.limit
+        comma = self.text.rfind(b",", begin, begin + room)
+        if comma < 0:
+            comma = self.text.find(b",", begin + room, begin + LONGEST_GAP)
+        if 0 <= comma < self.limit:
+            return comma
+        if begin + LONGEST_GAP < self.limit:
+            raise TooLarge(f"The body holds an array with more than {LONGEST_GAP} bytes between two commas.")
+        return self.limit
 
-    def shape(self, count: int) -> tuple[int, ...]:
-        """The shape that the brackets describe.
 
-        Raises:
-            BadArray: if it is not rectangular.
-        """
-        opens = np.concatenate(self.opens)
-        gaps = np.diff(np.concatenate(self.commas))
-        if len(opens) == 2 and opens[0] and not opens[1]:
-            return (count,)
-        return _rectangle(opens, gaps, count)
+def _beside(padded: Array, places: Array, step: int, bracket: int) -> bool:
+    """Whether at each place is a comma or a bracket of one kind, once white space is passed over."""
+    found = padded[places]
+    if ((found == COMMA) | (found == bracket)).all():
+        return True
+    visible = np.flatnonzero((padded != 32) & ((padded < 9) | (padded > 13)))
+    side = np.searchsorted(visible, places, "left" if step > 0 else "right")
+    found = padded[visible[side if step > 0 else side - 1]]
+    return bool(((found == COMMA) | (found == bracket)).all())
 
 
 def _counts(commas: Array, where: Array) -> Array:
@@ -120,42 +189,6 @@ def _counts(commas: Array, where: Array) -> Array:
         return np.searchsorted(np.flatnonzero(commas), where)
     edges = [0, *where.tolist()]
     return np.cumsum([np.count_nonzero(commas[a:b]) for a, b in pairwise(edges)], dtype=np.int64)
-
-
-def _rectangle(opens: Array, gaps: Array, count: int) -> tuple[int, ...]:
-    closes = np.flatnonzero(~opens)
-    if not len(closes) or not opens[0] or count == 0:
-        raise BadArray("is not an array of numbers")
-    depth = int(closes[0])
-    level = np.cumsum(np.where(opens, 1, -1).astype(np.int8), dtype=np.int32)
-    leaf = opens[:-1] & ~opens[1:]
-    row = np.flatnonzero(leaf)
-    if level[-1] != 0 or (level[:-1] <= 0).any():
-        raise BadArray("has brackets that do not match", malformed=True)
-    width = int(gaps[depth - 1]) + 1
-    boundary = level[:-1][~opens[:-1] & opens[1:]]  # the depth to which the brackets close between two rows
-    rows = len(row)
-    sizes = [rows]
-    for inner in range(1, depth - 1):
-        ends = np.flatnonzero(boundary <= inner) + 1
-        size = int(ends[0]) if len(ends) else rows
-        if rows % size or len(ends) != rows // size - 1 or (ends != size * np.arange(1, len(ends) + 1)).any():
-            raise BadArray(f"is ragged: its arrays at depth {inner + 1} differ in length")
-        sizes.append(size)
-    sizes.append(1)
-    shape = (*(outer // inner for outer, inner in pairwise(sizes)), width)
-    if (level[:-1][leaf] != depth).any() or (level > depth).any():
-        bad = int(np.flatnonzero(level[row] != depth)[0])
-        raise BadArray("is of mixed depth: arrays stand beside numbers", coordinates(bad, shape[:-1]))
-    expected = np.where(opens[:-1], np.where(opens[1:], 0, width - 1), np.where(opens[1:], 1, 0))
-    wrong = np.flatnonzero(gaps != expected)
-    if len(wrong):
-        first = int(wrong[0])
-        if not leaf[first]:
-            raise BadArray("is of mixed depth: numbers stand beside arrays, or a comma is missing")
-        index = coordinates(int(np.searchsorted(row, first)), shape[:-1])
-        raise BadArray(f"has {int(gaps[first]) + 1} numbers; expected {width}, as many as the first row", index)
-    return shape
 
 
 def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
@@ -168,60 +201,117 @@ def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
     return None
 
 
-def _parse(parser: simdjson.Parser, flat: memoryview, *, whole: bool) -> Array:
+def _flat(parser: simdjson.Parser, flat: bytes | memoryview, *, whole: bool) -> Array:
+    """The numbers of a flat array.
+
+    Raises:
+        ValueError: if it is none, or empty.
+    """
     try:
         array = parser.parse(flat)
     except RuntimeError as error:
         raise ValueError from error
-    found = numbers(array, whole=whole) if isinstance(array, simdjson.Array) else None
-    if found is None:
+    assert isinstance(array, simdjson.Array)  # its brackets are ours
+    found = numbers(array, whole=whole)
+    if found is None or not len(found):
         raise ValueError
     return found
 
 
-def _joined(pieces: list[Array], count: int) -> Array:
-    if len(pieces) == 1:
-        return pieces[0]
-    whole = np.empty(count, pieces[-1].dtype)
-    position = 0
-    pieces.reverse()
-    while pieces:  # each piece is let go as soon as it is copied
-        piece = pieces.pop()
-        whole[position : position + len(piece)] = piece
-        position += len(piece)
-    return whole
+def _booleans(parser: simdjson.Parser, part: _Slice) -> Array:
+    # Blanks on both sides keep what stood next to the words from growing together with the digits.
+    text = bytes(part.flat).replace(TRUE, b" 1 ").replace(FALSE, b" 0 ")
+    found = _flat(parser, text, whole=True)
+    if part.text.count(TRUE, part.begin, part.end) + part.text.count(FALSE, part.begin, part.end) != len(found):
+        raise ValueError
+    return found.astype(np.bool_)
 
 
-def _offender(flat: bytes, position: int, scan: _Scan) -> BadArray:
-    """The first element of a slice that is no number, and where it stands in the whole."""
-    for number, token in enumerate(flat[1:-1].split(b",")):
-        message = complaint(token.strip())
-        if message:
-            scan.opens, scan.commas = [], []
+class _Gathered:
+    """The numbers of one slice after the other, in one piece of memory that is taken once.
+
+    Args:
+        span: bytes of text that the array has at most.
+    """
+
+    def __init__(self, span: int) -> None:
+        self.span = span
+        self.room: Array = np.empty(0, np.int64)
+        self.count = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all numbers so far are integers."""
+        return self.room.dtype.kind == "i"
+
+    @property
+    def numbers(self) -> Array:
+        return self.room[: self.count]
+
+    def add(self, piece: Array, read: int) -> None:
+        """Appends the numbers of a slice; `read` is how many bytes of text have been read by then."""
+        count = self.count + len(piece)
+        if not self.count and read >= self.span:
+            self.room, self.count = piece, count
+            return
+        dtype = piece.dtype if self.whole else self.room.dtype
+        if count > len(self.room) or dtype != self.room.dtype:
+            # Memory that is never touched costs nothing, so the rest is taken to be a little denser than what was read.
+            room = np.empty(max(count, int(1.05 * count * self.span / read)), dtype)
+            room[: self.count] = self.numbers
+            self.room = room
+        self.room[self.count : count] = piece
+        self.count = count
+
+
+def _offender(part: _Slice, rectangle: Rectangle, *, boolean: bool) -> BadValue:
+    """The first thing in a slice that is no number, or stands where none may be."""
+    begin = 0
+    raw = bytes(part.text[part.begin : part.end])
+    for count, token in enumerate(raw.split(b",")):
+        bare = bytes(token.lstrip(b"[" + SPACE).rstrip(b"]" + SPACE))
+        problem = complaint(bare, boolean=boolean)
+        if problem is not None:
+            empty = None if bare else EMPTY.search(token)
+            place = begin + (empty.end() if empty else token.find(bare))
+            brackets = int(np.searchsorted(part.where, place)) - bool(empty)
             try:
-                scan.finish()
-                total = int(scan.commas[-1][-1]) + 1
-                index = coordinates(position + number, scan.shape(total))
-            except BadArray:
-                index = None
-            return BadArray(message[0], index, malformed=message[1])
-    return BadArray("is not an array of numbers", malformed=True)
+                rectangle.add(part.brackets.first(brackets))
+            except BadValue as earlier:
+                return earlier
+            if empty:
+                return rectangle.ragged(rectangle.level, part.seen + count)
+            return _explained(problem, part.seen + count, rectangle)
+        begin += len(token) + 1
+    return BadValue("is not an array of numbers", malformed=True)
 
 
-def complaint(token: bytes) -> tuple[str, bool] | None:
-    """What is wrong with an element, and whether it is not even JSON; nothing for a number that fits 64 bits."""
+def _explained(problem: tuple[str, str], number: int, rectangle: Rectangle) -> BadValue:
+    what, expected = problem
+    if expected and rectangle.level < rectangle.depth:
+        return rectangle.beside_arrays(what, number, rectangle.level)
+    message = f"is {what}; expected {expected}" if expected else f"is {what}"
+    return BadValue(message, rectangle.place(number, rectangle.level), malformed=not expected)
+
+
+def complaint(token: bytes, *, boolean: bool = False) -> tuple[str, str] | None:
+    """What an element is, and what was expected; nothing was if it is not even JSON. None for an element that is right."""
+    word = "true or false" if boolean else "a number"
     shown = token[:40].decode("utf-8", "replace")
-    match = NUMBER.fullmatch(token)
-    if match:
-        if not any(match.groups()) and len(token) > 18 and not -(2**63) <= int(token[:400]) < 2**64:
-            return f"is {shown}; expected an integer that fits 64 bits (write 1e20 for a float)", False
+    if token in (TRUE, FALSE):
+        return None if boolean else (shown, word)
+    if NUMBER.fullmatch(token):
+        if boolean:
+            return shown, word
         if abs(float(token)) == float("inf"):
-            return f"is {shown}; expected a number within the range of FP64", False
+            return shown, "a number within the range of FP64"
+        if token.lstrip(b"-").isdigit() and len(token) > 18 and not -(2**63) <= int(token) < 2**64:
+            return shown, "an integer that fits 64 bits (write 1e20 for a float)"
         return None
+    if token == NULL:
+        return shown, word
     if not token:
-        return "is missing; expected a number between the commas", True
-    if token in (b"true", b"false", b"null") or token[:1] in b'"{':
-        return f"is {shown}; expected a number", False
-    if token.lstrip(b"-").lower() in (b"nan", b"inf", b"infinity"):
-        return f"is {shown}, which is not JSON; non-finite numbers travel in the binary forms", True
-    return f"is {shown!r}, which is not JSON; expected a number", True
+        return f"missing; expected {word} between the commas", ""
+    if token.lstrip(b"-").lower() in NON_FINITE:
+        return f"{shown}, which is not JSON; non-finite numbers travel in the binary forms", ""
+    return f"{shown!r}, which is not JSON; expected {word}", ""

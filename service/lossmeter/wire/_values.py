@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import orjson
 import simdjson
 
-from lossmeter.errors import Flaw, MalformedBody
+from lossmeter.errors import Flaw, MalformedBody, pointer
 from lossmeter.tensors import Array, Datatype, brackets, coordinates
 
 Buffer = bytes | bytearray | memoryview
+Path = tuple[str | int, ...]
 
 MAX_MEMBERS = 256
 """Members of one object: simdjson finds each by going through all before it."""
@@ -23,19 +25,34 @@ MAX_ELEMENTS = 2**63
 
 
 class BadValue(Exception):
-    """A value is not what it should be; says why and where. `malformed`: the bytes are not even the format."""
+    """A value is not what it should be.
 
-    def __init__(self, message: str, index: tuple[int, ...] | None = None, *, malformed: bool = False) -> None:
+    Attributes:
+        message: what was given and what was expected.
+        index: of the offending element, if the value is a tensor.
+        inside: path to the offending value, if it stands inside of this one.
+        malformed: the bytes are not even the format that they claim to be.
+        place: line and column, if it is malformed there.
+    """
+
+    def __init__(
+        self, message: str, index: tuple[int, ...] | None = None, *, inside: Path = (), malformed: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.index = index
+        self.inside = inside
         self.malformed = malformed
+        self.place = ""
 
-    def flaw(self, pointer: str, name: str) -> Flaw:
-        return Flaw(pointer, f"{name}{brackets(self.index or ())} {self.message}", self.index)
+    def flaw(self, *path: str | int) -> Flaw:
+        """The flaw of the value that stands at a path in the request."""
+        path = (*path, *self.inside)
+        name = ".".join(map(str, path)) or "the body"
+        return Flaw(pointer(*path), f"{name}{brackets(self.index or ())} {self.message}", self.index)
 
     def error(self, name: str) -> MalformedBody:
-        return MalformedBody(f"{name}{brackets(self.index or ())} {self.message}.")
+        return MalformedBody(f"The body is malformed: {name}{brackets(self.index or ())} {self.message}.")
 
 
 def members(document: simdjson.Object) -> dict[str, Any]:
@@ -49,9 +66,9 @@ def members(document: simdjson.Object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in document:
         if name in found:
-            raise BadValue(f"has {shown(name)} twice")
+            raise BadValue("appears twice", inside=(name,))
         if "\0" in name:
-            raise BadValue(f"has a name with a zero byte: {shown(name)}")
+            raise BadValue("has a zero byte in its name", inside=(name,))
         found[name] = document[name]
     return found
 
@@ -92,3 +109,48 @@ def shown(value: Any) -> str:
     """A value as a message shows it: short."""
     text = orjson.dumps(value).decode() if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= 40 else text[:37] + "…"
+
+
+def loads(text: Buffer) -> Any:
+    """JSON by the standard library, which is slow, but says what is wrong.
+
+    Raises:
+        BadValue: if it is no JSON, or holds a number that is not read here.
+        RecursionError: if it is nested deeply.
+    """
+    numbers = _Numbers()
+    try:
+        # A byte order mark is no part of JSON, but may be passed over.
+        whole = bytes(text).decode("utf-8-sig")
+        value = json.loads(whole, parse_int=numbers.integer, parse_float=numbers.float, parse_constant=numbers.constant)
+    except UnicodeDecodeError as error:
+        raise BadValue(f"is not JSON: it is not UTF-8 ({error.reason} at byte {error.start})", malformed=True) from None
+    except json.JSONDecodeError as error:
+        bad = BadValue(f"is not JSON: {error.msg}", malformed=True)
+        bad.place = f"line {error.lineno}, column {error.colno}"
+        raise bad from None
+    if numbers.bad is not None:
+        raise numbers.bad
+    return value
+
+
+class _Numbers:
+    """Reads numbers, and remembers the first that is too large: what follows it may not even be JSON."""
+
+    bad: BadValue | None = None
+
+    def integer(self, digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+            expected = "an integer that fits 64 bits (write 1e20 for a float)"
+            self.bad = self.bad or BadValue(f"holds {digits[:40]}; expected {expected}")
+            return 0
+        return int(digits)
+
+    def float(self, digits: str) -> float:
+        if math.isinf(float(digits)):
+            self.bad = self.bad or BadValue(f"holds {digits[:40]}; expected a number within the range of FP64")
+        return float(digits)
+
+    def constant(self, name: str) -> None:
+        message = f"holds {name}, which is not JSON; non-finite numbers travel in the binary forms"
+        raise BadValue(message, malformed=True)

@@ -1,7 +1,6 @@
 """safetensors ⇄ tensors, without a copy of their bytes.
 
-A file is the length of the header (8 bytes), the header (JSON: name → dtype, shape, data_offsets) and the bytes of the tensors,
-back to back. Requests and answers keep what is no tensor as JSON text under `__metadata__`.
+Requests and answers keep what is no tensor as JSON text under `__metadata__`. The layout of a file stands in `_layout`.
 """
 
 from __future__ import annotations
@@ -13,33 +12,21 @@ from typing import Any, NamedTuple
 import orjson
 import simdjson
 
-from lossmeter.errors import Flaw, Invalid, MalformedBody, pointer
-from lossmeter.tensors import Datatype, Tensor
-from lossmeter.wire import json
+from lossmeter.errors import Flaw, Invalid, MalformedBody
+from lossmeter.tensors import Tensor
+from lossmeter.wire import _layout, json
+from lossmeter.wire._layout import (
+    DTYPES,
+    LENGTH_BYTES,
+    MAX_HEADER_BYTES,
+    METADATA,
+    REQUEST,
+    RESPONSE,
+    pieces,
+)
 from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, count, elements_at, members, shown
 
-MEDIA_TYPE = "application/vnd.safetensors"
-MAX_HEADER_BYTES = 100_000_000
-"""A limit of the format."""
-LENGTH_BYTES = 8
-ALIGNMENT = 8
-METADATA = "__metadata__"
-REQUEST = "request"
-RESPONSE = "response"
-
-DTYPES = {
-    "BOOL": Datatype.BOOL,
-    "U8": Datatype.UINT8,
-    "I8": Datatype.INT8,
-    "I16": Datatype.INT16,
-    "I32": Datatype.INT32,
-    "I64": Datatype.INT64,
-    "F16": Datatype.FP16,
-    "BF16": Datatype.BF16,
-    "F32": Datatype.FP32,
-    "F64": Datatype.FP64,
-}
-NAMES = {datatype: name for name, datatype in DTYPES.items()}
+MEDIA_TYPE = _layout.MEDIA_TYPE
 OTHER_BITS = {
     "F4": 4,
     "F6_E2M3": 6,
@@ -86,7 +73,7 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
                 raise BadValue(f"stands both among the tensors and in {METADATA}.{REQUEST}")
             fields[entry.name] = _tensor(body, start, entry, tensors)
         except BadValue as bad:
-            flaws.append(bad.flaw(pointer(entry.name), entry.name))
+            flaws.append(bad.flaw(entry.name))
     if flaws:
         raise Invalid.of("request", flaws)
     return fields
@@ -152,7 +139,7 @@ def _members(value: Any, name: str) -> dict[str, Any]:
     try:
         return members(value)
     except BadValue as bad:
-        raise _malformed(f"has a {name} that {bad.message}") from None
+        raise _malformed(f"is wrong: {bad.flaw(name).message}") from None
 
 
 def _sizes(value: Any, what: str) -> tuple[int, ...]:
@@ -203,19 +190,7 @@ def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | m
     """The answer as a file in pieces: the header, then each tensor's own memory."""
     found: dict[str, Tensor] = {}
     remainder = _without_tensors(answer, "", found)
-    tensors = sorted(found.items(), key=lambda item: -item[1].datatype.size)  # larger first, so that all are aligned
-    header: dict[str, Any] = {METADATA: {RESPONSE: orjson.dumps(remainder).decode()}}
-    position = 0
-    pieces: list[bytes | memoryview] = []
-    for name, tensor in tensors:
-        bits = tensor.bits.data
-        begin, position = position, position + len(bits)
-        header[name] = {"dtype": NAMES[tensor.datatype], "shape": tensor.shape, "data_offsets": (begin, position)}
-        if bits:
-            pieces.append(bits)
-    text = orjson.dumps(header)
-    text += b" " * (-len(text) % ALIGNMENT)
-    return [len(text).to_bytes(LENGTH_BYTES, "little") + text, *pieces]
+    return pieces(found, {RESPONSE: orjson.dumps(remainder).decode()}, orjson.dumps)
 
 
 def _without_tensors(value: Mapping[str, Any], path: str, found: dict[str, Tensor]) -> dict[str, Any]:

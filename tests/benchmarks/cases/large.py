@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 from tests.benchmarks import floor
@@ -18,6 +19,7 @@ from tests.benchmarks.servers import (
     SERVER_CORE,
     SERVICE,
     Server,
+    alone,
     pinned,
     present,
     started,
@@ -51,6 +53,11 @@ def measure(quick: bool) -> Result:
                 result.notes.append(f"{payload.form}: {len(payload.body):,} bytes in, {size:,} bytes out.")
                 steps.append((f"lossmeter, {payload.form}", _over_http(service, payload)))
                 steps.append((f"ASGI echo, {payload.form}", _over_http(echo, payload)))
+        if not quick:
+            unannotated = replace(payloads[0], path="/unannotated")
+            steps.append(
+                (f"{NAIVE.name} without a return annotation, JSON", _over_http(by_name[NAIVE.name], unannotated))
+            )
         rivals = [by_name[rival.name] for rival in (NAIVE, LITSERVE_APP) if rival.name in by_name]
         steps += [(f"{rival.subject.name}, JSON", _over_http(rival, payloads[0])) for rival in rivals]
         steps.append(
@@ -99,7 +106,7 @@ def _over_http(server: Server, payload: Payload) -> Step:
 def _in_process(work: Callable[[], object]) -> Step:
     def step() -> tuple[float, float]:
         before = time.thread_time()
-        with pinned(SERVER_CORE):
+        with alone(), pinned(SERVER_CORE):
             wall = median(floor.seconds(work) for _ in range(REPEATS))
         return wall, (time.thread_time() - before) / REPEATS
 

@@ -1,9 +1,15 @@
-"""Cross entropy with gradient on [32, 10] in JSON, from many connections at once."""
+"""Cross entropy with gradient on [32, 10], from many connections at once."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
 from tests.benchmarks.load import Rate, request, saturate
-from tests.benchmarks.payloads import as_json, classification
+from tests.benchmarks.payloads import FORMS, Payload, classification
 from tests.benchmarks.results import Result
 from tests.benchmarks.servers import (
     CLIENT_CORE,
@@ -15,30 +21,48 @@ from tests.benchmarks.servers import (
     Server,
     pinned,
     present,
+    settle,
     started,
 )
+from tests.benchmarks.support import served
 
 SHAPE = (32, 10)
 CONNECTIONS = 16
 ROUNDS = 15
+WRK = shutil.which("wrk")
+SCRIPT = """\
+local file = io.open("{body}", "rb")
+wrk.method = "POST"
+wrk.body = file:read("*a")
+wrk.headers["Content-Type"] = "application/json"
+"""
 
 
 def measure(quick: bool) -> Result:
-    result = Result("small", f"Cross entropy with gradient, [32, 10] JSON, {CONNECTIONS} connections")
-    payload = as_json("cross_entropy", classification(*SHAPE))
-    result.notes.append(f"{len(payload.body):,} bytes in.")
+    result = Result("small", f"Cross entropy with gradient, [32, 10], {CONNECTIONS} connections")
+    payloads = [form("cross_entropy", classification(*SHAPE)) for form in FORMS.values()]
+    sizes = ", ".join(f"{payload.form} {len(payload.body):,}" for payload in payloads)
+    result.notes.append(f"Bytes in: {sizes}.")
     hello = request("GET", "/")
+    json = payloads[0].prepared
     shares: dict[str, float] = {}
     with started(present([SERVICE, HELLO, NAIVE, LITSERVE_APP, ECHO])) as servers:
-        for server in servers:
-            _rate(server, hello if server.subject is HELLO else payload.prepared, 0.5)
+        service = servers[0]
+        steps = [(server.subject.name, server, hello if server.subject is HELLO else json) for server in servers]
+        binary = [payload for payload in payloads[1:] if served(service, payload, result)]
+        steps += [(f"{SERVICE.name}, {payload.form}", service, payload.prepared) for payload in binary]
+        for _, server, prepared in steps:
+            _rate(server, prepared, 0.5)
         for _ in range(5 if quick else ROUNDS):
-            for server in servers:
+            for name, server, prepared in steps:
                 before = server.processor_seconds()
-                rate = _rate(server, hello if server.subject is HELLO else payload.prepared, 0.5 if quick else 1.0)
+                rate = _rate(server, prepared, 0.5 if quick else 1.0)
                 used = (server.processor_seconds() - before) / rate.answers
-                result.add(server.subject.name, "requests/s", rate.per_second, used * 1e3)
-                shares[server.subject.name] = max(shares.get(server.subject.name, 0.0), rate.client_share)
+                result.add(name, "requests/s", rate.per_second, used * 1e3)
+                shares[name] = max(shares.get(name, 0.0), rate.client_share)
+            if WRK and not quick:
+                for server in (service, servers[-1]):
+                    result.add(f"{server.subject.name}, asked by wrk", "requests/s", _wrk(server, payloads[0]))
     result.compare("lossmeter ÷ FastAPI hello world", "lossmeter", "FastAPI hello world", 0.8)
     result.compare("lossmeter ÷ naive FastAPI", "lossmeter", "naive FastAPI", 6)
     result.compare("lossmeter ÷ LitServe", "lossmeter", "LitServe", 12)
@@ -54,3 +78,35 @@ def _rate(server: Server, prepared: bytes, seconds: float) -> Rate:
     if rate.failures:
         raise RuntimeError(f"{server.subject.name}: {rate.failures} of {rate.answers} answers were not 200")
     return rate
+
+
+def _wrk(server: Server, payload: Payload) -> float:
+    """The same load by a client written in C: whether it is the server that is measured, and not the client."""
+    assert WRK is not None
+    with tempfile.TemporaryDirectory() as folder, server.running() as port:
+        body, script = Path(folder, "body"), Path(folder, "post.lua")
+        body.write_bytes(payload.body)
+        script.write_text(SCRIPT.format(body=body))
+        address = f"http://127.0.0.1:{port}{payload.path}"
+        command = [
+            WRK,
+            "--threads",
+            "1",
+            "--connections",
+            str(CONNECTIONS),
+            "--duration",
+            "1s",
+            "--script",
+            str(script),
+        ]
+        done = subprocess.run(
+            [*command, address],
+            capture_output=True,
+            text=True,
+            check=True,
+            start_new_session=True,
+            preexec_fn=lambda: settle(CLIENT_CORE),
+        )
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    assert found is not None, done.stdout
+    return float(found[1])

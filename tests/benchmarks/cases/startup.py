@@ -8,7 +8,7 @@ import sys
 import time
 
 from tests.benchmarks.results import Result
-from tests.benchmarks.servers import ENVIRONMENT, NAIVE, SERVER_CORE, SERVICE, Server, settle
+from tests.benchmarks.servers import ENVIRONMENT, NAIVE, SERVER_CORE, SERVICE, Server, alone, settle
 
 ROUNDS = 9
 
@@ -30,11 +30,13 @@ def measure(quick: bool) -> Result:
 
 
 def _import_torch() -> float:
-    begin = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", "import torch"],
-        env={**os.environ, **ENVIRONMENT},
-        check=True,
-        preexec_fn=lambda: settle(SERVER_CORE),
-    )
-    return time.perf_counter() - begin
+    with alone():
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", "import torch"],
+            env={**os.environ, **ENVIRONMENT},
+            check=True,
+            start_new_session=True,
+            preexec_fn=lambda: settle(SERVER_CORE),
+        )
+        return time.perf_counter() - begin

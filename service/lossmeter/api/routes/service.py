@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel
-from starlette.responses import HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 import lossmeter
 
-STATIC = str(files("lossmeter") / "console" / "static")
+STATIC = Path(str(files("lossmeter") / "console" / "static"))
+CONSOLE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 
 
 class Health(BaseModel):
@@ -35,6 +44,10 @@ def router() -> APIRouter:
     async def ready() -> Health:
         return Health(status="ready", version=lossmeter.__version__)
 
+    @routes.get("/", include_in_schema=False)
+    async def console() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers=CONSOLE_HEADERS)
+
     @routes.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "").rstrip("/")
@@ -49,5 +62,16 @@ def router() -> APIRouter:
     return routes
 
 
+class Assets(StaticFiles):
+    """Static files that a browser asks after before it uses its copy, so that an upgrade reaches it whole."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, or that it has not changed."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def static_files() -> StaticFiles:
-    return StaticFiles(directory=STATIC)
+    """What the pages need: scripts, styles, images."""
+    return Assets(directory=STATIC)

@@ -1,0 +1,217 @@
+"""The request and the answer of an evaluation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from lossmeter.api import problems
+from lossmeter.api.schemas import TensorField, WarningModel, size_of
+from lossmeter.engine.evaluation import Plan, PlanFields
+from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
+
+TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
+DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
+PER_SAMPLE = "of shape (N,) or the shape of labels"
+
+
+class DataFields(BaseModel):
+    """A batch of samples."""
+
+    predictions: TensorField = Field(description="(N, …); (N, C, …) for scores of classes; (Q, D) for ranked queries.")
+    labels: TensorField = Field(
+        description="Values, class indices, decisions 0 or 1, or relevance: one for each prediction."
+    )
+    sample_weight: TensorField = Field(ABSENT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
+    mask: TensorField = Field(ABSENT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
+    sample_ids: Names = Field(
+        ABSENT, description="One for each sample: names the hardest, and lets two evaluations be compared in pairs."
+    )
+    groups: Names = Field(
+        ABSENT, description="One for each sample: those of a group (all of one patient, say) are drawn together."
+    )
+
+
+class EvaluateRequest(PlanFields, DataFields, arbitrary_types_allowed=True):
+    """A batch, and all that is wanted of it."""
+
+    slices: dict[str, Values] = Field(
+        {}, description="Named columns, one value for each sample: everything is repeated for every value of each."
+    )
+    gradients: list[Literal["predictions"]] = Field([], description="What to differentiate the objective by.")
+    tensor_encoding: Literal["data", "base64"] = Field(
+        "data", description="How the tensors of a JSON answer are written."
+    )
+
+
+def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str, Any], list[str], bool, int]:
+    """Plan and data that the fields of a request describe, wanted gradients, whether in base64, and the elements.
+
+    Raises:
+        Invalid: with all that is wrong with the fields.
+        TooLarge: if the tensors have too many elements.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        request = EvaluateRequest.model_validate(given)
+    except ValidationError as error:
+        raise problems.invalid("evaluate", error, list(EvaluateRequest.model_fields)) from None
+    size = size_of("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
+    data = {name: getattr(request, name) for name in DATA}
+    wanted: list[str] = list(dict.fromkeys(request.gradients))
+    return Plan.of(request, tuple(request.slices)), data, wanted, request.tensor_encoding == "base64", size
+
+
+class IntervalModel(BaseModel):
+    """How sure a figure is."""
+
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    level: float = Field(description="How probably the interval holds the true value.")
+    method: Literal["student", "wilson", "bootstrap"]
+
+
+class LossFigure(BaseModel):
+    """A loss over all samples that count."""
+
+    loss: str = Field(description="The proper name of the loss.")
+    parameters: dict[str, Any]
+    weight_in_objective: float
+    value: float | None = Field(description="The mean, sum / normalizer; null where nothing counts.")
+    sum: float | None
+    normalizer: float
+    count: int = Field(description="How many elements count.")
+    standard_error: float | None = Field(description="Of the value; null below two samples.")
+    interval: IntervalModel | None
+
+
+class ObjectiveFigure(BaseModel):
+    """The sum of `weight_in_objective` times the value of every loss."""
+
+    value: float | None = Field(description="Null where no loss is in the objective, or one of them is not defined.")
+    interval: IntervalModel | None
+
+
+class ObjectiveAnswer(ObjectiveFigure):
+    """The objective and its gradients."""
+
+    gradients: dict[str, TensorField] = Field(description="Of the objective; by role, in the role's shape.")
+
+
+Number = float | None
+Columns = dict[str, list[Number]]
+
+
+class MetricFigure(BaseModel):
+    """A metric over all samples that count."""
+
+    metric: str = Field(description="The proper name of the metric.")
+    parameters: dict[str, Any]
+    kind: Literal["scalar", "per_class", "matrix", "curve"]
+    value: Number | list[Number] | list[list[Number]] | list[Columns] = Field(
+        description="A number; a list with one per class; a list of rows; a list of curves, each columns by name."
+    )
+    interval: IntervalModel | None = Field(description="Of a scalar, where one is known.")
+    error_bound: Number | list[Number] = Field(
+        description="How far the value may be from the exact one; 0 if it is exact."
+    )
+
+
+class SliceFigures(BaseModel):
+    """The figures of the samples that have one value in one column."""
+
+    column: str
+    value: str | int | bool
+    samples: int
+    losses: list[LossFigure]
+    objective: ObjectiveFigure
+    metrics: list[MetricFigure]
+
+
+class HardSample(BaseModel):
+    """One of the samples with the highest loss."""
+
+    sample_id: str | int | None = Field(description="Its id; null if it has none.")
+    batch_id: str | None = Field(description="Of a sample without an id, the batch that it came in.")
+    position: int | None = Field(description="Of a sample without an id, its place in that batch, from 0.")
+    loss: float | None = Field(description="What it adds to the objective, as if it were the only sample.")
+
+
+class Place(BaseModel):
+    """A slice."""
+
+    column: str
+    value: str | int | bool
+
+
+class FailedSlice(Place):
+    """A slice in which a gate does not hold."""
+
+    observed: float | None
+
+
+class Verdict(BaseModel):
+    """Whether a gate holds."""
+
+    gate: dict[str, Any] = Field(description="The gate, as it was written.")
+    passed: bool = Field(description="Whether it holds everywhere; what is not defined does not pass.")
+    observed: float | None = Field(description="The figure where it came nearest to failing, or failed most.")
+    threshold: float = Field(description="What it was compared with.")
+    where: Place | None = Field(description="The slice in which that was observed; null for all samples.")
+    failed_slices: list[FailedSlice]
+
+
+class Report(BaseModel):
+    """Everything that follows from the samples so far."""
+
+    samples: int = Field(description="How many samples count.")
+    losses: list[LossFigure]
+    objective: ObjectiveFigure
+    metrics: list[MetricFigure]
+    slices: list[SliceFigures]
+    hardest: list[HardSample]
+    gates: list[Verdict]
+    passed: bool = Field(description="Whether all gates passed.")
+    warnings: list[WarningModel] = Field(description="Figures that are not finite, which are null in JSON.")
+
+
+class EvaluateAnswer(Report):
+    """The report on one batch."""
+
+    objective: ObjectiveAnswer
+
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "multiclass": {
+        "task": "multiclass",
+        "predictions_are": "logits",
+        "predictions": [[2.0, -1.0, 0.3], [0.1, 1.5, -0.4], [-0.5, 0.2, 1.1], [1.2, 0.9, -1.0]],
+        "labels": [0, 1, 2, 1],
+        "losses": [{"loss": "cross_entropy"}, {"loss": "focal", "gamma": 2.0, "weight_in_objective": 0.5}],
+        "metrics": [{"metric": "accuracy"}, {"metric": "f1", "average": "macro"}],
+        "gradients": ["predictions"],
+        "slices": {"country": ["de", "fr", "de", "fr"]},
+        "sample_ids": ["a", "b", "c", "d"],
+        "hardest": 2,
+        "gates": [
+            {"metric": "accuracy", "minimum": 0.7},
+            {"loss": "cross_entropy", "maximum": 0.4, "slice": "country"},
+        ],
+    },
+    "regression": {
+        "task": "regression",
+        "predictions_are": "values",
+        "predictions": [2.5, 0.0, 2.0, 8.0],
+        "labels": [3.0, -0.5, 2.0, 7.0],
+    },
+    "binary": {
+        "task": "binary",
+        "predictions_are": "probabilities",
+        "predictions": [0.9, 0.2, 0.6, 0.3],
+        "labels": [1, 0, 0, 1],
+        "sample_weight": [1.0, 1.0, 0.5, 2.0],
+        "gates": [{"metric": "recall", "minimum": 0.3, "at": "value"}],
+    },
+}

@@ -1,0 +1,31 @@
+"""`/v1/metrics`: the catalogue of metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from lossmeter.api.metrics import MetricEntry, MetricList, metric_entry
+from lossmeter.api.openapi import error_answers
+from lossmeter.metrics import METRICS, find_metric
+
+PATH = "/v1/metrics"
+
+
+def router() -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["metrics"])
+
+    @routes.get(PATH, operation_id="list_metrics", summary="All metrics")
+    async def list_metrics() -> MetricList:
+        return MetricList(metrics=[metric_entry(metric) for metric in METRICS.values()])
+
+    @routes.get(
+        PATH + "/{metric}",
+        operation_id="describe_metric",
+        summary="One metric: formula, parameters, when to use it",
+        responses=error_answers(404),
+    )
+    async def describe_metric(metric: str) -> MetricEntry:
+        return metric_entry(find_metric(metric))
+
+    return routes

@@ -1,0 +1,142 @@
+"""`/v2`: the losses as models of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lossmeter.api import body, expansion, inference
+from lossmeter.api.admission import Ticket
+from lossmeter.api.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
+from lossmeter.api.openapi import infer_operation, plain_errors
+from lossmeter.api.problems import OPEN_INFERENCE
+from lossmeter.api.schemas import tensor_names
+from lossmeter.api.tensor_routes import Box, Limits, Stages, TensorRoute, send_pieces, timed, worked
+from lossmeter.engine import Engine
+from lossmeter.errors import MalformedBody
+from lossmeter.losses import LOSSES, Loss, find
+from lossmeter.wire import open_inference
+from lossmeter.wire.open_inference import Answer
+
+MODEL = OPEN_INFERENCE + "/models/{loss}"
+VERSION = MODEL + "/versions/{version}"
+HEADER_LENGTH = b"inference-header-content-length"
+JSON, BYTES = b"application/json", b"application/octet-stream"
+
+
+def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
+    """The routes, and the table of those that the express way leads to."""
+    endpoints = {loss.name: InferEndpoint(loss, engine, limits, max_elements) for loss in LOSSES.values()}
+    express: dict[str, ASGIApp] = {}
+    for loss in LOSSES.values():
+        for name in (loss.name, *loss.aliases):
+            for path in (MODEL, VERSION):
+                express[path.format(loss=name, version=inference.VERSION) + "/infer"] = endpoints[loss.name]
+    routes = APIRouter(tags=["open inference"])
+    _add_server(routes)
+    _add_models(routes)
+    _add_infer(routes, endpoints)
+    return routes, express
+
+
+def _add_server(routes: APIRouter) -> None:
+    @routes.get(OPEN_INFERENCE, operation_id="server_metadata", summary="The server and the extensions it speaks")
+    async def server_metadata() -> ServerMetadata:
+        return inference.SERVER
+
+    @routes.get(OPEN_INFERENCE + "/health/live", operation_id="server_live", summary="Whether the server is alive")
+    async def server_live() -> Live:
+        return Live(live=True)
+
+    @routes.get(OPEN_INFERENCE + "/health/ready", operation_id="server_ready", summary="Whether it is ready for work")
+    async def server_ready() -> Ready:
+        return Ready(ready=True)
+
+
+def _add_models(routes: APIRouter) -> None:
+    errors = plain_errors(404)
+
+    @routes.get(MODEL, operation_id="model_metadata", summary="A loss as a model", responses=errors)
+    async def model_metadata(loss: str) -> ModelMetadata:
+        return inference.metadata(find(loss))
+
+    @routes.get(VERSION, operation_id="model_version_metadata", summary="A version of it", responses=errors)
+    async def model_version_metadata(loss: str, version: str) -> ModelMetadata:
+        inference.check_version(find(loss), version)
+        return inference.metadata(find(loss))
+
+    @routes.get(MODEL + "/ready", operation_id="model_ready", summary="Whether it is ready for work", responses=errors)
+    async def model_ready(loss: str) -> ModelReady:
+        return ModelReady(name=find(loss).name, ready=True)
+
+    @routes.get(
+        VERSION + "/ready", operation_id="model_version_ready", summary="Whether a version is ready", responses=errors
+    )
+    async def model_version_ready(loss: str, version: str) -> ModelReady:
+        inference.check_version(find(loss), version)
+        return ModelReady(name=find(loss).name, ready=True)
+
+
+def _add_infer(routes: APIRouter, endpoints: dict[str, InferEndpoint]) -> None:
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        loss = find(scope["path_params"]["loss"])
+        inference.check_version(loss, scope["path_params"].get("version", inference.VERSION))
+        await endpoints[loss.name](scope, receive, send)
+
+    async def model_infer(loss: str) -> Response:  # noqa: ARG001 - the document knows the path by it
+        """Computes a loss. Its roles and tensor parameters are the inputs, its scalar parameters the parameters."""
+        raise AssertionError("a TensorRoute runs its tensor endpoint")
+
+    async def model_version_infer(loss: str, version: str) -> Response:  # noqa: ARG001
+        """Computes a loss, as without the version."""
+        raise AssertionError("a TensorRoute runs its tensor endpoint")
+
+    documented: list[tuple[str, Callable[..., Any]]] = [(MODEL, model_infer), (VERSION, model_version_infer)]
+    for path, function in documented:
+        function.tensor_endpoint = routed  # type: ignore[attr-defined]
+        operation = infer_operation(function.__name__)
+        routes.routes.append(TensorRoute(path + "/infer", function, methods=["POST"], **operation))
+
+
+class InferEndpoint:
+    """ASGI application that computes one loss for clients of the protocol."""
+
+    def __init__(self, loss: Loss, engine: Engine, limits: Limits, max_elements: int) -> None:
+        self.loss = loss
+        self.engine = engine
+        self.limits = limits
+        self.max_elements = max_elements
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # NVIDIA's client sends no content type, or that of bytes: how long the JSON is, a header of its own says.
+        given = body.header(scope, HEADER_LENGTH)
+        if given is not None and not (given.isdigit() and len(given) < 20):
+            raise MalformedBody("Inference-Header-Content-Length is not a number.")
+        json_bytes = None if given is None else int(given)
+        encoding = expansion.encoding_of(scope)
+        # How much work a compressed body is, its length does not say.
+        answer = await worked(scope, receive, self.limits, self.work, json_bytes, encoding, inline=encoding is None)
+        headers = [(b"content-type", JSON if answer.json_bytes is None else BYTES)]
+        if answer.json_bytes is not None:
+            headers.append((HEADER_LENGTH, b"%d" % answer.json_bytes))
+        await send_pieces(send, answer.pieces, headers)
+
+    def work(self, box: Box, json_bytes: int | None, encoding: str | None, ticket: Ticket) -> tuple[Answer, Stages]:
+        """The answer to a body, and how long it took."""
+
+        def decode() -> Any:
+            if encoding is not None:
+                box.append(expansion.expand(box.pop(), encoding, self.limits.max_body_bytes, ticket.grow))
+            asked = open_inference.decode(box.pop(), json_bytes, tensor_names(self.loss))
+            call, wanted, elements = inference.infer_call(self.loss, asked, self.max_elements)
+            ticket.grow(elements=elements)
+            return call, asked, wanted
+
+        def compute(decoded: Any) -> Any:
+            call, asked, wanted = decoded
+            return call, asked, wanted, self.engine.compute(call)
+
+        return timed(decode, compute, lambda computed: inference.infer_answer(*computed))

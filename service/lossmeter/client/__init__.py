@@ -1,0 +1,78 @@
+"""A client of the service that feels like torch, and needs neither torch nor the service's own packages.
+
+    from lossmeter.client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        result = client.loss("cross_entropy", predictions=logits, labels=labels, gradients=["predictions"])
+        result.value, result.gradients["predictions"]
+
+`RemoteLoss` is a `torch.nn.Module`, and `lossmeter.client.jax.remote_loss` a function for jax; each needs its library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lossmeter.client.averages import MeanLoss
+from lossmeter.client.clients import AsyncClient, Client
+from lossmeter.client.errors import (
+    BadAnswer,
+    Busy,
+    Conflict,
+    DoesNotFit,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    MalformedBody,
+    NoAnswer,
+    NotAcceptable,
+    NotFound,
+    Problem,
+    ServiceError,
+    TimedOut,
+    TooLarge,
+    Unauthorized,
+    UnsupportedFormat,
+)
+from lossmeter.client.exchanges import Retries
+from lossmeter.client.results import LossResult, Timing, Warned
+
+if TYPE_CHECKING:
+    from lossmeter.client.torch import RemoteLoss
+
+__all__ = [
+    "AsyncClient",
+    "BadAnswer",
+    "Busy",
+    "Client",
+    "Conflict",
+    "DoesNotFit",
+    "Forbidden",
+    "InternalError",
+    "InvalidRequest",
+    "LossResult",
+    "MalformedBody",
+    "MeanLoss",
+    "NoAnswer",
+    "NotAcceptable",
+    "NotFound",
+    "Problem",
+    "RemoteLoss",
+    "Retries",
+    "ServiceError",
+    "TimedOut",
+    "Timing",
+    "TooLarge",
+    "Unauthorized",
+    "UnsupportedFormat",
+    "Warned",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`RemoteLoss`, which loads torch, when it is first asked for."""
+    if name == "RemoteLoss":
+        from lossmeter.client.torch import RemoteLoss
+
+        return RemoteLoss
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

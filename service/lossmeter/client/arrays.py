@@ -1,0 +1,80 @@
+"""Arrays of numpy and torch ⇄ tensors of the wire. Torch is used if it is loaded, and never loaded from here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lossmeter.tensors import Array, Datatype, Tensor
+
+BY_NUMPY: Mapping[str, Datatype] = {
+    datatype.dtype.name: datatype for datatype in Datatype if datatype is not Datatype.BF16
+}
+BFLOAT16 = "bfloat16"
+"""The name of the dtype that other packages add to numpy."""
+
+
+def is_torch(value: Any) -> bool:
+    """Whether something is a tensor of torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def tensor_of(name: str, value: Any) -> Tensor | None:
+    """The tensor that an array is, without a copy where its memory is in order; none if it is no array.
+
+    Raises:
+        TypeError: if it is an array of a dtype that the service does not know.
+    """
+    if is_torch(value):
+        return _of_torch(name, value)
+    if isinstance(value, np.generic) or not hasattr(value, "__array__"):
+        return None
+    return _of_numpy(name, np.asarray(value))
+
+
+def _of_numpy(name: str, array: Array) -> Tensor:
+    datatype = Datatype.BF16 if array.dtype.name == BFLOAT16 else BY_NUMPY.get(array.dtype.name)
+    if datatype is None:
+        raise _unknown(name, array.dtype)
+    if datatype is Datatype.BF16:
+        array = np.ascontiguousarray(array).view(np.uint16)
+    flat = np.ascontiguousarray(array, datatype.dtype).reshape(-1)
+    return Tensor(datatype, array.shape, flat)
+
+
+def _of_torch(name: str, tensor: Any) -> Tensor:
+    torch = sys.modules["torch"]
+    shape = tuple(tensor.shape)
+    plain = tensor.detach().cpu().resolve_neg().contiguous().reshape(-1)
+    if plain.dtype is torch.bfloat16:
+        return Tensor(Datatype.BF16, shape, plain.view(torch.int16).numpy().view(Datatype.BF16.dtype))
+    try:
+        array = plain.numpy()
+    except TypeError:
+        raise _unknown(name, tensor.dtype) from None
+    datatype = BY_NUMPY.get(array.dtype.name)
+    if datatype is None:
+        raise _unknown(name, tensor.dtype)
+    return Tensor(datatype, shape, array)
+
+
+def _unknown(name: str, dtype: object) -> TypeError:
+    return TypeError(f"{name} has dtype {dtype}; expected one of {', '.join([*BY_NUMPY, BFLOAT16])}")
+
+
+def array_of(tensor: Tensor, like: Any = None) -> Any:
+    """The tensor as an array of numpy, or of torch and on the same device if `like` is one of torch."""
+    if is_torch(like):
+        torch = sys.modules["torch"]
+        if tensor.datatype is Datatype.BF16:
+            flat = torch.from_numpy(tensor.data.view(np.int16)).view(torch.bfloat16)
+        else:
+            flat = torch.from_numpy(tensor.data)
+        return flat.reshape(tensor.shape).to(like.device)
+    if tensor.datatype is Datatype.BF16:  # numpy has none: the same numbers in float32
+        return (tensor.data.astype(np.uint32) << 16).view(np.float32).reshape(tensor.shape)
+    return tensor.data.reshape(tensor.shape)

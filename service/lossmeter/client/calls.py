@@ -1,0 +1,90 @@
+"""What the service can be asked: each a function from arguments to a request that knows how to read its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from lossmeter.client import results
+from lossmeter.client.arrays import tensor_of
+from lossmeter.client.codecs import CODECS, JSON_TYPE, Codec
+from lossmeter.client.errors import BadAnswer
+from lossmeter.client.exchanges import Reply, Request
+from lossmeter.client.results import LossResult
+
+LOSSES = "/v1/losses"
+
+Entry = dict[str, Any]
+"""An entry of the catalogue, as `GET /v1/losses/{loss}` gives it."""
+
+
+def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mapping[str, Any]) -> Request[LossResult]:
+    """One loss.
+
+    Args:
+        codec: the format of request and answer.
+        name: of the loss.
+        gradients: roles to differentiate with respect to.
+        fields: of the request: tensors by role, parameters by name. Arrays of any library are tensors; lists and numbers are
+            sent as they are, and take the datatype of their role.
+
+    Raises:
+        TypeError: if something cannot be sent.
+        ValueError: if a number outside of an array is not finite.
+    """
+    wanted = [gradients] if isinstance(gradients, str) else list(gradients)
+    arrays = {key: value for key, value in fields.items() if hasattr(value, "__array__")}
+    tensors = {key: tensor for key, value in arrays.items() if (tensor := tensor_of(key, value)) is not None}
+    like = {key: arrays[key] for key in tensors}
+    body = codec.encode({**fields, **tensors, "gradients": wanted} if wanted else {**fields, **tensors})
+
+    def read(reply: Reply) -> LossResult:
+        try:
+            return results.loss_result(_codec_of(reply).decode(reply.body), reply.headers, like)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadAnswer(f"The answer is not that of a loss: {error!r}") from None
+
+    headers = {"Content-Type": codec.media_type, "Accept": codec.media_type}
+    return Request("POST", f"{LOSSES}/{quote(name, safe='')}", read, headers, body)
+
+
+def _codec_of(reply: Reply) -> Codec:
+    given = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    for codec in CODECS.values():
+        if codec.media_type == given:
+            return codec
+    raise BadAnswer(
+        f"The answer is {given or 'of no stated type'}; expected {' or '.join(c.media_type for c in CODECS.values())}"
+    )
+
+
+def losses() -> Request[list[Entry]]:
+    """The catalogue."""
+
+    def read(reply: Reply) -> list[Entry]:
+        entries: list[Entry] = _object(reply)["losses"]
+        return entries
+
+    return Request("GET", LOSSES, read, {"Accept": JSON_TYPE})
+
+
+def describe(name: str) -> Request[Entry]:
+    """One entry of the catalogue."""
+    return Request("GET", f"{LOSSES}/{quote(name, safe='')}", _object, {"Accept": JSON_TYPE})
+
+
+def health() -> Request[dict[str, Any]]:
+    """Whether the service is ready for work; asked once."""
+    return Request("GET", "/readyz", _object, {"Accept": JSON_TYPE}, repeatable=False)
+
+
+def _object(reply: Reply) -> dict[str, Any]:
+    try:
+        found = json.loads(reply.body)
+    except ValueError as error:
+        raise BadAnswer(f"The answer is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadAnswer(f"The answer is a {type(found).__name__}; expected an object")
+    return found

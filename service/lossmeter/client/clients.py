@@ -1,0 +1,202 @@
+"""`Client` and `AsyncClient`: the calls, over a transport that blocks and one that does not."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+
+from lossmeter.client import calls
+from lossmeter.client.calls import Entry
+from lossmeter.client.codecs import CODECS
+from lossmeter.client.errors import NoAnswer
+from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
+from lossmeter.client.results import LossResult
+from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Connection, Progress, Transport
+
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """What a client can be told beside where the service is.
+
+    `api_key` is sent as a bearer token; `wire` is the format of tensors, `safetensors` unless told otherwise;
+    `timeout_seconds` (60) bounds one attempt, `retries` says how many there are; `headers` go with every request; `verify` is
+    whose certificates are trusted, as httpx takes it; `progress` is told how many bytes of a body have been sent, and of how
+    many.
+    """
+
+    api_key: str | None
+    wire: Literal["safetensors", "json"]
+    timeout_seconds: float
+    retries: Retries
+    headers: Mapping[str, str]
+    verify: ssl.SSLContext | bool
+    progress: Progress | None
+
+
+class _Configured:
+    """What both clients hold.
+
+    Raises:
+        ValueError: if the URL or the format is none that is spoken here.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
+        wire = options.get("wire", "safetensors")
+        if wire not in CODECS:
+            raise ValueError(f"wire is {wire!r}; expected one of {', '.join(CODECS)}")
+        self.base_url = base_url
+        self._options = options
+        self.retries = options.get("retries", Retries())
+        self._codec = CODECS[wire]
+        key = options.get("api_key")
+        self._connection = Connection(
+            base_url,
+            options.get("timeout_seconds", 60.0),
+            {**options.get("headers", {}), **({"Authorization": f"Bearer {key}"} if key else {})},
+            options.get("verify", True),
+            options.get("progress"),
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    def __reduce__(self) -> Any:
+        """A copy, in this process or another, has connections of its own."""
+        return _again, (type(self), self.base_url, self._options)
+
+
+def _again(kind: type[_Configured], base_url: str, options: Options) -> _Configured:
+    return kind(base_url, **options)
+
+
+class Client(_Configured):
+    """The service as an object. Keeps its connections open, and may be used from many threads.
+
+        with Client("http://127.0.0.1:8000") as client:
+            result = client.loss("cross_entropy", predictions=logits, labels=labels, gradients=["predictions"])
+
+    A request that finds the service busy, or its connection broken, is sent again as `retries` says.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
+        super().__init__(base_url, **options)
+        self._transport = Transport(self._connection)
+
+    def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
+        """A loss and its gradients.
+
+        Args:
+            loss: a name of the catalogue, or an alias.
+            gradients: roles to differentiate with respect to.
+            fields: tensors by role (`predictions`, `labels`, …) and parameters by name (`label_smoothing=0.1`), and what
+                every loss takes: `reduction`, `upstream`, `sample_weight`, `mask`, `normalizer`, `empty`, `precision`,
+                `non_finite`. Tensors are arrays of numpy, tensors of torch, whatever numpy can read, or nested lists.
+
+        Raises:
+            InvalidRequest: if the arguments are not what the loss takes; says where.
+            Problem: if the service refuses for another reason.
+            NoAnswer: if it could not be reached, or did not answer in time.
+            TypeError, ValueError: if something cannot be sent at all.
+        """
+        return self.send(calls.loss(self._codec, loss, gradients, fields))
+
+    def losses(self) -> list[Entry]:
+        """The catalogue: an entry for each loss."""
+        return self.send(calls.losses())
+
+    def describe(self, loss: str) -> Entry:
+        """The entry of one loss: roles, parameters, formula, when to use it.
+
+        Raises:
+            NotFound: if there is none of that name.
+        """
+        return self.send(calls.describe(loss))
+
+    def health(self) -> dict[str, Any]:
+        """`status` and `version` of the service, asked once and at once.
+
+        Raises:
+            Busy: if it is not ready for work.
+            NoAnswer: if it could not be reached.
+        """
+        return self.send(calls.health())
+
+    def send(self, request: Request[T]) -> T:
+        """Any request, with its retries."""
+        steps = conversation(request, self.retries)
+        outcome: Reply | NoAnswer | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                outcome = None
+            else:
+                outcome = self._transport.send(step)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(_Configured):
+    """The same for asyncio: `async with AsyncClient(url) as client: await client.loss(…)`."""
+
+    def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
+        super().__init__(base_url, **options)
+        self._transport = AsyncTransport(self._connection)
+
+    async def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
+        """As `Client.loss`."""
+        return await self.send(calls.loss(self._codec, loss, gradients, fields))
+
+    async def losses(self) -> list[Entry]:
+        """As `Client.losses`."""
+        return await self.send(calls.losses())
+
+    async def describe(self, loss: str) -> Entry:
+        """As `Client.describe`."""
+        return await self.send(calls.describe(loss))
+
+    async def health(self) -> dict[str, Any]:
+        """As `Client.health`."""
+        return await self.send(calls.health())
+
+    async def send(self, request: Request[T]) -> T:
+        """Any request, with its retries."""
+        steps = conversation(request, self.retries)
+        outcome: Reply | NoAnswer | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                outcome = None
+            else:
+                outcome = await self._transport.send(step)
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

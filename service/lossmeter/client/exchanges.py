@@ -1,0 +1,150 @@
+"""A call as a conversation: what is sent, when it is sent again, and what is made of the answer. No socket in here.
+
+A conversation is a generator that yields what is to be done, requests to send and pauses to make, and is sent what came of it.
+Whoever drives it, blocking or not, needs to know nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, TypeVar
+
+from lossmeter.client.errors import Busy, NoAnswer, Problem, ServiceError, TimedOut, problem
+
+T = TypeVar("T")
+Piece = bytes | memoryview
+
+PROBLEM = "application/problem+json"
+SHOWN = 200
+"""Bytes of an unexpected body that an error shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came: names of headers in lower case, and a body that may be written to."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytearray
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """Something to ask, and how to read the answer.
+
+    Attributes:
+        method, path, headers: of the HTTP request; the path begins with a slash.
+        body: in pieces, which are sent one after the other.
+        read: makes the result of a successful answer.
+        repeatable: whether sending it twice does no more than sending it once.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Reply], T]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Sequence[Piece] = ()
+    repeatable: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Time to let pass before the next attempt."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When a request is sent again: after a broken connection, and after an answer that says "not now".
+
+    The waits double from one attempt to the next, each between half and all of that, so that many clients do not come back at
+    the same moment. A longer wait that the service asks for is kept; one that is too long ends the attempts.
+
+    Attributes:
+        attempts: how often a request is sent at most; 1 never sends it again.
+        first_wait_seconds: the wait after the first attempt.
+        longest_wait_seconds: the longest wait between two.
+    """
+
+    attempts: int = 6
+    first_wait_seconds: float = 0.1
+    longest_wait_seconds: float = 60.0
+
+    def wait_seconds(self, attempt: int, failure: ServiceError) -> float | None:
+        """How long to wait after an attempt (1 is the first) that failed; none if there should be no other."""
+        worth = isinstance(failure, Busy) or (isinstance(failure, NoAnswer) and not isinstance(failure, TimedOut))
+        if not worth or attempt >= self.attempts:
+            return None
+        own = min(self.first_wait_seconds * 2.0 ** (attempt - 1), self.longest_wait_seconds) * random.uniform(0.5, 1.0)
+        asked = failure.retry_after_seconds if isinstance(failure, Problem) else None
+        if asked is None:
+            return own
+        return asked + own if asked <= self.longest_wait_seconds else None
+
+
+def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] | Pause, Reply | NoAnswer | None, T]:
+    """Yields what to do; is sent the reply to a request, or why there is none; returns the result.
+
+    Raises:
+        ServiceError: when the last attempt has failed, or another would be of no use.
+    """
+    request = _identified(request)
+    attempt = 0
+    while True:
+        attempt += 1
+        outcome = yield request
+        assert outcome is not None
+        if isinstance(outcome, NoAnswer):
+            failure: ServiceError = outcome
+        elif outcome.status < 300:
+            return request.read(outcome)
+        else:
+            failure = refusal(outcome)
+        wait = retries.wait_seconds(attempt, failure) if request.repeatable else None
+        if wait is None:
+            raise failure
+        yield Pause(wait)
+
+
+def _identified(request: Request[T]) -> Request[T]:
+    """All attempts carry the same id, by which the log of the service knows them."""
+    headers = {"X-Request-ID": secrets.token_hex(8), **request.headers}
+    return Request(request.method, request.path, request.read, headers, request.body, request.repeatable)
+
+
+def refusal(reply: Reply) -> Problem:
+    """The exception that an answer stands for."""
+    members: Any = {}
+    if reply.headers.get("content-type", "").startswith(PROBLEM):
+        try:
+            members = json.loads(reply.body)
+        except ValueError:
+            members = {}
+    text = bytes(reply.body[:SHOWN]).decode("utf-8", "replace")
+    request_id = reply.headers.get("x-request-id", "")
+    after = retry_after_seconds(reply.headers.get("retry-after"), datetime.now(UTC))
+    return problem(reply.status, members if isinstance(members, dict) else {}, text, request_id, after)
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """What the header `Retry-After` asks for, which is a number of seconds or a date; none if it is neither."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

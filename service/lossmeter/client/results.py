@@ -1,0 +1,131 @@
+"""What a call gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossmeter.client.arrays import array_of, is_torch
+from lossmeter.tensors import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds that the service spent on each stage of one call."""
+
+    decode_milliseconds: float = 0.0
+    compute_milliseconds: float = 0.0
+    encode_milliseconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something to know of a result: where it is not finite, say. `pointer` is a JSON Pointer into the answer."""
+
+    code: str
+    message: str
+    pointer: str
+    index: tuple[int, ...] | None
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LossResult:
+    """A loss, and what it was made of. Arrays are of the kind that was given, in the precision of the arithmetic.
+
+    Attributes:
+        loss: the proper name of the loss.
+        reduction: how the unreduced values became one number.
+        value: the reduced loss; none under `none`.
+        values: the unreduced loss, under `none` only; shape as the loss declares.
+        sum: the weighted sum over what counts, accumulated in float64.
+        normalizer: the denominator that `mean` used or would use.
+        count: how many elements count.
+        gradients: by role, in the shape of the role.
+        precision: of the arithmetic, `float32` or `float64`.
+        device: where it was computed.
+        warnings: where something is not finite.
+        request_id: under which the log of the service knows the call.
+        timing: what the service spent on it.
+    """
+
+    loss: str
+    reduction: str
+    value: float | None
+    values: Any
+    sum: float
+    normalizer: float
+    count: int
+    gradients: dict[str, Any]
+    precision: str
+    device: str
+    warnings: tuple[Warned, ...]
+    request_id: str
+    timing: Timing
+
+
+def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Mapping[str, Any]) -> LossResult:
+    """The result that an answer holds.
+
+    Args:
+        fields: of the answer, tensors among them.
+        headers: of the answer, names in lower case.
+        like: arrays of the request by role; gradients are arrays of the same kind.
+    """
+    warnings = tuple(_warned(entry) for entry in fields["warnings"])
+    reduction = fields["reduction"]
+    values: Tensor | None = fields.get("values")
+    value = fields.get("value")
+    if value is None and reduction != "none":
+        value = next((number(w.value) for w in warnings if w.pointer == "/value"), math.nan)
+    torch = next((array for array in like.values() if is_torch(array)), None)
+    return LossResult(
+        fields["loss"],
+        reduction,
+        value,
+        None if values is None else array_of(values, torch),
+        fields["sum"] if fields["sum"] is not None else _sum(value, values),
+        fields["normalizer"],
+        fields["count"],
+        {name: array_of(tensor, like.get(name)) for name, tensor in fields["gradients"].items()},
+        fields["precision"],
+        fields["device"],
+        warnings,
+        headers.get("x-request-id", ""),
+        timing(headers.get("server-timing", "")),
+    )
+
+
+def _warned(entry: Mapping[str, Any]) -> Warned:
+    index = entry.get("index")
+    place = None if index is None else tuple(index)
+    return Warned(entry["code"], entry["message"], entry["pointer"], place, entry.get("value"))
+
+
+def number(word: str | None) -> float:
+    """The number that is not finite of which an answer gives the name."""
+    return {"Infinity": math.inf, "-Infinity": -math.inf}.get(word or "", math.nan)
+
+
+def _sum(value: float | None, values: Tensor | None) -> float:
+    """A sum that is not finite, which JSON has no number for: the same as the mean, or that of the values."""
+    if values is None:
+        return math.nan if value is None or math.isfinite(value) else value
+    with np.errstate(invalid="ignore"):
+        return float(np.sum(values.data, dtype=np.float64))
+
+
+def timing(header: str) -> Timing:
+    """What the header `Server-Timing` says."""
+    spent = {}
+    for stage in header.split(","):
+        name, _, duration = stage.strip().partition(";dur=")
+        try:
+            spent[name] = float(duration)
+        except ValueError:
+            continue
+    return Timing(spent.get("decode", 0.0), spent.get("compute", 0.0), spent.get("encode", 0.0))

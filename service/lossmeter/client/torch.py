@@ -1,0 +1,186 @@
+"""`RemoteLoss`: a loss of the service as a module of torch."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from lossmeter.client.averages import named
+from lossmeter.client.calls import Entry
+from lossmeter.client.clients import Client
+from lossmeter.client.results import LossResult
+from lossmeter.client.transport import DEFAULT_URL
+
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+OURS = ("gradients", "upstream")
+"""Fields that autograd gives."""
+
+
+class RemoteLoss(nn.Module):
+    """A loss that is computed by the service, gradient included, and trains like any other.
+
+        criterion = RemoteLoss("focal", gamma=2.0, url="http://127.0.0.1:8000")
+        criterion(network(inputs), labels).backward()
+
+    Forward and backward together are one request: forward asks for the gradients of those inputs that require them, backward
+    multiplies them with what flows in from above. Under `reduction="none"` this is possible for elementwise losses only; for
+    the others backward sends a second request, with what flows in as its `upstream`.
+
+    The arithmetic is float64 if a floating input is, else float32, whatever the inputs are; the loss has its dtype, and
+    gradients have that of their input. There are no second derivatives.
+
+    Args:
+        loss: a name of the catalogue, or an alias.
+        client: that asks; by default one of its own, for `url`.
+        url: of the service, as `Client` takes it.
+        fields: parameters, as `Client.loss` takes them. Tensors among them become buffers, and move with the module.
+
+    Attributes:
+        result: of the last call, without its gradients: value, sum, normalizer, count, warnings.
+    """
+
+    def __init__(self, loss: str, /, *, client: Client | None = None, url: str | None = None, **fields: Any) -> None:
+        super().__init__()
+        _refuse_ours(fields)
+        if client is not None and url is not None:
+            raise TypeError("RemoteLoss takes a client or a url, not both")
+        self.name = loss
+        self.client = client or Client(url or DEFAULT_URL)
+        if client is None:
+            weakref.finalize(self, self.client.close)
+        self.fields = {name: value for name, value in fields.items() if not isinstance(value, Tensor)}
+        for name, value in fields.items():
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(name, value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(name, value)
+        self.result: LossResult | None = None
+        self._entry: Entry | None = None
+
+    def forward(self, *roles: Tensor, **fields: Any) -> Tensor:
+        """The loss.
+
+        Args:
+            roles: tensors in the order of the catalogue: predictions and labels, mostly.
+            fields: tensors by role (`weight`, `sample_weight`, `mask`, …), and parameters for this call.
+
+        Raises:
+            TypeError: if there are more tensors than roles, or none at all.
+            ServiceError: as `Client.loss`.
+        """
+        _refuse_ours(fields)
+        kept = {**dict(self.named_buffers()), **dict(self.named_parameters())}
+        order = tuple(role["name"] for role in self._described["roles"]) if roles else ()
+        given = {**self.fields, **kept, **named(self.name, order, roles), **fields}
+        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+        if not tensors:
+            raise TypeError(f"RemoteLoss {self.name}: no tensor was given")
+        rest = {name: value for name, value in given.items() if name not in tensors}
+        if any(value.dtype is torch.float64 for value in tensors.values()):
+            rest.setdefault("precision", "float64")
+        if not torch.is_grad_enabled():
+            tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+        unreduced = rest.get("reduction") == "none"
+        step = _Step(self.client, self.name, rest, tuple(tensors), unreduced and not self._described["elementwise"])
+        loss: Tensor = _Remote.apply(step, *tensors.values())  # type: ignore[no-untyped-call]
+        self.result = step.result
+        return loss
+
+    @property
+    def _described(self) -> Entry:
+        if self._entry is None:
+            self._entry = self.client.describe(self.name)
+        return self._entry
+
+    def extra_repr(self) -> str:
+        """How it was made."""
+        return ", ".join([repr(self.name), *(f"{name}={value!r}" for name, value in self.fields.items())])
+
+
+def _refuse_ours(fields: Mapping[str, Any]) -> None:
+    for name in OURS:
+        if name in fields:
+            raise TypeError(f"RemoteLoss takes no {name}: it comes from autograd")
+
+
+@dataclass
+class _Step:
+    """One use of the loss: what is asked, and the answer.
+
+    Attributes:
+        names: of the tensors, in the order in which they are given.
+        later: whether the gradients can only be asked for once it is known what flows in.
+    """
+
+    client: Client
+    loss: str
+    fields: Mapping[str, Any]
+    names: tuple[str, ...]
+    later: bool
+    result: LossResult | None = None
+
+    def ask(self, tensors: Sequence[Tensor], wanted: Sequence[str], **more: Any) -> LossResult:
+        given = dict(zip(self.names, tensors, strict=True))
+        result = self.client.loss(self.loss, gradients=wanted, **given, **self.fields, **more)
+        self.result = replace(result, gradients={})
+        return result
+
+
+class _Remote(Function):
+    @staticmethod
+    def forward(ctx: Any, step: _Step, *tensors: Tensor) -> Tensor:
+        wanted = [name for name, needed in zip(step.names, ctx.needs_input_grad[1:], strict=True) if needed]
+        later = step.later and bool(wanted)
+        result = step.ask(tensors, () if later else wanted)
+        ctx.step, ctx.wanted, ctx.later = step, wanted, later
+        ctx.dtypes = [tensor.dtype for tensor in tensors]
+        ctx.save_for_backward(*(tensors if later else (result.gradients[name] for name in wanted)))
+        if result.values is not None:
+            values: Tensor = result.values
+            return values.to(tensors[0].device)
+        return torch.tensor(result.value, dtype=PRECISIONS[result.precision], device=tensors[0].device)
+
+    @staticmethod
+    def backward(ctx: Any, *inflows: Tensor) -> tuple[Tensor | None, ...]:
+        (inflow,) = inflows
+        saved: Sequence[Tensor] = ctx.saved_tensors
+        with torch.no_grad():
+            if ctx.later:
+                found = ctx.step.ask(saved, ctx.wanted, upstream=inflow).gradients
+            else:
+                pairs = zip(ctx.wanted, saved, strict=True)
+                found = {name: gradient * inflow.to(gradient.device) for name, gradient in pairs}
+        gradients = [
+            found[name].to(dtype) if name in found else None
+            for name, dtype in zip(ctx.step.names, ctx.dtypes, strict=True)
+        ]
+        if torch.is_grad_enabled():  # as it is with create_graph=True
+            gradients = [None if gradient is None else _once(gradient) for gradient in gradients]
+        return (None, *gradients)
+
+
+class _Once(Function):
+    """A gradient that cannot be differentiated, and says so instead of passing for a constant."""
+
+    @staticmethod
+    def forward(_: Any, gradient: Tensor, __: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(_: Any, *__: Tensor) -> tuple[Tensor | None, ...]:
+        raise NotImplementedError(
+            "RemoteLoss has no second derivatives: the service computes values and first gradients. "
+            "Compute the loss in process where a gradient is to be differentiated (create_graph=True)."
+        )
+
+
+def _once(gradient: Tensor) -> Tensor:
+    anchor = torch.zeros((), requires_grad=True)  # something to differentiate, so that autograd comes this way
+    refusing: Tensor = _Once.apply(gradient, anchor)  # type: ignore[no-untyped-call]
+    return refusing

@@ -1,0 +1,143 @@
+"""The report of an evaluation as it is printed in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lossmeter.losses import find
+from lossmeter.metrics import find_metric
+
+LISTED = 12
+"""Values of a list that are printed."""
+
+Part = Mapping[str, Any]
+
+
+def report_page(report: Part) -> RenderableType:
+    """Losses, metrics, slices, hardest samples and gates."""
+    return Group(*_blocks(report))
+
+
+def _blocks(report: Part) -> Iterator[RenderableType]:
+    yield Text(f"{report['samples']:,} samples", "bold")
+    figures = [*report["losses"], *report["metrics"]]
+    scalars = [one for one in figures if one.get("kind", "scalar") == "scalar"]
+    if scalars:
+        yield from _section("Figures", _scalars(scalars, report["objective"]))
+    for one in figures:
+        if one.get("kind", "scalar") != "scalar":
+            content = _matrix(one["value"]) if one["kind"] == "matrix" else Text(_list(one["value"]))
+            yield from _section(_title(one), content)
+    if report["slices"]:
+        yield from _section("Slices", _slices(report["slices"]))
+    if report["hardest"]:
+        yield from _section("Hardest samples", _hardest(report["hardest"]))
+    if report["gates"]:
+        yield from _section("Gates", _gates(report["gates"]))
+    yield ""
+
+
+def _section(title: str, content: RenderableType) -> tuple[RenderableType, ...]:
+    return "", Text(title, "bold"), Padding(content, (0, 0, 0, 2))
+
+
+def _grid(*titles: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(titles))
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _title(figure: Part) -> str:
+    """The name, with the parameters that are not at their default."""
+    declared = find(figure["loss"]).parameters if "loss" in figure else find_metric(figure["metric"]).parameters
+    default = {item.name: item.default for item in declared}
+    given = {name: value for name, value in figure["parameters"].items() if default.get(name, ...) != value}
+    parameters = ", ".join(f"{name}={_short(value)}" for name, value in given.items())
+    name = figure.get("loss") or figure["metric"]
+    return f"{name}({parameters})" if parameters else str(name)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 20 else text[:19] + "…"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}"
+
+
+def _scalars(figures: Sequence[Part], objective: Part) -> Table:
+    level = next((one["interval"]["level"] for one in figures if one["interval"]), None)
+    table = _grid("", "value", "± error", f"{level:.0%} interval" if level else "", "by")
+    shown = [(_title(one), one) for one in figures]
+    if len([one for one in figures if one.get("weight_in_objective")]) > 1:
+        shown.append(("objective", objective))
+    for title, one in shown:
+        interval = one["interval"]
+        error, ends, method = "", "", ""
+        if interval:
+            error, method = _number(interval["standard_error"]), interval["method"]
+            ends = f"{_number(interval['low'])} … {_number(interval['high'])}"
+        table.add_row(title, Text(_number(one["value"]), "bold"), error, ends, Text(method, "dim"))
+    return table
+
+
+def _slices(slices: Sequence[Part]) -> Table:
+    first = slices[0]
+    names = [_title(one) for one in first["losses"]]
+    names += [_title(one) for one in first["metrics"] if one["kind"] == "scalar"]
+    table = _grid("", "samples", *names)
+    for part in slices:
+        values = [one["value"] for one in part["losses"]]
+        values += [one["value"] for one in part["metrics"] if one["kind"] == "scalar"]
+        table.add_row(f"{part['column']} = {part['value']}", f"{part['samples']:,}", *map(_number, values))
+    return table
+
+
+def _hardest(samples: Sequence[Part]) -> Table:
+    table = _grid("sample", "loss")
+    for one in samples:
+        name = one["sample_id"] if one["sample_id"] is not None else f"{one['batch_id']}/{one['position']}"
+        table.add_row(str(name), _number(one["loss"]))
+    return table
+
+
+def _gates(verdicts: Sequence[Part]) -> Table:
+    table = _grid("", "", "observed", "where")
+    for one in verdicts:
+        gate = one["gate"]
+        bounds = [f">= {gate['minimum']:g}"] if "minimum" in gate else []
+        bounds += [f"<= {gate['maximum']:g}"] if "maximum" in gate else []
+        name = str(gate.get("metric") or gate.get("loss"))
+        at = f"@{gate['at']}" if gate.get("at", "value") != "value" else ""
+        where = one["where"]
+        table.add_row(
+            Text("passed", "green") if one["passed"] else Text("FAILED", "bold red"),
+            f"{name}{at} {' and '.join(bounds)}",
+            _number(one["observed"]),
+            f"{where['column']} = {where['value']}" if where else "all samples",
+        )
+    return table
+
+
+def _matrix(rows: Sequence[Sequence[float]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for row in rows[:LISTED]:
+        table.add_row(*map(_number, row[:LISTED]), *(["…"] if len(row) > LISTED else []))
+    if len(rows) > LISTED:
+        table.add_row("…")
+    return table
+
+
+def _list(value: Sequence[Any]) -> str:
+    if value and isinstance(value[0], dict):
+        return "\n".join(", ".join(f"{name}: {len(column)} points" for name, column in one.items()) for one in value)
+    return "  ".join(map(_number, value[:LISTED])) + (" …" if len(value) > LISTED else "")

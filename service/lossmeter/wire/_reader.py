@@ -1,0 +1,287 @@
+"""Values of a JSON document as Python objects and tensors."""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import simdjson
+
+from lossmeter.tensors import Array, Datatype, Tensor, coordinates
+from lossmeter.wire._lift import Lifted, Text
+from lossmeter.wire._numbers import Numbers, numbers
+from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, Path, count, elements_at, members, shown
+
+MAX_DEPTH = 64
+BASE64_CHARACTERS = 1 << 20
+"""Characters of base64 that are read at a time: a multiple of four."""
+_CONTAINERS = (simdjson.Array, simdjson.Object)
+TENSOR_MEMBERS = frozenset({"datatype", "shape", "data", "base64"})
+
+
+class Reader:
+    """Reads the values of one document.
+
+    Args:
+        text: what simdjson has parsed.
+        lifted: what was taken out of it.
+    """
+
+    def __init__(self, text: bytes | bytearray, lifted: Lifted) -> None:
+        self.lifted = lifted
+        self.nested: list[tuple[Path, simdjson.Array]] = []
+        self.arrays = 0  # how many opening brackets the arrays read so far account for
+        self.opening = text.count(b"[")
+
+    def plain(self, value: Any, path: Path = ()) -> Any:
+        """Python objects, for what is no tensor.
+
+        Raises:
+            BadValue: if it is nested too deeply, or has two members of one name.
+        """
+        if len(path) > MAX_DEPTH:
+            raise BadValue(f"is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, simdjson.Array):
+            self.arrays += 1
+            item = self.lifted.get(value)
+            if item is not None:
+                return self.lifted.plain(item)
+            return [self.plain(x, (*path, i)) if isinstance(x, _CONTAINERS) else x for i, x in enumerate(value)]
+        if isinstance(value, simdjson.Object):
+            try:
+                given = members(value)
+            except BadValue as bad:
+                bad.inside = (*path, *bad.inside)
+                raise
+            return {key: self.plain(x, (*path, key)) for key, x in given.items()}
+        return value
+
+    def tensor(self, value: Any, path: Path) -> Tensor | None:
+        """The tensor that stands under a name; none for null.
+
+        Raises:
+            BadValue: if it is no tensor.
+        """
+        if isinstance(value, simdjson.Object):
+            return self.declared(value, path)
+        return self.numbers(value, path)
+
+    def numbers(self, value: Any, path: Path) -> Tensor | None:
+        """A number, true, false, or nested arrays of them, in the datatype that holds them all; none for null."""
+        if isinstance(value, simdjson.Array):
+            return self._nested(value, path)
+        if value is None:
+            return None
+        if isinstance(value, bool | int | float):
+            return _tensor(np.array([value]), ())
+        raise BadValue(f"is {shown(value)}; expected numbers")
+
+    def _nested(self, array: simdjson.Array, path: Path) -> Tensor:
+        item = self.lifted.get(array)
+        if isinstance(item, Numbers):
+            self.arrays += 1
+            if item.bad is not None:
+                raise item.bad
+            return _tensor(item.flat, item.shape)
+        if item is not None:
+            self.arrays += 1
+            raise BadValue(f"is {shown(self.lifted.text(item))}; expected numbers")
+        shape, leaf, opened = _outline(array)
+        if opened and isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            flat = numbers(array, whole=isinstance(leaf, int))
+            if flat is not None and len(flat) == math.prod(shape):
+                self.arrays += opened
+                self.nested.append((path, array))
+                return _tensor(flat, shape)
+        found = _careful(self.lifted.restored(array.as_list()))
+        self.arrays += opened
+        return _tensor(*found)
+
+    def hidden(self) -> Iterator[tuple[Path, BadValue]]:
+        """What only a count of the brackets reveals: arrays in the place of numbers."""
+        # Brackets inside of strings count too, so that the careful look may find nothing.
+        if self.arrays != self.opening:
+            for path, array in self.nested:
+                try:
+                    _careful(array.as_list())
+                except BadValue as bad:
+                    yield path, bad
+
+    def declared(self, value: simdjson.Object, path: Path) -> Tensor:
+        """A tensor object: datatype, shape, and data or base64."""
+        given = members(value)
+        unknown = given.keys() - TENSOR_MEMBERS
+        if unknown:
+            raise BadValue(f"has an unknown field {shown(min(unknown))}; expected datatype, shape and data or base64")
+        datatype = datatype_of(self.plain(given.get("datatype")))
+        shape = self.shape(given.get("shape"))
+        if ("data" in given) == ("base64" in given):
+            raise BadValue("needs either data or base64")
+        if "base64" in given:
+            return Tensor(datatype, shape, self._base64(given["base64"], datatype, shape))
+        if datatype.binary_only:
+            raise BadValue(f"is {datatype.name}, which travels in base64 and in the binary formats only")
+        return self.fitted(given["data"], datatype, shape, path)
+
+    def fitted(self, data: Any, datatype: Datatype, shape: tuple[int, ...], path: Path) -> Tensor:
+        """Numbers, flat or nested as the shape says, in a declared datatype."""
+        found = self.numbers(data, path)
+        if found is None:
+            raise BadValue("has no data; expected numbers")
+        size = count(shape)
+        if len(found.data) != size:
+            raise BadValue(f"has {len(found.data)} numbers in data; expected {size} for shape {list(shape)}")
+        if len(found.shape) > 1 and found.shape != shape:
+            raise BadValue(f"has data of shape {list(found.shape)}; expected {list(shape)}, or flat data")
+        return Tensor(datatype, shape, _converted(found.data, datatype, shape))
+
+    def shape(self, value: Any) -> tuple[int, ...]:
+        """A shape that no memory is too small for already."""
+        if isinstance(value, simdjson.Array) and len(value) > MAX_DIMENSIONS:
+            raise BadValue(f"has {len(value)} dimensions; expected at most {MAX_DIMENSIONS}")
+        sizes = self.plain(value)
+        if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+            raise BadValue(f"has shape {shown(sizes)}; expected an array of non-negative integers")
+        count(sizes)
+        return tuple(sizes)
+
+    def _base64(self, value: Any, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+        item = self.lifted.get(value) if isinstance(value, simdjson.Array) else None
+        if isinstance(item, Text):
+            self.arrays += 1
+            body, start, stop = self.lifted.body, item.start, item.stop
+            # As a rule nothing is escaped, and the text can be read where it stands.
+            escaped = body.find(b"\\", start, stop) >= 0 or not memoryview(body)[start:stop].tobytes().isascii()
+            bits = _bits(self.lifted.text(item) if escaped else memoryview(body)[start + 1 : stop - 1])
+        elif isinstance(value, str):
+            bits = _bits(value)
+        else:
+            raise BadValue(f"has {shown(value)} in base64; expected a string")
+        expected = count(shape) * datatype.size
+        if len(bits) != expected:
+            raise BadValue(
+                f"has {len(bits)} bytes in base64; expected {expected} for {datatype.name} of shape {list(shape)}"
+            )
+        return elements_at(bits, 0, datatype, shape)
+
+
+def _bits(text: str | memoryview) -> bytearray:
+    """The bytes that base64 stands for, in memory that may be written to."""
+    bits = bytearray()
+    for start in range(0, len(text), BASE64_CHARACTERS):
+        piece = text[start : start + BASE64_CHARACTERS]
+        last = start + BASE64_CHARACTERS >= len(text)
+        try:
+            bits += binascii.a2b_base64(piece, strict_mode=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadValue(f"is not base64: {error}") from None
+        if not last and len(bits) % 3:
+            raise BadValue("is not base64: padding before the end")
+    return bits
+
+
+def _outline(array: simdjson.Array) -> tuple[tuple[int, ...], Any, int]:
+    """The shape by the first elements, the first number, and how many arrays a rectangle of that shape consists of.
+
+    The last is 0 if the arrays of some depth differ in length.
+
+    Raises:
+        BadValue: if it is nested too deeply.
+    """
+    shape: list[int] = []
+    first: Any = array
+    while isinstance(first, simdjson.Array):
+        if len(shape) == MAX_DIMENSIONS:
+            raise BadValue(f"is nested deeper than {MAX_DIMENSIONS} levels")
+        shape.append(len(first))
+        first = first[0] if shape[-1] else None
+    level: list[Any] = [array]
+    opened = 1
+    for size in shape[1:]:
+        try:
+            level = [inner for outer in level for inner in outer]
+            lengths = set(map(len, level))
+        except TypeError:
+            lengths = set()
+        if lengths != {size}:
+            return tuple(shape), first, 0
+        opened += len(level)
+    return tuple(shape), first, opened
+
+
+def _careful(nested: Any) -> tuple[Array, tuple[int, ...]]:
+    """Reads what the fast path would not: booleans, empty arrays, and whatever is wrong, which it names."""
+    shape: list[int] = []
+    first = nested
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0] if first else None
+    boolean = isinstance(first, bool)
+    if boolean:
+        with contextlib.suppress(ValueError):
+            array = np.array(nested)
+            if array.dtype.kind == "b":
+                return array.reshape(-1), array.shape
+    word = "true or false" if boolean else "a number"
+    leaves: list[Any] = []
+
+    def walk(value: Any, index: tuple[int, ...]) -> None:
+        depth = len(index)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if depth == len(shape):
+            if isinstance(value, list):
+                raise BadValue(f"is an array; expected {word}", index)
+            if not (isinstance(value, bool) if boolean else number):
+                raise BadValue(f"is {shown(value)}; expected {word}", index)
+            leaves.append(value)
+        elif isinstance(value, list):
+            for i, item in enumerate(value):
+                walk(item, (*index, i))
+            if len(value) != shape[depth]:
+                raise BadValue(f"has {len(value)} elements; expected {shape[depth]}, as many as the first", index)
+        else:
+            raise BadValue(f"is {'a number' if number else shown(value)}; expected an array of {shape[depth]}", index)
+
+    walk(nested, ())
+    whole = all(isinstance(leaf, int) and -(2**63) <= leaf < 2**63 for leaf in leaves)
+    dtype = np.bool_ if boolean else np.int64 if whole and leaves else np.float64
+    return np.array(leaves, dtype), tuple(shape)
+
+
+def _tensor(flat: Array, shape: tuple[int, ...]) -> Tensor:
+    datatype = {"b": Datatype.BOOL, "i": Datatype.INT64, "f": Datatype.FP64, "u": Datatype.FP64}[flat.dtype.kind]
+    return Tensor(datatype, shape, flat.astype(datatype.dtype, copy=False), declared=False)
+
+
+def datatype_of(name: Any) -> Datatype:
+    """The datatype of that name."""
+    if isinstance(name, str) and name in Datatype.__members__:
+        return Datatype[name]
+    raise BadValue(f"has datatype {shown(name)}; expected one of {', '.join(Datatype.__members__)}")
+
+
+def _converted(flat: Array, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+    """The numbers in their declared datatype.
+
+    Raises:
+        BadValue: at the first that does not fit.
+    """
+    if (flat.dtype.kind == "b") is not (datatype is Datatype.BOOL) and len(flat):
+        expected = "true or false" if datatype is Datatype.BOOL else "a number"
+        raise BadValue(f"is {shown(flat[0].item())}; expected {expected}", coordinates(0, shape))
+    if datatype.kind == "index":
+        bounds = np.iinfo(datatype.dtype)
+        wrong = (flat < bounds.min) | (flat > bounds.max) | (flat != np.trunc(flat))
+        # 2**63 rounds to itself in float64, and so slips past the comparison above.
+        if flat.dtype.kind == "f" and datatype is Datatype.INT64:
+            wrong |= flat >= 2.0**63
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise BadValue(
+                f"is {flat[first]}; expected an integer that fits {datatype.name}", coordinates(first, shape)
+            )
+    return flat.astype(datatype.dtype, copy=False)

@@ -1,0 +1,250 @@
+"""Open Inference Protocol v2 ⇄ tensors: JSON, and JSON followed by the bytes of tensors (the binary tensor extension).
+
+Where bytes follow the JSON, how long it is stands outside of the body, in a header; without one, all of the body is JSON.
+The bytes of each tensor are `binary_data_size` many, little-endian, row-major, one tensor after the other without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import simdjson
+
+from lossmeter.errors import Invalid, MalformedBody
+from lossmeter.tensors import Datatype, Tensor
+from lossmeter.wire import json
+from lossmeter.wire._reader import Reader, datatype_of
+from lossmeter.wire._values import BadValue, count, elements_at, members, shown
+
+MAX_INPUTS = 64
+"""Inputs, or outputs, of one request: no loss has as many."""
+FIELDS = ("id", "parameters", "inputs", "outputs")
+BINARY_SIZE = "binary_data_size"
+BINARY = "binary_data"
+BINARY_OUTPUT = "binary_data_output"
+SHARED_MEMORY = "shared_memory_region"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request.
+
+    Attributes:
+        id: given by the client, for the answer to repeat.
+        tensors: the inputs by name.
+        parameters: of the request, without those of the binary extension.
+        outputs: the outputs asked for, and whether each is to come as bytes; none if the request leaves them open.
+        binary: whether outputs come as bytes that do not say so themselves.
+    """
+
+    id: str | None
+    tensors: dict[str, Tensor]
+    parameters: dict[str, Any]
+    outputs: dict[str, bool] | None
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer in pieces; if bytes follow the JSON, the JSON is the first piece."""
+
+    pieces: list[bytes | memoryview]
+    json_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class _Binary:
+    """The part of the body behind the JSON, which the inputs take their bytes from in turn."""
+
+    body: bytearray
+    stated: bool
+    position: int
+    free: int = field(default=0)
+
+    def take(self, name: str, size: Any, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
+        """The next tensor, as a view of the body."""
+        if not self.stated:
+            raise _malformed(f"states {BINARY_SIZE} of {name}, but no header states where the JSON ends")
+        if type(size) is not int or size < 0:
+            raise BadValue(f"has {BINARY_SIZE} {shown(size)}; expected a non-negative integer")
+        expected = count(shape) * datatype.size
+        if size != expected:
+            raise BadValue(f"has {BINARY_SIZE} {size}; expected {expected} for {datatype.name} of shape {list(shape)}")
+        start, left = self.position, len(self.body) - self.position
+        if size > left:
+            raise _malformed(f"is to hold {size} bytes of {name}; {left} are left")
+        self.position += size
+        return Tensor(datatype, shape, elements_at(self.body, self._aligned(start, size, datatype), datatype, shape))
+
+    def _aligned(self, start: int, size: int, datatype: Datatype) -> int:
+        """Where the bytes stand after they were moved, over the JSON that nobody needs any more, to where torch can use them.
+
+        A copy would take as much memory again.
+        """
+        place = -(-self.free // datatype.size) * datatype.size
+        if start % datatype.size == 0 or place > start:
+            place = start
+        else:
+            memory = memoryview(self.body)
+            memory[place : place + size] = memory[start : start + size]
+        self.free = place + size
+        return place
+
+
+def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -> Asked:
+    """The request that a body holds, of which the first `json_bytes` are JSON; all of it, if that is not stated.
+
+    The body is written to: tensors are views of it.
+
+    Raises:
+        MalformedBody: if the bytes are not what they claim to be.
+        Invalid: if the request breaks a rule of the protocol, or an input is none of those named in `tensors`.
+        TooLarge: if too much of it is no tensor.
+    """
+    if json_bytes is not None and json_bytes > len(body):
+        raise _malformed(f"has {len(body)} bytes; the header states {json_bytes} of JSON")
+    text = body if json_bytes is None or json_bytes == len(body) else body[:json_bytes]
+    document, reader = json.read(text)
+    binary = _Binary(body, json_bytes is not None, len(text))
+    try:
+        given = _object(document, FIELDS)
+        found = _inputs(given.get("inputs"), reader, binary, tensors)
+        parameters = _plain_object(given.get("parameters"), reader, "parameters")
+        as_binary = _flag(parameters.pop(BINARY_OUTPUT, False), BINARY_OUTPUT)
+        outputs = _outputs(given.get("outputs"), reader, as_binary)
+        name = reader.plain(given.get("id"))
+        if not isinstance(name, str | None):
+            raise BadValue(f"is {shown(name)}; expected a string", inside=("id",))
+    except BadValue as bad:
+        if bad.malformed:
+            raise bad.error("the request") from None
+        raise Invalid.of("request", [bad.flaw()]) from None
+    flaws = reader.hidden(())
+    if flaws:
+        raise Invalid.of("request", flaws)
+    if binary.position != len(body):
+        raise _malformed(f"has {len(body) - binary.position} bytes behind the last input")
+    return Asked(name, found, parameters, outputs, as_binary)
+
+
+def _inputs(value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for given in _objects(value, reader, "inputs", ("name", "shape", "datatype", "parameters", "data")):
+        name = _name(given, "inputs")
+        if name in found:
+            raise BadValue("is given twice", inside=(name,))
+        if name not in tensors:
+            raise BadValue(f"is not an input; expected one of {', '.join(sorted(tensors))}", inside=(name,))
+        try:
+            found[name] = _tensor(name, given, reader, binary)
+        except BadValue as bad:
+            bad.inside = (name, *bad.inside)
+            raise
+    return found
+
+
+def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary) -> Tensor:
+    datatype = datatype_of(given.get("datatype"))
+    shape = reader.shape(given.get("shape"))
+    parameters = _plain_object(given.get("parameters"), reader, "parameters")
+    if SHARED_MEMORY in parameters:
+        raise BadValue("lies in shared memory, which this server does not read; expected data or bytes")
+    data, size = given.get("data"), parameters.get(BINARY_SIZE)
+    if (data is None) == (size is None):
+        raise BadValue(f"needs either data or {BINARY_SIZE}")
+    if size is not None:
+        return binary.take(name, size, datatype, shape)
+    if datatype.binary_only:
+        raise BadValue(f"is {datatype.name}, which travels as bytes only ({BINARY_SIZE})")
+    return reader.fitted(data, datatype, shape, (name,))
+
+
+def _outputs(value: Any, reader: Reader, as_binary: bool) -> dict[str, bool] | None:
+    if value is None:
+        return None
+    wanted: dict[str, bool] = {}
+    for given in _objects(value, reader, "outputs", ("name", "parameters")):
+        name = _name(given, "outputs")
+        if name in wanted:
+            raise BadValue(f"names {shown(name)} twice", inside=("outputs",))
+        parameters = _plain_object(given.get("parameters"), reader, "parameters")
+        for refused in ("classification", SHARED_MEMORY):
+            if parameters.get(refused):
+                raise BadValue(f"asks for {refused}, which this server does not offer", inside=("outputs", name))
+        wanted[name] = _flag(parameters.get(BINARY, as_binary), BINARY)
+    return wanted or None
+
+
+def _objects(value: Any, reader: Reader, what: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The members of each object of an array."""
+    if not isinstance(value, simdjson.Array) or len(value) > MAX_INPUTS:
+        raise BadValue(f"is no array of at most {MAX_INPUTS} objects", inside=(what,))
+    reader.arrays += 1
+    for position, item in enumerate(value):
+        try:
+            yield _object(item, fields)
+        except BadValue as bad:
+            bad.inside = (what, position, *bad.inside)
+            raise
+
+
+def _object(value: Any, fields: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(value, simdjson.Object):
+        raise BadValue(f"is no object; expected one with {', '.join(fields)}")
+    given = members(value)
+    unknown = given.keys() - set(fields)
+    if unknown:
+        raise BadValue(f"has an unknown field {shown(min(unknown))}; expected {', '.join(fields)}")
+    return given
+
+
+def _plain_object(value: Any, reader: Reader, what: str) -> dict[str, Any]:
+    plain = {} if value is None else reader.plain(value)
+    if not isinstance(plain, dict):
+        raise BadValue(f"is {shown(plain)}; expected an object", inside=(what,))
+    return plain
+
+
+def _name(given: Mapping[str, Any], what: str) -> str:
+    name = given.get("name")
+    if not isinstance(name, str):
+        raise BadValue("holds an object without a name", inside=(what,))
+    return name
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadValue(f"is {shown(value)}; expected true or false", inside=(what,))
+    return value
+
+
+def _malformed(problem: str) -> MalformedBody:
+    return MalformedBody(f"The body {problem}.")
+
+
+# --- answers --------------------------------------------------------------------------------------------------------------
+
+
+def encode(head: Mapping[str, Any], outputs: Mapping[str, Tensor], binary: AbstractSet[str]) -> Answer:
+    """The answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory."""
+    text: list[bytes | memoryview] = [orjson.dumps(head)[:-1] + b',"outputs":[']
+    bits: list[bytes | memoryview] = []
+    for number, (name, tensor) in enumerate(outputs.items()):
+        if number:
+            text.append(b",")
+        if name in binary:
+            raw = tensor.bits.data
+            entry = {"name": name, "datatype": tensor.datatype.name, "shape": tensor.shape}
+            text.append(orjson.dumps(entry | {"parameters": {BINARY_SIZE: raw.nbytes}}))
+            bits.append(raw)
+        else:
+            text += json.tensor_pieces(tensor, {"name": name})
+    text.append(b"]}")
+    if not binary:
+        return Answer(text)
+    whole = b"".join(text)
+    return Answer([whole, *bits], len(whole))

@@ -1,0 +1,53 @@
+"""Behind a proxy that serves under a path of its own, everything is where it is without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+from fastapi import FastAPI
+
+from lossmeter.api.app import Application, create_app
+from lossmeter.settings import Settings
+
+BODY = {"predictions": [3.0], "labels": [1.0]}
+
+
+@asynccontextmanager
+async def client(app: FastAPI, root_path: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, root_path=root_path)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://lossmeter" + root_path) as opened,
+    ):
+        yield opened
+
+
+def test_losses_answer_under_a_root_path() -> None:
+    async def main() -> None:
+        async with client(create_app(Settings(device="cpu")), "/api") as http:
+            answer = await http.post("/v1/losses/mse", json=BODY)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["value"] == 4.0
+            assert (await http.get("/v1/losses/mse")).json()["name"] == "mse"
+            assert "/api/static/" in (await http.get("/docs")).text
+
+    anyio.run(main)
+
+
+def test_the_ordinary_way_leads_to_the_same_answer() -> None:
+    async def main() -> None:
+        app = create_app(Settings(device="cpu"))
+        assert isinstance(app, Application)
+        app.express = {}
+        async with client(app) as http:
+            answer = await http.post("/v1/losses/mse", json=BODY)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["value"] == 4.0
+            refused = await http.put("/v1/losses/mse", json=BODY)
+            assert refused.status_code == 405
+            assert refused.json()["code"] == "method_not_allowed"
+
+    anyio.run(main)

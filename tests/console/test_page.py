@@ -1,0 +1,40 @@
+"""The pages as they are sent, without a browser."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+
+@pytest.fixture(scope="module")
+def page(http: httpx.Client) -> httpx.Response:
+    return http.get("/")
+
+
+def test_the_policy_allows_nothing_but_the_origin(page: httpx.Response) -> None:
+    assert page.status_code == 200
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    assert policy.pop("default-src") == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert set(policy.values()) == {"'self'", "'none'"}
+    assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_nothing_is_inline(page: httpx.Response) -> None:
+    assert not re.search(r"<style|\bstyle=|\bon\w+=|<script(?![^>]*\bsrc=)", page.text)
+
+
+def test_everything_that_the_page_names_is_served(http: httpx.Client, page: httpx.Response) -> None:
+    names = set(re.findall(r'(?:src|href)="([^"#]+)"', page.text))
+    assert {"static/console.js", "static/console.css", "static/katex/katex.min.js"} <= names
+    for name in names:
+        assert http.get(f"/{name}").status_code == 200, name
+
+
+def test_assets_are_asked_after_before_they_are_used_again(http: httpx.Client) -> None:
+    first = http.get("/static/console.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = http.get("/static/console.js", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304

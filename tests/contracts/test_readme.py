@@ -1,0 +1,56 @@
+"""What the README and the page of the client show is what happens."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contracts.answers import CURL
+from tests.contracts.generated import ROOT
+
+README = (ROOT / "README.md").read_text()
+CLIENT = (ROOT / "docs" / "client.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_first_request_gets_the_answer_that_is_shown(http: httpx.Client) -> None:
+    request = CURL.search(README)
+    assert request is not None
+    loss, body = request.groups()
+    given = http.post(f"/v1/losses/{loss}", content=body, headers={"Content-Type": "application/json"}).json()
+    shown = json.loads(blocks("json")[0])
+    assert list(shown) == list(given)
+    for name in ("value", "sum"):
+        assert shown.pop(name) == pytest.approx(given.pop(name))
+    gradient = (shown["gradients"]["predictions"].pop("data"), given["gradients"]["predictions"].pop("data"))
+    assert gradient[0] == pytest.approx(gradient[1])
+    assert shown == given
+
+
+@pytest.mark.parametrize("program", [*blocks("python"), *blocks("python", CLIENT)])
+def test_the_programs_run(url: str, program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "http://127.0.0.1:8000" in program
+    exec(program.replace("http://127.0.0.1:8000", url), {})
+    assert capsys.readouterr().out
+
+
+def test_the_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md"):
+        commands = re.findall(r"^make ([a-z]+)", (ROOT / page).read_text(), re.MULTILINE)
+        assert commands
+        assert set(commands) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{target} does not exist"

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: install run test test-jax check sync bench confidence clean
+.PHONY: install run test test-crash test-jax check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,11 @@ test: install
 test-jax: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group jax
 	$(BIN)/python -m pytest tests/client/test_jax.py
+
+# A hundred rounds of kill -9 under four writers, on each database; PostgreSQL is started by the tests, and needs its server
+# binaries (apt-get install postgresql).
+test-crash: install
+	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
 
 check: install
 	$(BIN)/ruff check .

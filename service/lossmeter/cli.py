@@ -21,6 +21,9 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+database = typer.Typer(help="The database of runs.", no_args_is_help=True)
+cli.add_typer(database, name="db")
+
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
@@ -198,6 +201,21 @@ def show_settings() -> None:
     from lossmeter.console.terminal import settings_table
 
     Console().print(settings_table(Settings()))
+
+
+@database.command("upgrade")
+def upgrade_database() -> None:
+    """Bring the database of runs (LOSSMETER_STORE_URL) to the form that this version needs."""
+    from lossmeter.errors import StoreUnavailable
+    from lossmeter.runs import Database
+
+    chosen = Database(Settings().store_url)
+    try:
+        chosen.upgrade()
+    except StoreUnavailable as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{chosen.url.render_as_string(hide_password=True)} is up to date")
 
 
 def main() -> Any:

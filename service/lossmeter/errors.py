@@ -4,10 +4,12 @@ LossmeterError
 ├── MalformedBody          the bytes are not the format they claim to be
 ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
 ├── NotFound               no loss, metric or resource of that name
+├── Conflict               the resource is in a state that does not allow it
 ├── TooLarge               over a limit that the settings state
 ├── UnsupportedFormat      a media type or an encoding that is not spoken here
 ├── NotAcceptable          no format that the caller accepts can be produced
 ├── Busy                   no room at present; the same request may succeed later
+├── StoreUnavailable       what is kept in a database cannot be reached, or no more can be kept
 └── DoesNotFit             the work does not fit into the memory of the device
 """
 
@@ -37,6 +39,8 @@ class LossmeterError(Exception):
 
     code = "error"
     title = "The request failed"
+    retry_after_seconds: int | None = None
+    """When the same request may succeed, if it ever may."""
 
     def __init__(self, detail: str, flaws: Sequence[Flaw] = ()) -> None:
         super().__init__(detail)
@@ -69,6 +73,11 @@ class NotFound(LossmeterError):
     title = "There is nothing of that name"
 
 
+class Conflict(LossmeterError):
+    code = "conflict"
+    title = "The request contradicts what is there"
+
+
 class TooLarge(LossmeterError):
     code = "too_large"
     title = "The request is over a limit"
@@ -91,6 +100,12 @@ class Busy(LossmeterError):
     def __init__(self, detail: str, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class StoreUnavailable(LossmeterError):
+    code = "store_unavailable"
+    title = "Nothing can be kept or looked up at present"
+    retry_after_seconds = 2
 
 
 class DoesNotFit(LossmeterError):

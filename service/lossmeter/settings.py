@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     max_elements_in_flight: int = Field(default=400_000_000, ge=1)
     """Elements of tensors that one worker holds at the same time; beyond it new requests get 503."""
 
+    store_url: str = ""
+    """Database of runs: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
+    retention_days: int = Field(default=0, ge=0)
+    """Days that a run is kept after the last thing that happened to it; 0 for ever."""
+
     @property
     def torch_threads(self) -> int:
         """Threads of torch for one worker."""

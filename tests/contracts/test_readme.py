@@ -1,4 +1,4 @@
-"""What the README and the page of the client show is what happens."""
+"""What the README and the pages of the clients show is what happens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.contracts.generated import ROOT
 
 README = (ROOT / "README.md").read_text()
 CLIENT = (ROOT / "docs" / "client.md").read_text()
+OPEN_INFERENCE = (ROOT / "docs" / "open-inference.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
@@ -35,7 +36,9 @@ def test_the_first_request_gets_the_answer_that_is_shown(http: httpx.Client) -> 
     assert shown == given
 
 
-@pytest.mark.parametrize("program", [*blocks("python"), *blocks("python", CLIENT)])
+@pytest.mark.parametrize(
+    "program", [program for page in (README, CLIENT, OPEN_INFERENCE) for program in blocks("python", page)]
+)
 def test_the_programs_run(url: str, program: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "http://127.0.0.1:8000" in program
     exec(program.replace("http://127.0.0.1:8000", url), {})

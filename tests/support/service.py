@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from lossmeter.settings import Settings
 
 @contextmanager
 def serving(**settings: Any) -> Iterator[str]:
-    """Serves an application with these settings, on a free port if they name neither port nor socket; gives its URL."""
-    config = uvicorn.Config(create_app(Settings(device="cpu", **settings)), port=0, log_level="warning", lifespan="on")
+    """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL."""
+    folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
+    settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
+    config = uvicorn.Config(create_app(Settings(**settings)), port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     listener = _listener(settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -34,6 +37,7 @@ def serving(**settings: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         listener.close()
+        folder.cleanup()
 
 
 def _listener(port: int, path: str) -> socket.socket:

@@ -17,11 +17,15 @@ from lossmeter.api import openapi, problems
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
 from lossmeter.api.pool import Pool
-from lossmeter.api.routes import evaluate, losses, metrics, open_inference, service
+from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
+from lossmeter.runs import Database, Ledger, SqlStore
 from lossmeter.settings import Settings
+
+STORE_THREADS = 4
+"""Threads that wait for the database of runs."""
 
 
 class Application(FastAPI):
@@ -47,11 +51,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
 
+    store_pool = Pool(STORE_THREADS)
+    database = Database(settings.store_url)
+    ledger = Ledger(SqlStore(database), engine, settings.retention_days)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.warm_up()
         yield
         pool.close()
+        store_pool.close()
+        database.close()
 
     app = Application(
         title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
@@ -64,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router())
     app.include_router(evaluate_route)
     app.include_router(infer_routes)
+    app.include_router(runs.router(ledger, limits, settings.max_elements, store_pool))
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)

@@ -14,6 +14,7 @@ import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.runs import BatchAnswer, BatchRequest, Comparison, ComparisonRequest, RunReport, RunRequest, RunState
 from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.wire import safetensors
@@ -69,10 +70,11 @@ ERRORS = {
     400: "The body is not the format that it claims to be.",
     404: "There is nothing of that name.",
     406: "No acceptable format can be produced.",
+    409: "The request contradicts what is there.",
     413: "The request is over a limit of this server.",
     415: "The format of the body is not supported.",
     422: "The request is well-formed but not valid; `errors` names every offending place.",
-    503: "No room at present; `Retry-After` says when to try again.",
+    503: "No room, or no database, at present; `Retry-After` says when to try again.",
     507: "The request does not fit into the memory of the device.",
 }
 
@@ -167,6 +169,13 @@ def tensor_operation(
     }
 
 
+ANSWERS: tuple[type[BaseModel], ...] = (
+    *(LossAnswer, EvaluateAnswer, problems.Problem),
+    *(RunReport, RunState, BatchAnswer, Comparison),
+    *(InferAnswer, InferError),
+)
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The whole document (OpenAPI 3.1)."""
     whole = get_openapi(
@@ -183,18 +192,20 @@ def document(app: FastAPI) -> dict[str, Any]:
                 "description": "Many losses and metrics at once, with confidence, slices and gates.",
             },
             {"name": "open inference", "description": "The losses as models of the Open Inference Protocol v2."},
+            {
+                "name": "runs",
+                "description": "Evaluations in many batches that survive every process, and two compared.",
+            },
             {"name": "service", "description": "Health."},
         ],
         routes=app.routes,
     )
     requests: list[type[BaseModel]] = [
         *(request_model(loss) for loss in LOSSES.values()),
-        EvaluateRequest,
-        InferRequest,
+        *(EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest),
     ]
     _, requests_schema = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
-    answers: list[type[BaseModel]] = [LossAnswer, EvaluateAnswer, problems.Problem, InferAnswer, InferError]
-    _, answers_schema = models_json_schema([(model, "serialization") for model in answers], ref_template=REF)
+    _, answers_schema = models_json_schema([(answer, "serialization") for answer in ANSWERS], ref_template=REF)
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -24,10 +24,12 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
+    errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
     errors.Invalid: 422,
     errors.Busy: 503,
+    errors.StoreUnavailable: 503,
     errors.DoesNotFit: 507,
 }
 
@@ -92,7 +94,7 @@ def response(
 def answer(error: LossmeterError, scope: Scope) -> Response:
     """The answer that tells a caller of an error."""
     headers = {}
-    if isinstance(error, errors.Busy):
+    if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
 
@@ -148,6 +150,9 @@ EXPECTED = {
     "int_from_float": "an integer",
     "bool_type": "true or false",
     "string_type": "a string",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text without control characters",
     "list_type": "an array",
     "dict_type": "an object",
     "is_instance_of": "a tensor: nested arrays of numbers, or an object with datatype, shape and data or base64",

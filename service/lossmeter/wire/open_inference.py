@@ -123,7 +123,7 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
         if bad.malformed:
             raise bad.error("the request") from None
         raise Invalid.of("request", [bad.flaw()]) from None
-    flaws = reader.hidden(())
+    flaws = [bad.flaw(*path) for path, bad in reader.hidden()]
     if flaws:
         raise Invalid.of("request", flaws)
     if binary.position != len(body):

@@ -50,7 +50,7 @@ def report(plan: Plan, record: Record | None) -> dict[str, Any]:
         "gates": verdicts,
         "passed": all(verdict["passed"] for verdict in verdicts),
     }
-    return {**found, "warnings": list(_warnings(found, ()))}
+    return {**found, "warnings": list(not_finite(found))}
 
 
 def _nothing(plan: Plan) -> dict[str, Any]:
@@ -153,20 +153,20 @@ def _observed(figure: Mapping[str, Any], at: str) -> float:
     return math.nan if interval is None else float(interval["low" if at == "lower" else "high"])
 
 
-def _warnings(value: Any, path: tuple[str | int, ...]) -> Iterator[dict[str, Any]]:
+def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
     """A warning for every figure that is not finite: in JSON it is null."""
     if isinstance(value, float):
         if not math.isfinite(value):
             yield _warning(value, path, None)
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _warnings(item, (*path, name))
+            yield from not_finite(item, (*path, name))
     elif isinstance(value, list):
         listed = 0
         for number, item in enumerate(value):
             if listed >= LISTED and isinstance(item, float):
                 break
-            for warning in _warnings(item, (*path, number)):
+            for warning in not_finite(item, (*path, number)):
                 listed += 1
                 yield warning
 

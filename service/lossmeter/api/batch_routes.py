@@ -1,0 +1,85 @@
+"""The route that takes batches: as raw as those of losses, but what it does is durable before it is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from lossmeter.api import body, formats
+from lossmeter.api.admission import Ticket
+from lossmeter.api.evaluation import TENSORS
+from lossmeter.api.formats import Format
+from lossmeter.api.runs import PRINTABLE, batch_fields, known
+from lossmeter.api.tensor_routes import Box, Limits
+from lossmeter.errors import Invalid
+from lossmeter.runs import Ledger, digest
+
+BATCH_ID = re.compile(PRINTABLE)
+MAX_ID_LENGTH = 200
+
+Stored = Callable[..., Awaitable[Any]]
+"""Runs a function in a thread that may wait for the database."""
+
+
+class BatchEndpoint:
+    """ASGI application: measures a batch in the pool, has it kept, and only then says so.
+
+    Args:
+        ledger: takes the batches.
+        limits: what requests may cost.
+        max_elements: that the tensors of one batch may have.
+        stored: how the database is spoken to.
+    """
+
+    def __init__(self, ledger: Ledger, limits: Limits, max_elements: int, stored: Stored) -> None:
+        self.ledger = ledger
+        self.limits = limits
+        self.max_elements = max_elements
+        self.stored = stored
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        run_id, batch_id = scope["path_params"]["run_id"], scope["path_params"]["batch_id"]
+        _check(run_id, batch_id)
+        reader = formats.of_request(scope)
+        ticket = self.limits.admission.ticket()
+        begin = perf_counter()
+        try:
+            box = [await body.read(scope, receive, self.limits.max_body_bytes, ticket.grow)]
+            size = len(box[0])
+            decoded = perf_counter()
+            added = await self._added(run_id, batch_id, size, box, reader, ticket)
+        finally:
+            ticket.close()
+        scope["lossmeter.stages"] = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)
+        content = orjson.dumps({"run": run_id, "batch": batch_id, "added": added})
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 201 if added else 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+        if added:
+            # Nobody waits for this: it keeps reading fast.
+            await self.stored(self.ledger.fold, run_id)
+
+    async def _added(self, run_id: str, batch_id: str, size: int, box: Box, reader: Format, ticket: Ticket) -> bool:
+        fields, content = await self.limits.pool.run(size, self._decoded, run_id, box, reader, ticket)
+        run = await self.stored(self.ledger.expected, run_id, batch_id, content)
+        if run is None:
+            return False
+        batch = await self.limits.pool.run(size, self.ledger.measured, run, batch_id, fields, content)
+        return bool(await self.stored(self.ledger.add, run_id, batch))
+
+    def _decoded(self, run_id: str, box: Box, reader: Format, ticket: Ticket) -> tuple[dict[str, Any], bytes]:
+        fields, elements = batch_fields(run_id, reader.decode(box.pop(), TENSORS), self.max_elements)
+        ticket.grow(elements=elements)
+        return fields, digest(fields)
+
+
+def _check(run_id: str, batch_id: str) -> None:
+    known(run_id)
+    if len(batch_id) > MAX_ID_LENGTH or not BATCH_ID.fullmatch(batch_id):
+        message = f"the id of a batch is at most {MAX_ID_LENGTH} characters, none of them a control character"
+        raise Invalid.at(f"run {run_id}", "", message)

@@ -1,0 +1,272 @@
+"""The requests and answers of runs and of their comparison."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from lossmeter.api import problems
+from lossmeter.api.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
+from lossmeter.api.schemas import WarningModel, size_of
+from lossmeter.engine.evaluation import SlicedFields
+from lossmeter.engine.evaluation.fields import ABSENT, Values
+from lossmeter.errors import NotFound
+from lossmeter.losses._types import Real
+from lossmeter.runs import Run
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MAX_TAGS = 50
+HISTOGRAM_BINS = 1000
+"""Of the scores of a run, where they are probabilities and nothing else is said: its states then stay of one size."""
+
+Model = TypeVar("Model", bound=BaseModel)
+Text = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRINTABLE)]
+
+
+class RunRequest(SlicedFields):
+    """What a run measures, and how it is found again."""
+
+    name: Text = Field("", description="For people.")
+    tags: list[Tag] = Field([], max_length=MAX_TAGS, description="By which runs are found.")
+
+
+class BatchRequest(DataFields):
+    """A batch of a run."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    slices: dict[str, Values] = Field({}, description="By column of the run, one value for each sample.")
+
+
+class MarginFields(BaseModel):
+    """Not worse than the baseline by more than a margin. Further fields are parameters, if there are several of that name."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    metric: str = Field(ABSENT, description="A scalar metric that both runs measure.")
+    loss: str = Field(ABSENT, description="A loss that both runs measure.")
+    margin: Annotated[Real, Field(ge=0)] = Field(description="In the unit of the figure; 0 for not worse at all.")
+    slice: str = Field(ABSENT, description="A column, in every slice of which it must hold; left out, all samples.")
+
+
+class ComparisonRequest(BaseModel):
+    """Two runs over the same samples."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    baseline: str = Field(description="Id of the run to compare with.")
+    candidate: str = Field(description="Id of the run in question.")
+    gates: list[MarginFields] = Field([], max_length=100, description="What must hold for the candidate to pass.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
+
+
+def validated(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
+    """The fields of a request as a model; one that is null counts as one that is not given.
+
+    Raises:
+        Invalid: with all that is wrong with them.
+    """
+    try:
+        return model.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise problems.invalid(subject, error, list(model.model_fields)) from None
+
+
+def known(run_id: str) -> str:
+    """The id, if it can be one.
+
+    Raises:
+        NotFound: it cannot.
+    """
+    if not RUN_ID.fullmatch(run_id):
+        raise NotFound(f"{run_id!r} is not a run.")
+    return run_id
+
+
+def plan_fields(given: dict[str, Any]) -> RunRequest:
+    """What a client wants of a run."""
+    known = given.get("predictions_are") in ("logits", "probabilities", "log_probabilities")
+    if known and given.get("curves") is None:
+        given = {**given, "curves": {"bins": HISTOGRAM_BINS}}
+    return validated(RunRequest, "runs", given)
+
+
+def batch_fields(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[dict[str, Any], int]:
+    """The data of a batch, and how many elements its tensors have.
+
+    Raises:
+        Invalid: with all that is wrong with the fields.
+        TooLarge: if the tensors have too many elements.
+    """
+    subject = f"run {run_id}"
+    request = validated(BatchRequest, subject, given)
+    fields = {name: getattr(request, name) for name in DATA}
+    return fields, size_of(subject, {name: fields[name] for name in TENSORS if fields[name] is not None}, max_elements)
+
+
+class RunModel(BaseModel):
+    """A run."""
+
+    id: str
+    name: str
+    tags: list[str]
+    plan: dict[str, Any] = Field(description="What is measured: all fields with their values.")
+    classes: int | None = Field(description="Number of classes or labels; null where there are none, or no batch yet.")
+    created: AwareDatetime
+    closed: AwareDatetime | None = Field(description="Null while it takes batches.")
+    batches: int = Field(description="How many were acknowledged.")
+    samples: int = Field(description="How many samples count.")
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[RunModel]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+class BatchAnswer(BaseModel):
+    """A batch that will not be lost."""
+
+    run: str
+    batch: str
+    added: bool = Field(description="False if the run had it already.")
+
+
+class RunReport(Report):
+    """Everything that follows from the batches acknowledged so far."""
+
+    run: RunModel
+
+
+class RunState(BaseModel):
+    """All that is known of a run, in numbers that add up: see docs/statistics.md."""
+
+    format: Literal["lossmeter.run"]
+    version: Literal[1]
+    run: RunModel
+    record: dict[str, Any] | None = Field(description="Null before the first batch.")
+
+
+class SampleCounts(BaseModel):
+    """How many samples count."""
+
+    baseline: int
+    candidate: int
+
+
+class DifferenceFigures(BaseModel):
+    """One figure of two runs."""
+
+    parameters: dict[str, Any]
+    better: Literal["higher", "lower", "neither"]
+    baseline: float | None
+    candidate: float | None
+    difference: float | None = Field(description="Candidate minus baseline.")
+    interval: IntervalModel | None = Field(description="Of the difference, in pairs.")
+    p_value: float | None = Field(description="Of so large a difference, either way, if there is none in truth.")
+
+
+class LossDifference(DifferenceFigures):
+    """A loss of two runs."""
+
+    loss: str
+
+
+class McNemarModel(BaseModel):
+    """McNemar's exact mid-p test of which samples are decided rightly."""
+
+    only_baseline_right: int
+    only_candidate_right: int
+    p_value: float
+
+
+class MetricDifference(DifferenceFigures):
+    """A scalar metric of two runs."""
+
+    metric: str
+    mcnemar: McNemarModel | None = Field(description="For accuracy, where both runs keep their samples.")
+    mcnemar_unavailable: str | None = Field(description="For accuracy, why there is no such test.")
+
+
+class DifferencePart(BaseModel):
+    """The differences in some samples."""
+
+    samples: SampleCounts
+    losses: list[LossDifference]
+    metrics: list[MetricDifference]
+
+
+class SliceDifferences(DifferencePart):
+    """The differences in the samples that have one value in one column."""
+
+    column: str
+    value: str | int | bool
+
+
+class LeftOut(BaseModel):
+    """What only one of the runs measures, or each in its own way."""
+
+    loss: str | None
+    metric: str | None
+    parameters: dict[str, Any]
+
+
+class WorseSlice(Place):
+    """A slice in which a gate does not hold."""
+
+    worse_by_at_most: float | None
+
+
+class MarginVerdict(BaseModel):
+    """Whether the candidate is not worse than the baseline by more than a margin."""
+
+    gate: dict[str, Any] = Field(description="The gate, as it was written.")
+    passed: bool = Field(description="Whether it holds everywhere; what is not known does not pass.")
+    worse_by_at_most: float | None = Field(description="The worse end of the interval, where it is worst.")
+    margin: float
+    where: Place | None = Field(description="The slice in which that was observed; null for all samples.")
+    failed_slices: list[WorseSlice]
+
+
+class Comparison(DifferencePart):
+    """Candidate minus baseline."""
+
+    baseline: RunModel
+    candidate: RunModel
+    slices: list[SliceDifferences] = Field(description="Those that both runs have.")
+    left_out: list[LeftOut]
+    gates: list[MarginVerdict]
+    passed: bool = Field(description="Whether all gates passed.")
+    warnings: list[WarningModel] = Field(description="Figures that are not finite, which are null in JSON.")
+
+
+def run_model(run: Run) -> RunModel:
+    """A run as it is answered."""
+    return RunModel(
+        id=run.id,
+        name=run.name,
+        tags=list(run.tags),
+        plan=orjson.loads(run.plan),
+        classes=run.classes,
+        created=_time(run.created),
+        closed=None if run.closed is None else _time(run.closed),
+        batches=run.batches,
+        samples=run.samples,
+    )
+
+
+def run_fields(run: Run) -> dict[str, Any]:
+    """The same, as plain JSON."""
+    return run_model(run).model_dump(mode="json")
+
+
+def _time(microseconds: int) -> datetime:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

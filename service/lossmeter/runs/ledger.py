@@ -1,0 +1,156 @@
+"""The ledger of runs: batches go in as states, reports come out as what all of them add up to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from lossmeter.engine import Engine
+from lossmeter.engine.evaluation import Plan, Record, measure, merge_all, report
+from lossmeter.errors import StoreUnavailable
+from lossmeter.runs.run import Run, microseconds, new_id
+from lossmeter.runs.store import Batch, State, Store, closed, same_content
+
+log = logging.getLogger(__name__)
+
+TIER_BITS = 6
+"""States of 1 to 63 batches are folded together, those of 64 to 4095, and so on: each batch is merged a few times only."""
+FOLDED_STATES = 1 << TIER_BITS
+READ_STATES = 8
+"""A reader that had to merge more than these leaves one in their place."""
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+class Ledger:
+    """Runs, kept in a store.
+
+    Args:
+        store: where they are kept.
+        engine: computes the losses.
+        retention_days: how long a run is kept after what last happened to it; 0 for ever.
+    """
+
+    def __init__(self, store: Store, engine: Engine, retention_days: int = 0) -> None:
+        self.store = store
+        self.engine = engine
+        self.retention_days = retention_days
+        self._folding: set[str] = set()
+        self._lock = threading.Lock()
+
+    def open(self, name: str, tags: Sequence[str], plan: Plan) -> Run:
+        """Opens a run."""
+        now = microseconds()
+        if self.retention_days:
+            expired = self.store.expire(now - self.retention_days * MICROSECONDS_PER_DAY)
+            log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
+        text = orjson.dumps(plan.to_json()).decode()
+        run = Run(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)
+        self.store.create(run)
+        return run
+
+    def expected(self, run_id: str, batch_id: str, digest: bytes) -> Run | None:
+        """The run that a batch is for; None if the run has it already.
+
+        Raises:
+            Conflict: the run has it with other content, or is closed.
+        """
+        run, known = self.store.digest(run_id, batch_id)
+        if known is not None:
+            same_content(run_id, batch_id, known, digest)
+            return None
+        if run.closed is not None:
+            raise closed(run_id)
+        return run
+
+    def measured(self, run: Run, batch_id: str, fields: Mapping[str, Any], digest: bytes) -> Batch:
+        """What is to be kept of a batch.
+
+        Raises:
+            Invalid: the fields do not suit the run.
+        """
+        record = measure(plan_of(run.plan), fields, batch_id=batch_id, engine=self.engine)
+        return Batch(batch_id, digest, record.classes, record.samples, packed(record))
+
+    def add(self, run_id: str, batch: Batch) -> bool:
+        """Keeps a batch; false if the run has it already. When this returns, the batch will not be lost."""
+        return self.store.add(run_id, batch, microseconds())
+
+    def fold(self, run_id: str) -> None:
+        """Replaces many states by few. Does nothing if there are few, or if another thread is at it."""
+        with self._lock:
+            if run_id in self._folding:
+                return
+            self._folding.add(run_id)
+        try:
+            while (numbers := _foldable(self.store.sizes(run_id))) and self._fold(run_id, numbers):
+                pass
+        except StoreUnavailable:
+            log.warning("run %s: its states could not be folded; later ones will be", run_id)
+        finally:
+            with self._lock:
+                self._folding.discard(run_id)
+
+    def _fold(self, run_id: str, numbers: Sequence[int]) -> bool:
+        states = self.store.contents(numbers)
+        if len(states) != len(numbers):
+            return False  # another process is at it
+        return self.store.replace(run_id, states, packed(merge_all(unpacked(state.content) for state in states)))
+
+    def record(self, run_id: str) -> tuple[Run, Record | None]:
+        """The run, and all that is known of it; None before the first batch."""
+        pieces = self.store.states(run_id)
+        run = next(pieces)
+        assert isinstance(run, Run)
+        read: list[State] = []
+        total: Record | None = None
+        for piece in pieces:
+            assert isinstance(piece, list)
+            records = [unpacked(state.content) for state in piece]
+            total = merge_all(records if total is None else [total, *records])
+            read += [state._replace(content=b"") for state in piece]
+        if total is not None and len(read) > READ_STATES:
+            try:
+                self.store.replace(run_id, read, packed(total))
+            except StoreUnavailable:
+                log.warning("run %s: its states could not be folded; later ones will be", run_id)
+        return run, total
+
+    def report(self, run_id: str) -> tuple[Run, dict[str, Any]]:
+        """The run, and everything that follows from its batches."""
+        run, record = self.record(run_id)
+        return run, report(plan_of(run.plan), record)
+
+    def close(self, run_id: str) -> Run:
+        """Lets no new batch in; the report is final. Closing twice changes nothing."""
+        return self.store.close(run_id, microseconds())
+
+
+@lru_cache(maxsize=256)
+def plan_of(text: str) -> Plan:
+    """The plan that a run keeps as text."""
+    return Plan.from_json(orjson.loads(text))
+
+
+def packed(record: Record) -> bytes:
+    """A record as it is kept: its JSON, compressed."""
+    return zlib.compress(orjson.dumps(record.to_json()), 1)
+
+
+def unpacked(content: bytes) -> Record:
+    """What `packed` made."""
+    return Record.from_json(orjson.loads(zlib.decompress(content)))
+
+
+def _foldable(sizes: Sequence[tuple[int, int]]) -> list[int]:
+    """The numbers of states that should become one: as many as a tier may not have, of the lowest that has them."""
+    tiers: dict[int, list[int]] = {}
+    for number, batches in sizes:
+        tiers.setdefault((batches.bit_length() - 1) // TIER_BITS, []).append(number)
+    full = [tier for tier, numbers in sorted(tiers.items()) if len(numbers) >= FOLDED_STATES]
+    return sorted(tiers[full[0]])[:FOLDED_STATES] if full else []

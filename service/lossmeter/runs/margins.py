@@ -1,0 +1,130 @@
+"""Gates of a comparison: not worse than the baseline by more than a margin, and sure of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lossmeter.engine.evaluation import Plan
+from lossmeter.engine.evaluation.criteria import Criterion
+from lossmeter.errors import Invalid, pointer
+from lossmeter.losses import find
+from lossmeter.metrics import Evaluation, find_metric
+
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How much worse than the baseline a figure may be.
+
+    Attributes:
+        kind: `loss` or `metric`.
+        name: of the loss or metric.
+        parameters: those that tell it from others of the same name.
+        margin: in the unit of the figure, not negative; 0 for not worse at all.
+        column: the column of slices in each of which it must hold; None for all samples.
+    """
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any]
+    margin: float
+    column: str | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], number: int) -> Margin:
+        """The gate that a client described.
+
+        Raises:
+            Invalid: it names not exactly one of a metric and a loss.
+        """
+        if ("metric" in given) == ("loss" in given):
+            raise Invalid.at("comparison", pointer("gates", number), "a gate names either a metric or a loss")
+        kind = "loss" if "loss" in given else "metric"
+        parameters = {name: value for name, value in given.items() if name not in (kind, "margin", "slice")}
+        return cls(kind, given[kind], parameters, given["margin"], given.get("slice"))
+
+    def to_json(self) -> dict[str, Any]:
+        place = {} if self.column is None else {"slice": self.column}
+        return {self.kind: self.name, **self.parameters, "margin": self.margin, **place}
+
+    def fits(self, figure: Mapping[str, Any]) -> bool:
+        """Whether a figure of a comparison is the one that is meant."""
+        given = figure["parameters"]
+        return bool(figure[self.kind] == self.proper) and all(
+            name in given and given[name] == value for name, value in self.parameters.items()
+        )
+
+    @property
+    def proper(self) -> str:
+        """The name, where an alias was given."""
+        return find(self.name).name if self.kind == "loss" else find_metric(self.name).name
+
+    def check(self, number: int, losses: Sequence[Criterion], evaluation: Evaluation, plans: tuple[Plan, Plan]) -> None:
+        """Whether there is exactly one figure that it is about, and whether that can be worse.
+
+        Raises:
+            NotFound: there is no such loss or metric.
+            Invalid: otherwise.
+        """
+        figures: list[dict[str, Any]]
+        if self.kind == "loss":
+            figures = [{"loss": one.loss.name, "parameters": {**one.parameters, **one.given}} for one in losses]
+        else:
+            figures = [
+                {"metric": one.metric.name, "parameters": dict(one.arguments)}
+                for one in evaluation.choices
+                if one.metric.kind_for(one.arguments) == "scalar"
+            ]
+        count = sum(self.fits(figure) for figure in figures)
+        if count != 1:
+            found = (
+                "not measured by both runs" if count == 0 else f"measured {count} times; say which, by its parameters"
+            )
+            raise Invalid.at("comparison", pointer("gates", number, self.kind), f"{self.name} is {found}")
+        if self.kind == "metric" and find_metric(self.name).better == "neither":
+            message = f"{self.name} is neither better when higher nor when lower"
+            raise Invalid.at("comparison", pointer("gates", number, self.kind), message)
+        if self.column is not None and not all(self.column in plan.slices for plan in plans):
+            message = f"{self.column!r} is no column of slices of both runs"
+            raise Invalid.at("comparison", pointer("gates", number, "slice"), message)
+
+
+def verdict(margin: Margin, parts: Iterable[tuple[Mapping[str, Any], Part]]) -> dict[str, Any]:
+    """Whether the candidate keeps within the margin, by the worse end of the interval, and where it is nearest to the limit.
+
+    Args:
+        parts: the figures, by place; an empty place for all samples.
+    """
+    worst, where, failed, seen = -math.inf, None, [], 0
+    for place, part in parts:
+        if place.get("column") != margin.column:
+            continue
+        seen += 1
+        (figure,) = (one for one in part["losses" if margin.kind == "loss" else "metrics"] if margin.fits(one))
+        loss = _worsening(figure)
+        if not loss <= margin.margin and place:
+            failed.append({**place, "worse_by_at_most": loss})
+        if not loss <= worst:
+            worst, where = loss, dict(place) or None
+        if math.isnan(loss):
+            break
+    return {
+        "gate": margin.to_json(),
+        "passed": bool(seen) and bool(worst <= margin.margin),
+        "worse_by_at_most": worst if seen else math.nan,
+        "margin": margin.margin,
+        "where": where,
+        "failed_slices": failed,
+    }
+
+
+def _worsening(figure: Mapping[str, Any]) -> float:
+    """By how much the candidate may be worse, as far as the interval tells; NaN if that is not known."""
+    interval = figure["interval"]
+    if interval is None:
+        return math.nan
+    return float(interval["high"]) if figure["better"] == "lower" else -float(interval["low"])

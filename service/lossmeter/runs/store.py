@@ -1,0 +1,283 @@
+"""Where runs are kept: what is asked of a store, and the one that asks a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, pointer
+from lossmeter.runs.database import Database
+from lossmeter.runs.run import Run
+from lossmeter.runs.tables import BATCHES, RUNS, STATES, TAGS
+
+PIECE = 64
+"""States that are fetched at a time."""
+NAMED_ROWS = 1000
+"""Rows that one statement names."""
+
+
+class State(NamedTuple):
+    """What is known from some batches: a row of `states`."""
+
+    number: int
+    batches: int
+    samples: int
+    content: bytes
+
+
+class Batch(NamedTuple):
+    """What is kept of one batch.
+
+    Attributes:
+        id: chosen by the client; a run has each id once.
+        digest: of its content.
+        classes: number of classes or labels that it has; None where the task has none.
+        samples: how many samples count.
+        state: what is known from it.
+    """
+
+    id: str
+    digest: bytes
+    classes: int | None
+    samples: int
+    state: bytes
+
+
+class Store(Protocol):
+    """Keeps runs. What has returned is durable; what has raised has not happened.
+
+    All but the first raise `NotFound` if there is no such run, and all raise `StoreUnavailable`.
+    """
+
+    def create(self, run: Run) -> None:
+        """Keeps a new run."""
+
+    def find(self, tags: Sequence[str], before: str, limit: int) -> list[Run]:
+        """Runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty."""
+
+    def run(self, run_id: str) -> Run:
+        """The run of that id."""
+
+    def digest(self, run_id: str, batch_id: str) -> tuple[Run, bytes | None]:
+        """The run, and the digest of that batch; None if it is new."""
+
+    def add(self, run_id: str, batch: Batch, now: int) -> bool:
+        """Keeps a batch; false if it was there already.
+
+        Raises:
+            Conflict: it was there with other content, or the run is closed.
+            Invalid: the run has another number of classes.
+        """
+
+    def states(self, run_id: str) -> Iterator[Run | list[State]]:
+        """The run, and then piece by piece all that is known of it, at one moment."""
+
+    def sizes(self, run_id: str) -> list[tuple[int, int]]:
+        """Number and batches of each of its states."""
+
+    def contents(self, numbers: Sequence[int]) -> list[State]:
+        """Those of the states that are still there."""
+
+    def replace(self, run_id: str, states: Sequence[State], content: bytes) -> bool:
+        """Puts one state in the place of some; false, and nothing has changed, if one of these is not there any more."""
+
+    def close(self, run_id: str, now: int) -> Run:
+        """Lets no new batch in from now on."""
+
+    def delete(self, run_id: str) -> None:
+        """Forgets it."""
+
+    def expire(self, before: int) -> int:
+        """Forgets the runs to which nothing has happened since that time; says how many."""
+
+
+class SqlStore:
+    """A store in a database. Nothing but `add` and `replace` meets with others, and these never wait for each other."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def create(self, run: Run) -> None:
+        columns = ("id", "name", "plan", "classes", "created", "closed")
+        with self.database.writing() as connection:
+            connection.execute(sa.insert(RUNS).values({name: getattr(run, name) for name in columns}))
+            if run.tags:
+                connection.execute(sa.insert(TAGS), [{"run": run.id, "tag": tag} for tag in run.tags])
+
+    def find(self, tags: Sequence[str], before: str, limit: int) -> list[Run]:
+        query = sa.select(RUNS.c.id).order_by(RUNS.c.id.desc()).limit(limit)
+        if before:
+            query = query.where(RUNS.c.id < before)
+        for tag in tags:
+            query = query.where(RUNS.c.id.in_(sa.select(TAGS.c.run).where(TAGS.c.tag == tag)))
+        with self.database.reading() as connection:
+            return _runs(connection, list(connection.execute(query).scalars()))
+
+    def run(self, run_id: str) -> Run:
+        with self.database.reading() as connection:
+            return _run(connection, run_id)
+
+    def digest(self, run_id: str, batch_id: str) -> tuple[Run, bytes | None]:
+        with self.database.reading() as connection:
+            row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).one_or_none()
+            if row is None:
+                raise _unknown(run_id)
+            return _made(row, (), 0, 0), _digest(connection, run_id, batch_id)
+
+    def add(self, run_id: str, batch: Batch, now: int) -> bool:
+        for alone in (False, True, True):
+            try:
+                return self._add(run_id, batch, now, alone)
+            except (IntegrityError, _Alone):
+                # Somebody else has just added a batch of this id, and now it is seen; or nobody else must meanwhile.
+                continue
+        raise StoreUnavailable(f"run {run_id}: too many add batch {batch.id!r} at once.")
+
+    def _add(self, run_id: str, batch: Batch, now: int, alone: bool) -> bool:
+        query = sa.select(RUNS.c.closed, RUNS.c.classes).where(RUNS.c.id == run_id)
+        # Shared among writers, so that closing waits for them, and they for nobody.
+        with self.database.writing() as connection:
+            row = connection.execute(query.with_for_update(read=not alone, key_share=alone)).one_or_none()
+            if row is None:
+                raise _unknown(run_id)
+            known = _digest(connection, run_id, batch.id)
+            if known is not None:
+                same_content(run_id, batch.id, known, batch.digest)
+                return False
+            if row.closed is not None:
+                raise closed(run_id)
+            if row.classes is None and batch.classes is not None:
+                if not (alone or self.database.sqlite):
+                    raise _Alone
+                connection.execute(sa.update(RUNS).where(RUNS.c.id == run_id).values(classes=batch.classes))
+            elif batch.classes not in (None, row.classes):
+                message = f"predictions has {batch.classes} classes; expected {row.classes}, those of the run"
+                raise Invalid.at(f"run {run_id}", pointer("predictions"), message)
+            added = {"run": run_id, "batch": batch.id, "digest": batch.digest, "added": now}
+            connection.execute(sa.insert(BATCHES).values(added))
+            state = {"run": run_id, "batches": 1, "samples": batch.samples, "state": batch.state}
+            connection.execute(sa.insert(STATES).values(state))
+        return True
+
+    def states(self, run_id: str) -> Iterator[Run | list[State]]:
+        columns = (STATES.c.number, STATES.c.batches, STATES.c.samples, STATES.c.state)
+        query = sa.select(*columns).where(STATES.c.run == run_id)
+        with self.database.reading() as connection:
+            yield _run(connection, run_id)
+            rows = connection.execution_options(yield_per=PIECE).execute(query)
+            for piece in rows.partitions():
+                yield [State(*row) for row in piece]
+
+    def sizes(self, run_id: str) -> list[tuple[int, int]]:
+        query = sa.select(STATES.c.number, STATES.c.batches).where(STATES.c.run == run_id)
+        with self.database.reading() as connection:
+            return [(row.number, row.batches) for row in connection.execute(query)]
+
+    def contents(self, numbers: Sequence[int]) -> list[State]:
+        columns = (STATES.c.number, STATES.c.batches, STATES.c.samples, STATES.c.state)
+        query = sa.select(*columns).where(STATES.c.number.in_(numbers))
+        with self.database.reading() as connection:
+            return [State(*row) for row in connection.execute(query)]
+
+    def replace(self, run_id: str, states: Sequence[State], content: bytes) -> bool:
+        try:
+            self._replace(run_id, states, content)
+        except _Gone:
+            return False
+        return True
+
+    def _replace(self, run_id: str, states: Sequence[State], content: bytes) -> None:
+        rest = iter([state.number for state in states])
+        batches, samples = (sum(getattr(state, name) for state in states) for name in ("batches", "samples"))
+        with self.database.writing() as connection:
+            while some := list(islice(rest, NAMED_ROWS)):
+                # Rows that somebody else is replacing are skipped, and so missed, rather than waited for.
+                there = sa.select(STATES.c.number).where(STATES.c.number.in_(some)).with_for_update(skip_locked=True)
+                if connection.execute(sa.delete(STATES).where(STATES.c.number.in_(there))).rowcount != len(some):
+                    raise _Gone
+            merged = {"run": run_id, "batches": batches, "samples": samples, "state": content}
+            connection.execute(sa.insert(STATES).values(merged))
+
+    def close(self, run_id: str, now: int) -> Run:
+        change = sa.update(RUNS).where(RUNS.c.id == run_id, RUNS.c.closed.is_(None)).values(closed=now)
+        with self.database.writing() as connection:
+            connection.execute(change)
+            return _run(connection, run_id)
+
+    def delete(self, run_id: str) -> None:
+        with self.database.writing() as connection:
+            if not connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id)).rowcount:
+                raise _unknown(run_id)
+
+    def expire(self, before: int) -> int:
+        later = sa.select(BATCHES.c.batch).where(BATCHES.c.run == RUNS.c.id, BATCHES.c.added >= before)
+        still = sa.func.coalesce(RUNS.c.closed >= before, sa.false())
+        old = sa.and_(RUNS.c.created < before, ~still, ~later.exists())
+        with self.database.reading() as connection:
+            found = list(connection.execute(sa.select(RUNS.c.id).where(old).limit(NAMED_ROWS)).scalars())
+        if not found:
+            return 0
+        with self.database.writing() as connection:
+            # Asked once more: a batch may have come since.
+            return connection.execute(sa.delete(RUNS).where(RUNS.c.id.in_(found), old)).rowcount
+
+
+class _Alone(Exception):
+    """The run is to be changed, which nobody else may read meanwhile."""
+
+
+class _Gone(Exception):
+    """A state is not there any more."""
+
+
+def same_content(run_id: str, batch_id: str, known: bytes, digest: bytes) -> None:
+    """Lets a repeated batch pass.
+
+    Raises:
+        Conflict: if its content is not what it was.
+    """
+    if known != digest:
+        raise Conflict(f"run {run_id}: batch {batch_id!r} was added before, with other content.")
+
+
+def closed(run_id: str) -> Conflict:
+    """What a new batch of a closed run is told."""
+    return Conflict(f"run {run_id}: it is closed, and takes no new batch.")
+
+
+def _unknown(run_id: str) -> NotFound:
+    return NotFound(f"{run_id!r} is not a run.")
+
+
+def _digest(connection: Connection, run_id: str, batch_id: str) -> bytes | None:
+    query = sa.select(BATCHES.c.digest).where(BATCHES.c.run == run_id, BATCHES.c.batch == batch_id)
+    found = connection.execute(query).scalar()
+    return None if found is None else bytes(found)
+
+
+def _run(connection: Connection, run_id: str) -> Run:
+    found = _runs(connection, [run_id])
+    if not found:
+        raise _unknown(run_id)
+    return found[0]
+
+
+def _runs(connection: Connection, ids: Sequence[str]) -> list[Run]:
+    """The runs, in the order of the ids."""
+    counts = sa.select(STATES.c.run, sa.func.sum(STATES.c.batches), sa.func.sum(STATES.c.samples))
+    sums = {row[0]: row[1:] for row in connection.execute(counts.where(STATES.c.run.in_(ids)).group_by(STATES.c.run))}
+    tags: dict[str, list[str]] = {}
+    for run, tag in connection.execute(sa.select(TAGS.c.run, TAGS.c.tag).where(TAGS.c.run.in_(ids))):
+        tags.setdefault(run, []).append(tag)
+    rows = {row.id: row for row in connection.execute(sa.select(RUNS).where(RUNS.c.id.in_(ids)))}
+    return [_made(rows[one], tags.get(one, ()), *sums.get(one, (0, 0))) for one in ids if one in rows]
+
+
+def _made(row: Any, tags: Sequence[str], batches: Any, samples: Any) -> Run:
+    fixed = (row.id, row.name, tuple(sorted(tags)), row.plan, row.classes, row.created, row.closed)
+    return Run(*fixed, int(batches), int(samples))

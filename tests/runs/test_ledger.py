@@ -1,0 +1,167 @@
+"""A run equals one pass over its data, however these arrive."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lossmeter.engine.evaluation import measure, report
+from lossmeter.errors import Conflict, Invalid, NotFound
+from lossmeter.runs import Ledger, plan_of
+from lossmeter.runs.ledger import FOLDED_STATES, READ_STATES
+from lossmeter.runs.run import new_id
+from tests.support.runs import ENGINE, SMALL, alike, data, figures, ledger, numbers, opened, part, put, tensors
+
+WHOLE = data(60)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.sets(st.integers(1, 59), max_size=12), seed=st.integers(0, 1000))
+def test_any_partition_order_and_duplication_equals_one_pass(tmp_path: Path, cuts: set[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with ledger(f"sqlite:///{tmp_path}/runs.sqlite") as books:
+        run = opened(books)
+        rows = rng.permutation(60)
+        pieces = dict(enumerate(np.split(rows, sorted(cuts))))
+        order = rng.permutation([*pieces, *rng.choice(list(pieces), 3)])
+        for number in order:
+            put(books, run.id, str(number), part(WHOLE, pieces[number]))
+        _, found = books.report(run.id)
+    whole = report(plan_of(run.plan), measure(plan_of(run.plan), tensors(WHOLE), engine=ENGINE))
+    assert alike(figures(found), figures(whole))
+
+
+def test_two_reports_that_differ_are_told_apart() -> None:
+    assert alike({"a": [1.0, float("nan"), 3]}, {"a": [1.0 + 1e-14, float("nan"), 3]})
+    for other in ({"a": [1.0 + 1e-9, float("nan"), 3]}, {"a": [1.0, 2.0, 3]}, {"a": [1.0, float("nan"), 4]}, {"b": []}):
+        assert not alike({"a": [1.0, float("nan"), 3]}, other)
+
+
+def test_a_batch_counts_once(books: Ledger) -> None:
+    run = opened(books, SMALL)
+    assert [put(books, run.id, "a", numbers(1, 2)) for _ in range(3)] == [True, False, False]
+    assert books.report(run.id)[1]["samples"] == 2
+
+
+def test_other_content_under_the_same_id_is_a_conflict(books: Ledger) -> None:
+    run = opened(books, SMALL)
+    put(books, run.id, "a", numbers(1, 2))
+    with pytest.raises(Conflict, match="batch 'a' was added before, with other content"):
+        put(books, run.id, "a", numbers(1, 3))
+    assert put(books, run.id, "b", numbers(1, 3))
+
+
+def test_a_closed_run_takes_no_new_batch(books: Ledger) -> None:
+    run = opened(books, SMALL)
+    put(books, run.id, "a", numbers(1))
+    first = books.close(run.id)
+    assert first.closed is not None
+    assert books.close(run.id).closed == first.closed
+    assert not put(books, run.id, "a", numbers(1))
+    with pytest.raises(Conflict, match="it is closed"):
+        put(books, run.id, "b", numbers(1))
+
+
+def test_a_deleted_run_is_not_found(books: Ledger) -> None:
+    run = opened(books, SMALL)
+    put(books, run.id, "a", numbers(1))
+    books.store.delete(run.id)
+    for call in (books.report, books.close, books.store.delete, lambda one: put(books, one, "b", numbers(1))):
+        with pytest.raises(NotFound, match="is not a run"):
+            call(run.id)
+
+
+def test_the_first_batch_says_how_many_classes_there_are(books: Ledger) -> None:
+    run = opened(books)
+    put(books, run.id, "a", data(5, classes=4))
+    with pytest.raises(Invalid, match="5 classes; expected 4"):
+        put(books, run.id, "b", data(5, classes=5))
+    assert books.report(run.id)[0].classes == 4
+
+
+def test_of_many_first_batches_one_says_how_many_classes_there_are(books: Ledger) -> None:
+    run = opened(books)
+
+    def add(number: int) -> int | None:
+        try:
+            put(books, run.id, str(number), data(5, classes=3 + number % 2, seed=number))
+        except Invalid:
+            return None
+        return 3 + number % 2
+
+    with ThreadPoolExecutor(6) as threads:
+        found = {one for one in threads.map(add, range(12)) if one is not None}
+    assert found == {books.report(run.id)[0].classes}
+
+
+def test_folding_loses_nothing_and_counts_nothing_twice(books: Ledger) -> None:
+    run = opened(books, SMALL)
+    stop = threading.Event()
+
+    def fold() -> None:
+        while not stop.is_set():
+            books.fold(run.id)
+            _, told = books.report(run.id)
+            assert told["losses"][0]["sum"] == told["samples"]
+
+    def write(writer: int) -> None:
+        for number in range(40):
+            put(books, run.id, f"{(number + writer * 7) % 80}", numbers(1, -1))
+
+    with ThreadPoolExecutor(6) as threads:
+        folding = [threads.submit(fold) for _ in range(2)]
+        for done in [threads.submit(write, writer) for writer in range(4)]:
+            done.result()
+        stop.set()
+        for done in folding:
+            done.result()
+    known = len({(number + writer * 7) % 80 for writer in range(4) for number in range(40)})
+    found, told = books.report(run.id)
+    assert (found.batches, found.samples, told["samples"]) == (known, 2 * known, 2 * known)
+    assert told["losses"][0]["sum"] == 2 * known
+
+
+def test_states_stay_few(tmp_path: Path) -> None:
+    with ledger(f"sqlite:///{tmp_path}/runs.sqlite") as books:
+        run = opened(books, SMALL)
+        for number in range(3 * FOLDED_STATES):
+            put(books, run.id, str(number), numbers(number))
+            books.fold(run.id)
+            assert len(books.store.sizes(run.id)) <= FOLDED_STATES + 3
+        assert sorted(batches for _, batches in books.store.sizes(run.id)) == [FOLDED_STATES] * 3
+        for number in range(READ_STATES):
+            put(books, run.id, f"more {number}", numbers(number))
+        books.record(run.id)
+        assert [batches for _, batches in books.store.sizes(run.id)] == [3 * FOLDED_STATES + READ_STATES]
+
+
+def test_runs_are_listed_by_tag_newest_first(books: Ledger) -> None:
+    mark = new_id()
+    ids = [opened(books, SMALL, mark, f"odd={number % 2}").id for number in range(5)]
+    assert [run.id for run in books.store.find([mark], "", 10)] == ids[::-1]
+    assert [run.id for run in books.store.find([mark, "odd=1"], "", 10)] == [ids[3], ids[1]]
+    assert [run.id for run in books.store.find([mark], ids[3], 2)] == [ids[2], ids[1]]
+    assert books.store.find([mark], "", 1)[0].tags == tuple(sorted([mark, "odd=0"]))
+
+
+def test_ids_sort_by_time() -> None:
+    ids = [new_id(lambda at=at: 1_700_000_000_000_000_000 + 300 * at) for at in range(50)]
+    assert ids == sorted(ids)
+    assert len({len(one) for one in ids}) == 1
+
+
+def test_what_has_not_been_touched_for_long_goes_away(books: Ledger) -> None:
+    old, used, done = (opened(books, SMALL) for _ in range(3))
+    border = opened(books, SMALL).created
+    put(books, used.id, "a", numbers(1))
+    books.close(done.id)
+    books.store.expire(border)
+    with pytest.raises(NotFound):
+        books.store.run(old.id)
+    assert [books.store.run(one.id).id for one in (used, done)] == [used.id, done.id]

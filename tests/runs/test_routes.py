@@ -1,0 +1,186 @@
+"""The routes of runs keep the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from lossmeter.tensors import Datatype, Tensor
+from lossmeter.wire import safetensors
+from tests.support.runs import FIGURES, PLAN, alike, data, part
+from tests.support.service import serving
+
+RUN = {**PLAN, "name": "nightly", "tags": ["a", "b", "a"]}
+NOWHERE = "00000000-0000-7000-8000-000000000000"
+
+
+def opened(http: httpx.Client, **fields: Any) -> str:
+    answer = http.post("/v1/runs", json={**RUN, **fields})
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["location"])
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> Any:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert answer.json()["code"] == code
+    return answer.json()
+
+
+def test_a_run_from_its_opening_to_its_end(http: httpx.Client) -> None:
+    answer = http.post("/v1/runs", json=RUN)
+    run = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/v1/runs/{run['id']}"
+    assert (run["name"], run["tags"], run["closed"], run["batches"]) == ("nightly", ["a", "b"], None, 0)
+    path, whole = answer.headers["location"], data(20)
+    assert http.get(path).json()["samples"] == 0
+    for number, rows in enumerate((range(5), range(5, 20))):
+        one = http.put(f"{path}/batches/{number}", json=part(whole, rows))
+        assert (one.status_code, one.json()) == (201, {"run": run["id"], "batch": str(number), "added": True})
+    again = http.put(f"{path}/batches/1", json=part(whole, range(5, 20)))
+    assert (again.status_code, again.json()["added"]) == (200, False)
+    problem(http.put(f"{path}/batches/1", json=part(whole, range(4, 20))), 409, "conflict")
+    closed = http.post(f"{path}/close").json()
+    assert closed["closed"] > closed["created"]
+    problem(http.put(f"{path}/batches/2", json=part(whole, range(5))), 409, "conflict")
+    assert http.delete(path).status_code == 204
+    for answer in (http.get(path), http.delete(path), http.get(path + "/state"), http.post(path + "/close")):
+        problem(answer, 404, "not_found")
+
+
+def test_the_report_has_the_form_and_the_figures_of_one_evaluation(http: httpx.Client) -> None:
+    path, whole = opened(http), data(30)
+    for number in range(3):
+        http.put(f"{path}/batches/{number}", json=part(whole, range(number, 30, 3)))
+    found = http.get(path).json()
+    plan = {name: value for name, value in PLAN.items() if name != "slices"}
+    direct = http.post("/v1/evaluate", json={**plan, **whole}).json()
+    direct["objective"].pop("gradients")
+    assert alike({name: found[name] for name in FIGURES}, {name: direct[name] for name in FIGURES})
+    assert found.keys() - {"run"} == direct.keys()
+
+
+def test_a_batch_is_the_same_in_any_format(http: httpx.Client) -> None:
+    path = opened(http, slices=[])
+    logits, labels = np.random.default_rng(0).normal(size=(6, 3)), np.arange(6) % 3
+    fields = {
+        "predictions": Tensor(Datatype.FP64, (6, 3), logits.reshape(-1)),
+        "labels": Tensor(Datatype.INT64, (6,), labels),
+        "sample_ids": list("abcdef"),
+    }
+    request = {name: value for name, value in fields.items() if not isinstance(value, Tensor)}
+    body = _file({"predictions": logits, "labels": labels}, request)
+    answer = http.put(f"{path}/batches/a", content=body, headers={"content-type": safetensors.MEDIA_TYPE})
+    assert answer.status_code == 201, answer.text
+    objects = {
+        "predictions": {"datatype": "FP64", "shape": [6, 3], "data": logits.reshape(-1).tolist()},
+        "labels": {"datatype": "INT64", "shape": [6], "data": labels.tolist()},
+    }
+    assert http.put(f"{path}/batches/a", json={**request, **objects}).status_code == 200
+
+
+def _file(arrays: dict[str, Any], request: dict[str, Any]) -> bytes:
+    import json
+
+    from safetensors.numpy import save
+
+    return bytes(save(arrays, {"request": json.dumps(request)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "pointer"),
+    [
+        ({"slices": {}}, 422, "/slices/site"),
+        ({"slices": {"site": ["a"] * 6, "other": ["a"] * 6}}, 422, "/slices/other"),
+        ({"labels": [0, 1]}, 422, "/labels"),
+        ({"predictions": [0.5] * 6}, 422, "/predictions"),
+        ({"labels": None}, 422, "/labels"),
+        ({"metrics": []}, 422, "/metrics"),
+    ],
+)
+def test_a_bad_batch_is_told_where_and_leaves_nothing(
+    http: httpx.Client, change: dict[str, Any], status: int, pointer: str
+) -> None:
+    path = opened(http)
+    found = problem(http.put(f"{path}/batches/a", json={**data(6), **change}), status, "invalid")
+    assert found["errors"][0]["pointer"] == pointer
+    assert http.get(path).json()["run"]["batches"] == 0
+
+
+def test_what_is_no_batch_at_all(http: httpx.Client) -> None:
+    path = opened(http)
+    problem(http.put(f"{path}/batches/a", content=b"{"), 400, "malformed_body")
+    problem(
+        http.put(f"{path}/batches/a", content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported_format"
+    )
+    problem(http.put(f"{path}/batches/{'a' * 201}", json=data(3)), 422, "invalid")
+    problem(http.put(f"{path}/batches/a%00", json=data(3)), 422, "invalid")
+    problem(http.put(f"/v1/runs/{NOWHERE}/batches/a", json=data(3)), 404, "not_found")
+    problem(http.put("/v1/runs/x%00/batches/a", json=data(3)), 404, "not_found")
+    problem(http.post(f"{path}/batches/a", json=data(3)), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"task": "magic"}, "/task"),
+        ({"metrics": [{"metric": "mse"}]}, "/metrics/0/metric"),
+        ({"name": "a\nb"}, "/name"),
+        ({"tags": [""]}, "/tags/0"),
+        ({"tags": ["a" * 201]}, "/tags/0"),
+        ({"unknown": 1}, "/unknown"),
+    ],
+)
+def test_a_bad_run_is_told_where(http: httpx.Client, change: dict[str, Any], pointer: str) -> None:
+    found = problem(http.post("/v1/runs", json={**RUN, **change}), 422, "invalid")
+    assert found["errors"][0]["pointer"] == pointer
+
+
+def test_pages_of_runs_follow_each_other(http: httpx.Client) -> None:
+    tag = f"page {np.random.default_rng().integers(1 << 60)}"
+    paths = [opened(http, tags=[tag]) for _ in range(5)]
+    found, cursor = [], ""
+    while True:
+        page = http.get("/v1/runs", params={"tag": tag, "limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        found += [f"/v1/runs/{run['id']}" for run in page["runs"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert found == paths[::-1]
+    for bad in ({"limit": "0"}, {"limit": "x"}, {"limit": "501"}, {"cursor": "x"}):
+        problem(http.get("/v1/runs", params=bad), 422, "invalid")
+
+
+def test_the_state_adds_up(http: httpx.Client) -> None:
+    whole = data(30)
+    paths = [opened(http) for _ in range(3)]
+    assert http.get(f"{paths[0]}/state").json()["record"] is None
+    for number, rows in enumerate((range(10), range(10, 30), range(30))):
+        http.put(f"{paths[number]}/batches/{number}", json=part(whole, rows))
+    one, other, both = (http.get(f"{path}/state").json()["record"]["whole"] for path in paths)
+    assert one["samples"] + other["samples"] == both["samples"]
+    key = "right_decisions[threshold=0.5]"
+    for field in ("numerator", "denominator", "units"):
+        added = one["states"][key][field] + other["states"][key][field]
+        assert added == pytest.approx(both["states"][key][field], rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def lonely() -> Iterator[str]:
+    """A service that can keep nothing."""
+    with serving(store_url="sqlite:////proc/lossmeter/runs.sqlite") as url:
+        yield url
+
+
+def test_without_a_place_for_runs_everything_else_works(lonely: str) -> None:
+    with httpx.Client(base_url=lonely) as client:
+        answer = client.post("/v1/runs", json=RUN)
+        assert "cannot be kept here" in problem(answer, 503, "store_unavailable")["detail"]
+        assert answer.headers["retry-after"] == "2"
+        problem(client.get("/v1/runs"), 503, "store_unavailable")
+        assert client.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]}).json()["value"] == 1.0
+        assert client.get("/readyz").status_code == 200

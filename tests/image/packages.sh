@@ -1,7 +1,7 @@
 #!/bin/sh
 # What building and running images needs, from Debian alone.
 set -eu
-for command in buildah podman runc mmdebstrap; do
+for command in buildah podman runc catatonit mmdebstrap; do
     command -v "$command" > /dev/null || missing="${missing:-} $command"
 done
 if [ -n "${missing:-}" ]; then

@@ -10,8 +10,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.image.building import command
 
@@ -100,3 +104,27 @@ def serving(
         yield container
     finally:
         command(*PODMAN, "rm", "--force", "--time=0", container.id)
+
+
+@contextmanager
+def serving_pod(image: str, deployment: dict[str, Any], folder: Path) -> Iterator[Container]:
+    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes, no hooks."""
+    port = free_port()
+    deployment = deepcopy(deployment)
+    deployment["spec"]["replicas"] = 1
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+        del container[name]
+    container |= {"image": image, "imagePullPolicy": "Never"}
+    container["env"].append({"name": "LOSSMETER_PORT", "value": str(port)})
+    manifest, settings = folder / "pod.yaml", folder / "containers.conf"
+    manifest.write_text(yaml.safe_dump(deployment))
+    settings.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n')
+    environment = {**os.environ, "CONTAINERS_CONF": str(settings)}
+    begin = time.perf_counter()
+    try:
+        command(*PODMAN, "play", "kube", "--network=host", manifest, env=environment)
+        yield Container(f"{deployment['metadata']['name']}-pod-0-{container['name']}", port, begin)
+    finally:
+        command(*PODMAN, "play", "kube", "--down", manifest, env=environment)

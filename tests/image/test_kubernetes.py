@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.image.building import ROOT, command
+from tests.image.kustomize import Resource, documents, merged, rendered
+from tests.image.running import run_once, serving_pod
+
+FOLDER = ROOT / "docker" / "kubernetes"
+VARIANTS = ("base", "overlays/cpu", "overlays/gpu")
+OLDEST = "1.30"
+RESOURCES = [
+    pytest.param(resource, id=f"{variant}-{resource['kind']}")
+    for variant in VARIANTS
+    for resource in rendered(FOLDER / variant)
+] + [pytest.param(*documents(FOLDER / "secret.example.yaml"), id="secret.example")]
+STORE = pytest.param("LOSSMETER_STORE_URL", marks=pytest.mark.xfail(reason="no store yet"))
+METRICS = pytest.param("/metrics", marks=pytest.mark.xfail(reason="no metrics yet"))
+
+
+def of_kind(variant: str, kind: str) -> Resource:
+    (found,) = (resource for resource in rendered(FOLDER / variant) if resource["kind"] == kind)
+    return found
+
+
+def pod_of(variant: str) -> Resource:
+    pod: Resource = of_kind(variant, "Deployment")["spec"]["template"]["spec"]
+    return pod
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every key and text in a document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from strings(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from strings(item)
+    elif isinstance(node, str):
+        yield node
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_every_resource_is_valid(resource: Resource, version: str) -> None:
+    kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_a_field_that_does_not_exist_is_refused() -> None:
+    wrong = merged(of_kind("base", "Deployment"), {"spec": {"template": {"spec": {"readOnly": True}}}})
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, OLDEST, strict=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_kubectl_renders_the_same(variant: str) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    by_kind = {
+        document["kind"]: document for document in yaml.safe_load_all(command("kubectl", "kustomize", FOLDER / variant))
+    }
+    assert by_kind == {resource["kind"]: resource for resource in rendered(FOLDER / variant)}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pods_meet_the_restricted_standard(variant: str) -> None:
+    pod = pod_of(variant)
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert {next(iter(volume.keys() - {"name"})) for volume in pod["volumes"]} == {"emptyDir"}
+
+
+def test_overlays_differ_where_they_should() -> None:
+    (cpu,), (gpu,) = pod_of("overlays/cpu")["containers"], pod_of("overlays/gpu")["containers"]
+    assert cpu["image"].endswith("-cpu")
+    assert gpu["image"].endswith("-cuda")
+    assert "nvidia.com/gpu" not in cpu["resources"]["limits"]
+    assert gpu["resources"]["limits"] == {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}
+    assert "HorizontalPodAutoscaler" not in {resource["kind"] for resource in rendered(FOLDER / "overlays/gpu")}
+    assert of_kind("overlays/cpu", "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
+
+
+def test_the_autoscaler_owns_the_number_of_pods() -> None:
+    assert "replicas" not in of_kind("overlays/cpu", "Deployment")["spec"]
+
+
+def test_everything_selects_the_same_pods() -> None:
+    labels = of_kind("base", "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert of_kind("base", "Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert of_kind("base", "Service")["spec"]["selector"] == labels
+    assert of_kind("base", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert of_kind("base", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    (monitor,) = rendered(FOLDER / "components/prometheus")
+    assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", METRICS])
+def test_paths_that_are_asked_for_exist(image: str, path: str) -> None:
+    everything = [*map(pod_of, VARIANTS), *rendered(FOLDER / "components/prometheus")]
+    assert path in set(strings(everything))
+    assert path in json.loads(run_once(image, "openapi", entrypoint="lossmeter"))["paths"]
+
+
+@pytest.mark.parametrize("name", ["LOSSMETER_DEVICE", "LOSSMETER_WORKERS", STORE])
+def test_settings_that_are_given_exist(image: str, name: str) -> None:
+    files = [*FOLDER.rglob("*.yaml"), *FOLDER.parent.glob("compose*.yaml")]
+    assert name in {text for file in files for document in documents(file) for text in strings(document)}
+    assert name.removeprefix("LOSSMETER_").lower() in settings_of(image)
+
+
+def test_no_other_settings_are_given(image: str) -> None:
+    files = [*FOLDER.rglob("*.yaml"), *FOLDER.parent.glob("compose*.yaml")]
+    given = {text for file in files for document in documents(file) for text in strings(document)}
+    names = {text.removeprefix("LOSSMETER_").lower() for text in given if text.startswith("LOSSMETER_")}
+    assert names - settings_of(image) <= {"store_url"}
+
+
+def settings_of(image: str) -> set[str]:
+    """The names of the settings that the image knows."""
+    return set(run_once(image, "-c", "from lossmeter.settings import Settings as S; print(*S.model_fields)").split())
+
+
+def test_the_pod_runs(image: str, tmp_path: Path) -> None:
+    deployment = of_kind("overlays/cpu", "Deployment")
+    with serving_pod(image, deployment, tmp_path) as container:
+        container.wait_until_ready()
+        assert container.request("GET", "/healthz")[0] == 200
+        status = container.execute("cat", "/proc/1/status")
+        assert "CapEff:\t0000000000000000" in status
+        assert "Seccomp:\t2" in status
+        with pytest.raises(RuntimeError, match="Read-only file system"):
+            container.execute("touch", "/opt/lossmeter/seen")
+        container.terminate()
+        assert container.exit_code() == 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
-import sys
 
 import uvicorn
 
@@ -18,8 +18,9 @@ log = logging.getLogger("uvicorn.error")
 def run(settings: Settings, *, access_log: bool = False) -> None:
     """Serves until it is told to stop."""
     # Before the server listens, and once it has shut down, nothing else handles the signal: the first process of a
-    # container would not notice it at all, any other one would end with an error.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # container would not notice it at all, any other one would end with an error. An exception would not do: raised in the
+    # middle of an import, it can be swallowed.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     print(_welcome(settings), flush=True)  # noqa: T201
     uvicorn.run(
         FACTORY,

@@ -37,7 +37,18 @@ SERVICE = (
 )
 OTHERS = ("orjson", "typer", "rich", "uvloop", "httptools", "scipy", "sklearn", "trio", "click", "pygments")
 OURS = {"lossmeter", "httpx", "numpy"}
-THEIRS = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio", "socksio", "typing_extensions", "zstandard"}
+THEIRS = {
+    "anyio",
+    "brotli",
+    "certifi",
+    "h11",
+    "httpcore",
+    "idna",
+    "sniffio",
+    "socksio",
+    "typing_extensions",
+    "zstandard",
+}
 """What httpx itself may load."""
 
 

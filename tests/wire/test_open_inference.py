@@ -96,6 +96,17 @@ def test_a_message_names_the_element() -> None:
         decode(bytearray(json.dumps(request).encode()), None, NAMES)
 
 
+def test_a_number_beyond_the_range_of_its_datatype_is_infinite() -> None:
+    request = {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1], "data": [1e300]}]}
+    assert decode(bytearray(json.dumps(request).encode()), None, NAMES).tensors["a"].data.tolist() == [np.inf]
+
+
+def test_a_number_that_is_not_json_is_named() -> None:
+    text = b'{"inputs": [{"name": "a", "datatype": "FP32", "shape": [2], "data": [1, NaN]}]}'
+    with pytest.raises(MalformedBody, match=r"a\[1\] is NaN"):
+        decode(bytearray(text), None, NAMES)
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_damaged_bytes_raise_nothing_but_our_errors(data: st.DataObject) -> None:

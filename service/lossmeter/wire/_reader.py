@@ -284,4 +284,5 @@ def _converted(flat: Array, datatype: Datatype, shape: tuple[int, ...]) -> Array
             raise BadValue(
                 f"is {flat[first]}; expected an integer that fits {datatype.name}", coordinates(first, shape)
             )
-    return flat.astype(datatype.dtype, copy=False)
+    with np.errstate(over="ignore"):  # what overflows FP32 becomes infinite, and is reported as such
+        return flat.astype(datatype.dtype, copy=False)

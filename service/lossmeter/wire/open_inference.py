@@ -121,7 +121,7 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
             raise BadValue(f"is {shown(name)}; expected a string", inside=("id",))
     except BadValue as bad:
         if bad.malformed:
-            raise bad.error("the request") from None
+            raise bad.error(".".join(map(str, bad.inside)) or "the request") from None
         raise Invalid.of("request", [bad.flaw()]) from None
     flaws = [bad.flaw(*path) for path, bad in reader.hidden()]
     if flaws:

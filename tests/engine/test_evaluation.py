@@ -238,6 +238,34 @@ def test_what_is_masked_may_be_anything() -> None:
     assert found["objective"]["gradients"]["predictions"].data[2:4].tolist() == [0.0, 0.0]
 
 
+def test_without_losses_there_is_no_objective_and_no_gradient() -> None:
+    chosen = plan(task="ranking", predictions_are="scores")
+    data = {"predictions": tensor([[0.5, 0.1], [0.2, 0.9]]), "labels": tensor([[1, 0], [1, 0]])}
+    found = evaluate(chosen, data)
+    assert found["objective"] == {"value": None, "interval": None, "gradients": {}}
+    assert found["warnings"] == []
+    assert 0 < figure(found, "mrr")["value"] < 1
+    with pytest.raises(Invalid, match="nothing to derive"):
+        evaluate(chosen, data, ["predictions"])
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_pixels_are_elements_of_their_image(hidden: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(6, 3, 4, 5)), rng.integers(0, 3, (6, 4, 5))
+    mask = rng.random(y.shape) > 0.3 if hidden else np.ones(y.shape, bool)
+    found = evaluate(
+        plan(task="segmentation", predictions_are="logits"), fields({"predictions": x, "labels": y, "mask": mask})
+    )
+    losses = F.cross_entropy(torch.from_numpy(x), torch.from_numpy(y), reduction="none").numpy() * mask
+    loss = figure(found, "cross_entropy")
+    assert (found["samples"], loss["count"]) == (6, mask.sum())
+    np.testing.assert_allclose(loss["value"], losses.sum() / mask.sum(), rtol=1e-12)
+    residual = losses.sum((1, 2)) - loss["value"] * mask.sum((1, 2))
+    expected = np.sqrt(6 / 5 * (residual**2).sum()) / mask.sum()
+    np.testing.assert_allclose(loss["standard_error"], expected, rtol=1e-9)
+
+
 def test_whole_numbers_are_numbers() -> None:
     chosen = plan(task="regression", predictions_are="values", losses=[{"loss": "mse"}])
     found = evaluate(chosen, {"predictions": tensor([1, 2, 4]), "labels": tensor([1, 1, 1])}, ["predictions"])

@@ -91,7 +91,7 @@ class LossFigure(BaseModel):
 class ObjectiveFigure(BaseModel):
     """The sum of `weight_in_objective` times the value of every loss."""
 
-    value: float | None
+    value: float | None = Field(description="Null where no loss is in the objective, or one of them is not defined.")
     interval: IntervalModel | None
 
 

@@ -63,7 +63,7 @@ def of_batch(limit: int, losses: Array, ids: Sequence[str] | Sequence[int] | Non
     return hardest(
         limit,
         (
-            Hard(None, batch_id, place, float(losses[place]))
+            Hard(None, batch_id or None, place, float(losses[place]))
             if ids is None
             else Hard(ids[place], None, None, float(losses[place]))
             for place in places.tolist()

@@ -65,6 +65,8 @@ def evaluate(
     Raises:
         Invalid, DoesNotFit: as `measure`.
     """
+    if wanted and not any(one.weight for one in plan.criteria):
+        raise Invalid.at(plan.task, pointer("gradients"), "no loss is in the objective, so there is nothing to derive")
     engine = engine or _own_engine()
     inputs = checked(plan, fields, "")
     found = report(plan, _record(plan, inputs, "", engine))

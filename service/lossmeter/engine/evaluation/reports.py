@@ -124,9 +124,11 @@ def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
 
 def _objective(plan: Plan, statistics: Statistics, losses: list[dict[str, Any]]) -> dict[str, Any]:
     pairs = [(one, loss) for one, loss in zip(plan.criteria, losses, strict=True) if one.weight]
-    value = math.fsum(one.weight * loss["value"] for one, loss in pairs) if pairs else math.nan
+    if not pairs:
+        return {"value": None, "interval": None}
+    value = math.fsum(one.weight * loss["value"] for one, loss in pairs)
     interval = None
-    if pairs and all(one.key in statistics.replicates for one, _ in pairs):
+    if all(one.key in statistics.replicates for one, _ in pairs):
         drawn: Any = sum(one.weight * statistics.replicates[one.key].mean for one, _ in pairs)  # type: ignore[attr-defined]
         interval = confidence.bootstrap(value, drawn, plan.evaluation.level)
     return {"value": value, "interval": _interval(interval)}

@@ -16,7 +16,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lossmeter.errors import StoreUnavailable
-from lossmeter.runs.tables import HEAD
+from lossmeter.runs.versions import demand_newest, migrate
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ PAUSE_SECONDS = 1.0
 """How long nobody tries to connect after it has failed: meanwhile callers are told at once."""
 UNREACHABLE = "The database of runs cannot be reached."
 MISSING = "does not exist"
-# Any number that no other program takes: migrations of several processes wait for each other.
-MIGRATION_LOCK = 0x6C6F73736D
 
 
 class Database:
@@ -97,7 +95,7 @@ class Database:
     def _opened(self) -> Engine:
         engine = self._connected()
         try:
-            (migrate if self.sqlite else _demand_version)(engine)
+            (migrate if self.sqlite else demand_newest)(engine)
         except BaseException:
             engine.dispose()
             raise
@@ -148,43 +146,6 @@ def located(url: str) -> URL:
     if made.get_backend_name() not in BACKENDS:
         raise ValueError(f"LOSSMETER_STORE_URL names {made.get_backend_name()}; expected {' or '.join(BACKENDS)}")
     return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made
-
-
-def migrate(engine: Engine) -> None:
-    """Applies the migrations that are missing, in one transaction; processes that do so at once wait for each other."""
-    with engine.connect() as connection:
-        if _version(connection) == HEAD:
-            return
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
-
-    folder = str(Path(__file__).parent / "migrations")
-    scripts = ScriptDirectory(folder, version_locations=[folder])
-
-    def missing(version: Any, _: Any) -> Any:
-        return scripts._upgrade_revs("head", version)
-
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        with EnvironmentContext(Config(), scripts, fn=missing) as environment:
-            environment.configure(connection=connection, transactional_ddl=True)
-            environment.run_migrations()
-
-
-def _demand_version(engine: Engine) -> None:
-    with engine.connect() as connection:
-        version = _version(connection)
-    if version != HEAD:
-        found = "no tables" if version is None else f"tables of version {version}"
-        raise StoreUnavailable(f"The database of runs has {found}, not of version {HEAD}; run `lossmeter db upgrade`.")
-
-
-def _version(connection: Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _engine(url: URL) -> Engine:

@@ -47,8 +47,8 @@ class Ledger:
         """Opens a run."""
         now = microseconds()
         if self.retention_days:
-            expired = self.store.expire(now - self.retention_days * MICROSECONDS_PER_DAY)
-            log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
+            if expired := self.store.expire(now - self.retention_days * MICROSECONDS_PER_DAY):
+                log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
         text = orjson.dumps(plan.to_json()).decode()
         run = Run(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)
         self.store.create(run)

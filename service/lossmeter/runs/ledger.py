@@ -46,8 +46,8 @@ class Ledger:
     def open(self, name: str, tags: Sequence[str], plan: Plan) -> Run:
         """Opens a run."""
         now = microseconds()
-        if self.retention_days:
-            expired = self.store.expire(now - self.retention_days * MICROSECONDS_PER_DAY)
+        before = now - self.retention_days * MICROSECONDS_PER_DAY
+        if self.retention_days and (expired := self.store.expire(before)):
             log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
         text = orjson.dumps(plan.to_json()).decode()
         run = Run(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)

@@ -26,6 +26,7 @@ def test_codes_are_unique() -> None:
 
 
 def test_what_may_succeed_later_says_when() -> None:
-    assert answer(Busy("full", 7), "id").headers["retry-after"] == "7"
-    assert int(answer(StoreUnavailable("away"), "id").headers["retry-after"]) > 0
+    scope = {"path": "/v1/runs", "lossmeter.request_id": "id"}
+    assert answer(Busy("full", 7), scope).headers["retry-after"] == "7"
+    assert int(answer(StoreUnavailable("away"), scope).headers["retry-after"]) > 0
     assert {one for one in STATUS if STATUS[one] == 503} == {Busy, StoreUnavailable}

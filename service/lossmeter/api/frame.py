@@ -50,6 +50,8 @@ class Frame:
         except ClientGone:
             log.info("request %s: the client hung up before its request was complete", scope["lossmeter.request_id"])
         except LossmeterError as error:
+            if started:
+                raise
             await problems.answer(error, scope)(scope, receive, framed)
         except Exception:
             # The boundary of the service: a bug ends one request, not the worker.

@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Creates the tables."""
     op.create_table(
         "runs",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -44,6 +45,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drops them, with all that they hold."""
     for table in ("states", "batches", "tags", "runs"):
         op.drop_table(table)
 

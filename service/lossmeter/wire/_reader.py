@@ -43,13 +43,13 @@ class Reader:
         Raises:
             BadValue: if it is nested too deeply, or has two members of one name.
         """
-        if len(path) > MAX_DEPTH:
+        if isinstance(value, _CONTAINERS) and len(path) >= MAX_DEPTH:
             raise BadValue(f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, simdjson.Array):
             self.arrays += 1
             item = self.lifted.get(value)
             if item is not None:
-                return self.lifted.plain(item)
+                return self.lifted.plain(item, MAX_DEPTH - len(path))
             return [self.plain(x, (*path, i)) if isinstance(x, _CONTAINERS) else x for i, x in enumerate(value)]
         if isinstance(value, simdjson.Object):
             try:

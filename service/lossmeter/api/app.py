@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
+    devices.share(engine.device, settings.workers)
     pool = Pool(settings.pool_threads)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)

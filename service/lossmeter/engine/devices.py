@@ -62,7 +62,7 @@ def share_one_heap() -> None:
 
 
 def share(device: torch.device, workers: int) -> None:
-    """Bounds what this process takes of a GPU that several workers use, so that one large request leaves the others their part."""
+    """Bounds what this process takes of a GPU that several workers use: one large request leaves the others their part."""
     if device.type == "cuda" and workers > 1:
         torch.cuda.set_per_process_memory_fraction(1 / workers, device)
 

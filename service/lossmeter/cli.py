@@ -188,9 +188,9 @@ def evaluate_file(
 @cli.command("openapi")
 def show_openapi() -> None:
     """Print the OpenAPI document of this version."""
-    from lossmeter.api.openapi import rendered
+    from lossmeter.api.app import rendered_document
 
-    typer.echo(rendered(), nl=False)
+    typer.echo(rendered_document(), nl=False)
 
 
 @cli.command("settings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -82,3 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.express = express | evaluate_express | infer_express
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app
+
+
+def rendered_document() -> str:
+    """The OpenAPI document as it is committed: stable, readable, with a newline at the end."""
+    document = openapi.document(create_app(Settings(device="cpu")))
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

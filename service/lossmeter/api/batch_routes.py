@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from lossmeter.api import body, formats
+from lossmeter.api import formats
 from lossmeter.api.admission import Ticket
+from lossmeter.api.body import Body, read
 from lossmeter.api.evaluation import TENSORS
 from lossmeter.api.formats import Format
 from lossmeter.api.runs import PRINTABLE, batch_fields, known
-from lossmeter.api.tensor_routes import Box, Limits
+from lossmeter.api.tensor_routes import Limits
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
 
@@ -52,10 +53,9 @@ class BatchEndpoint:
         ticket = self.limits.admission.ticket()
         begin = perf_counter()
         try:
-            box = [await body.read(scope, receive, self.limits.max_body_bytes, ticket.grow)]
-            size = len(box[0])
+            given = await read(scope, receive, self.limits.max_body_bytes, ticket.grow)
             decoded = perf_counter()
-            added = await self._added(run_id, batch_id, size, box, reader, ticket)
+            added = await self._added(run_id, batch_id, given, reader, ticket)
         finally:
             ticket.close()
         scope["lossmeter.stages"] = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)
@@ -73,16 +73,16 @@ class BatchEndpoint:
         except LossmeterError as error:
             log.warning("run %s: its states could not be folded: %s", run_id, error.detail)
 
-    async def _added(self, run_id: str, batch_id: str, size: int, box: Box, reader: Format, ticket: Ticket) -> bool:
-        fields, content = await self.limits.pool.run(size, self._decoded, run_id, box, reader, ticket)
+    async def _added(self, run_id: str, batch_id: str, body: Body, reader: Format, ticket: Ticket) -> bool:
+        fields, content = await self.limits.pool.run(body.cost, self._decoded, run_id, body, reader, ticket)
         run = await self.stored(self.ledger.expected, run_id, batch_id, content)
         if run is None:
             return False
-        batch = await self.limits.pool.run(size, self.ledger.measured, run, batch_id, fields, content)
+        batch = await self.limits.pool.run(body.cost, self.ledger.measured, run, batch_id, fields, content)
         return bool(await self.stored(self.ledger.add, run_id, batch))
 
-    def _decoded(self, run_id: str, box: Box, reader: Format, ticket: Ticket) -> tuple[dict[str, Any], bytes]:
-        fields, elements = batch_fields(run_id, reader.decode(box.pop(), TENSORS), self.max_elements)
+    def _decoded(self, run_id: str, body: Body, reader: Format, ticket: Ticket) -> tuple[dict[str, Any], bytes]:
+        fields, elements = batch_fields(run_id, reader.decode(body.take(), TENSORS), self.max_elements)
         ticket.grow(elements=elements)
         return fields, digest(fields)
 

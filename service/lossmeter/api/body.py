@@ -10,26 +10,64 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope
 
+from lossmeter.api import codings
 from lossmeter.api.frame import ClientGone
+from lossmeter.api.headers import header
 from lossmeter.errors import MalformedBody, TooLarge
+from lossmeter.wire.compression import expand
+
+EXPANSION = 4
+"""How many times larger a compressed body is taken to become, until it is known."""
 
 
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The value of a header, or none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
+class Body:
+    """A body until it is taken out to be decoded, so that nothing else keeps it in memory.
+
+    Args:
+        raw: as it came.
+        applied: the codings that were applied to it.
+        limit: the most bytes that it may have without them.
+        reserve: called before memory is taken.
+    """
+
+    def __init__(self, raw: bytearray, applied: tuple[str, ...], limit: int, reserve: Callable[[int], None]) -> None:
+        self.applied = applied
+        self.size = len(raw)
+        self._box = [raw]
+        self._limit = limit
+        self._reserve = reserve
+
+    @property
+    def cost(self) -> int:
+        """How large it is, or may become."""
+        return self.size * (EXPANSION if self.applied else 1)
+
+    def take(self) -> bytearray:
+        """The body as it was before any codings; this takes time if there are some, and can be done once.
+
+        Raises:
+            MalformedBody: if it is not what the codings make.
+            TooLarge: if it is over the limit without them.
+            Busy: if there is no room for it.
+        """
+        raw = self._box.pop()
+        return expand(raw, self.applied, self._limit, self._reserve) if self.applied else raw
 
 
-async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
+async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> Body:
     """The whole body; room for it is reserved before it is taken.
 
     Raises:
+        UnsupportedFormat: if it has a coding that is not known here.
         TooLarge: as soon as it is known to be over the limit.
         Busy: if there is no room for it.
         ClientGone: if the client hangs up.
     """
+    applied = codings.of_request(scope)
+    return Body(await _raw(scope, receive, limit, reserve), applied, limit, reserve)
+
+
+async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
     declared = header(scope, b"content-length")
     if declared is not None and not declared.isdigit():
         raise MalformedBody("Content-Length is not a number.")

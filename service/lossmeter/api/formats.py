@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from lossmeter.api.body import header
+from lossmeter.api.headers import header, items
 from lossmeter.errors import NotAcceptable, UnsupportedFormat
 from lossmeter.wire import json, safetensors
 
@@ -59,7 +59,7 @@ def of_answer(scope: Scope) -> Format:
     given = header(scope, b"accept")
     if given is None or given in (b"*/*", b"application/json"):
         return JSON
-    ranges = [item.partition(";") for item in given.decode("latin-1").lower().split(",")]
+    ranges = dict(items(scope, b"accept"))
     qualities = {form.media_type: _wanted(form.media_type, ranges) for form in FORMATS.values()}
     best = max(qualities, key=qualities.__getitem__)  # the first of equals
     if not qualities[best]:
@@ -67,21 +67,9 @@ def of_answer(scope: Scope) -> Format:
     return FORMATS[best]
 
 
-def _wanted(media_type: str, ranges: list[tuple[str, str, str]]) -> float:
+def _wanted(media_type: str, ranges: Mapping[str, float]) -> float:
     """How much a client wants a media type: what the most specific range that covers it says."""
-    qualities = {media_range.strip(): _quality(parameters) for media_range, _, parameters in ranges}
     for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
-        if media_range in qualities:
-            return qualities[media_range]
+        if media_range in ranges:
+            return ranges[media_range]
     return 0.0
-
-
-def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

@@ -6,7 +6,7 @@ route, and neither dependencies nor serialisation stand between the socket and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -14,18 +14,19 @@ from typing import Any, TypeVar
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import body, formats
+from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
+from lossmeter.api.body import Body
 from lossmeter.api.formats import Format
 from lossmeter.api.pool import Pool
+from lossmeter.wire.compression import COMPRESSORS, compress
 
 T = TypeVar("T")
 
 Pieces = list[bytes | memoryview]
-Box = list[bytearray]
-"""Holds a body until it is taken out to be decoded, so that nothing else keeps it in memory."""
+Headers = list[tuple[bytes, bytes]]
 Stages = tuple[float, float, float]
-Work = Callable[[Box, Format, Format, Ticket], tuple[Pieces, Stages]]
+Work = Callable[[Body, Format, Format, Ticket], tuple[Pieces, Stages]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class TensorEndpoint:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
         pieces = await worked(scope, receive, self.limits, self.work, reader, writer)
-        await send_pieces(send, pieces, [(b"content-type", writer.header)])
+        headers = [(b"content-type", writer.header), (b"vary", b"accept, accept-encoding")]
+        await send_pieces(scope, send, self.limits, pieces, headers)
 
 
 async def worked(
@@ -58,26 +60,36 @@ async def worked(
     limits: Limits,
     work: Callable[..., tuple[T, Stages]],
     *arguments: Any,
-    inline: bool = True,
 ) -> T:
-    """What the work makes of the body, the arguments and a ticket; at once, if the body is small and `inline` allows it."""
+    """What the work makes of the body, the arguments and a ticket; at once, if the body is small."""
     ticket = limits.admission.ticket()
     try:
-        box = [await body.read(scope, receive, limits.max_body_bytes, ticket.grow)]
-        size = len(box[0])
-        if inline and size <= limits.inline_bytes:
-            result, stages = work(box, *arguments, ticket)
+        given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
+        if given.size <= limits.inline_bytes and not given.applied:
+            result, stages = work(given, *arguments, ticket)
         else:
-            result, stages = await limits.pool.run(size, work, box, *arguments, ticket)
+            result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages
     return result
 
 
-async def send_pieces(send: Send, pieces: Pieces, headers: list[tuple[bytes, bytes]]) -> None:
-    """Sends an answer, piece by piece."""
-    headers.append((b"content-length", b"%d" % sum(map(len, pieces))))
+async def send_pieces(
+    scope: Scope, send: Send, limits: Limits, pieces: Pieces, headers: Headers, offered: Iterable[str] = COMPRESSORS
+) -> None:
+    """Sends an answer, piece by piece; compressed, if the client asks for one of the codings offered and it is worth it."""
+    length = sum(map(len, pieces))
+    coding = codings.of_answer(scope, offered) if length >= codings.MINIMUM_BYTES else None
+    if coding is not None:
+        begin = perf_counter()
+        smaller = await limits.pool.run(length, compress, pieces, coding)
+        decoded, computed, encoded = scope["lossmeter.stages"]
+        scope["lossmeter.stages"] = (decoded, computed, encoded + (perf_counter() - begin) * 1e3)
+        if smaller is not None:
+            pieces, length = smaller, sum(map(len, smaller))
+            headers.append((b"content-encoding", coding.encode("ascii")))
+    headers.append((b"content-length", b"%d" % length))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     last = len(pieces) - 1
     for number, piece in enumerate(pieces):

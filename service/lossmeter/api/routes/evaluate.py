@@ -9,10 +9,11 @@ from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
 from lossmeter.api.admission import Ticket
+from lossmeter.api.body import Body
 from lossmeter.api.evaluation import EXAMPLES, TENSORS, EvaluateAnswer, EvaluateRequest, request_of
 from lossmeter.api.formats import Format
 from lossmeter.api.openapi import tensor_operation
-from lossmeter.api.tensor_routes import Box, Limits, Pieces, Stages, TensorEndpoint, TensorRoute, timed
+from lossmeter.api.tensor_routes import Limits, Pieces, Stages, TensorEndpoint, TensorRoute, timed
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import evaluate
 
@@ -23,12 +24,12 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
     """The route, and the table by which the express way leads to it."""
     routes = APIRouter(tags=["evaluation"])
 
-    def work(box: Box, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
+    def work(body: Body, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
         base64 = False
 
         def decode() -> Any:
             nonlocal base64
-            plan, data, wanted, base64, elements = request_of(reader.decode(box.pop(), TENSORS), max_elements)
+            plan, data, wanted, base64, elements = request_of(reader.decode(body.take(), TENSORS), max_elements)
             ticket.grow(elements=elements)
             return plan, data, wanted
 

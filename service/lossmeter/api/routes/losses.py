@@ -10,10 +10,11 @@ from starlette.types import ASGIApp
 
 from lossmeter.api import schemas
 from lossmeter.api.admission import Ticket
+from lossmeter.api.body import Body
 from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.formats import Format
 from lossmeter.api.openapi import operation
-from lossmeter.api.tensor_routes import Box, Limits, Pieces, Stages, TensorEndpoint, TensorRoute, Work, timed
+from lossmeter.api.tensor_routes import Limits, Pieces, Stages, TensorEndpoint, TensorRoute, Work, timed
 from lossmeter.engine import Engine, Outcome
 from lossmeter.losses import LOSSES, Loss, find
 
@@ -63,12 +64,12 @@ def _documented(loss: Loss, endpoint: TensorEndpoint) -> Callable[..., Any]:
 def _work(loss: Loss, engine: Engine, max_elements: int) -> Work:
     names = schemas.tensor_names(loss)
 
-    def work(box: Box, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
+    def work(body: Body, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
         base64 = False
 
         def decode() -> Any:
             nonlocal base64
-            call, base64, elements = schemas.call_of(loss, reader.decode(box.pop(), names), max_elements)
+            call, base64, elements = schemas.call_of(loss, reader.decode(body.take(), names), max_elements)
             ticket.grow(elements=elements)
             return call
 

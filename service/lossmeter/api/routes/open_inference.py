@@ -8,13 +8,15 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import body, expansion, inference
+from lossmeter.api import inference
 from lossmeter.api.admission import Ticket
+from lossmeter.api.body import Body
+from lossmeter.api.headers import header
 from lossmeter.api.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
 from lossmeter.api.schemas import tensor_names
-from lossmeter.api.tensor_routes import Box, Limits, Stages, TensorRoute, send_pieces, timed, worked
+from lossmeter.api.tensor_routes import Limits, Stages, TensorRoute, send_pieces, timed, worked
 from lossmeter.engine import Engine
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
@@ -24,6 +26,8 @@ from lossmeter.wire.open_inference import Answer
 MODEL = OPEN_INFERENCE + "/models/{loss}"
 VERSION = MODEL + "/versions/{version}"
 HEADER_LENGTH = b"inference-header-content-length"
+CODINGS = ("gzip", "deflate")
+"""What the protocol's clients expand; they ask for whatever their HTTP library knows."""
 JSON, BYTES = b"application/json", b"application/octet-stream"
 
 
@@ -112,25 +116,21 @@ class InferEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # NVIDIA's client sends no content type, or that of bytes: how long the JSON is, a header of its own says.
-        given = body.header(scope, HEADER_LENGTH)
+        given = header(scope, HEADER_LENGTH)
         if given is not None and not (given.isdigit() and len(given) < 20):
             raise MalformedBody("Inference-Header-Content-Length is not a number.")
         json_bytes = None if given is None else int(given)
-        encoding = expansion.encoding_of(scope)
-        # How much work a compressed body is, its length does not say.
-        answer = await worked(scope, receive, self.limits, self.work, json_bytes, encoding, inline=encoding is None)
-        headers = [(b"content-type", JSON if answer.json_bytes is None else BYTES)]
+        answer = await worked(scope, receive, self.limits, self.work, json_bytes)
+        headers = [(b"content-type", JSON if answer.json_bytes is None else BYTES), (b"vary", b"accept-encoding")]
         if answer.json_bytes is not None:
             headers.append((HEADER_LENGTH, b"%d" % answer.json_bytes))
-        await send_pieces(send, answer.pieces, headers)
+        await send_pieces(scope, send, self.limits, answer.pieces, headers, CODINGS)
 
-    def work(self, box: Box, json_bytes: int | None, encoding: str | None, ticket: Ticket) -> tuple[Answer, Stages]:
+    def work(self, body: Body, json_bytes: int | None, ticket: Ticket) -> tuple[Answer, Stages]:
         """The answer to a body, and how long it took."""
 
         def decode() -> Any:
-            if encoding is not None:
-                box.append(expansion.expand(box.pop(), encoding, self.limits.max_body_bytes, ticket.grow))
-            asked = open_inference.decode(box.pop(), json_bytes, tensor_names(self.loss))
+            asked = open_inference.decode(body.take(), json_bytes, tensor_names(self.loss))
             call, wanted, elements = inference.infer_call(self.loss, asked, self.max_elements)
             ticket.grow(elements=elements)
             return call, asked, wanted

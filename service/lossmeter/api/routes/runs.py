@@ -64,7 +64,7 @@ class Desk:
         ticket: Ticket = self.limits.admission.ticket()
         try:
             given = await body.read(request.scope, request.receive, self.limits.max_body_bytes, ticket.grow)
-            return await self.run(JSON.decode, given, frozenset())
+            return await self.run(lambda: JSON.decode(given.take(), frozenset()))
         finally:
             ticket.close()
 

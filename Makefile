@@ -5,8 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+DOCKER ?= docker
+TORCH ?= cpu
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
+, := ,
 
-.PHONY: install run test test-crash test-jax check sync bench confidence clean
+.PHONY: install run test test-crash test-jax image test-image check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +35,22 @@ test-jax: install
 # binaries (apt-get install postgresql).
 test-crash: install
 	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
+
+# TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any.
+image:
+	$(DOCKER) build --file docker/Dockerfile --tag lossmeter:$(VERSION)-$(TORCH) --build-arg TORCH=$(TORCH) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
+
+# Builds, runs and stops the image, without Docker and without pulling anything: as root, on Debian.
+test-image: build/image/.installed
+	sh tests/image/packages.sh
+	build/image/bin/python -m pytest --confcutdir=tests/image tests/image
+
+build/image/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/image
+	build/image/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	build/image/bin/python -m pip install --quiet --constraint constraints.txt --group image
+	touch $@
 
 check: install
 	$(BIN)/ruff check .

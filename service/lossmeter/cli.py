@@ -140,9 +140,15 @@ def evaluate_file(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the fields of POST /v1/evaluate.")] = None,
     device: Annotated[str, typer.Option(envvar=_default("device"), help="auto, cpu, cuda, …")] = "auto",
+    server: Annotated[
+        str | None, typer.Option(help="URL of a service that evaluates, in a run; otherwise this machine does.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the run.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Evaluate the predictions in a file. Exits with 1 if a gate fails, with 2 if the input is not usable."""
+    from lossmeter.client import Client, ServiceError
     from lossmeter.console import choices
     from lossmeter.console.evaluation import plan_of, record_of
     from lossmeter.console.report import report_page
@@ -150,6 +156,12 @@ def evaluate_file(
     from lossmeter.errors import LossmeterError
     from lossmeter.files import Columns
 
+    if server is None and (name or tag):
+        raise typer.BadParameter("only a run of a service has a name and tags: give --server too")
+    try:
+        client = None if server is None else Client(server)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server") from None
     try:
         options = {
             "task": task,
@@ -166,9 +178,18 @@ def evaluate_file(
         }
         plan = plan_of(config, options)
         columns = Columns(_names(predictions), _names(labels), weight, id_, group, plan.slices)
-        found = report(plan, record_of(file, columns, plan, device=device))
+        if client is None:
+            found = report(plan, record_of(file, columns, plan, device=device))
+        else:
+            from lossmeter.console.submission import report_of_run
+
+            with client:
+                found = report_of_run(file, columns, plan, client, name, tag or ())
     except LossmeterError as error:
         typer.echo(error.detail, err=True)
+        raise typer.Exit(2) from None
+    except ServiceError as error:
+        typer.echo(f"{server}: {error}", err=True)
         raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
         typer.echo(f"{error}: install lossmeter[files].", err=True)
@@ -188,9 +209,9 @@ def evaluate_file(
 @cli.command("openapi")
 def show_openapi() -> None:
     """Print the OpenAPI document of this version."""
-    from lossmeter.api.openapi import rendered
+    from lossmeter.api.app import rendered_document
 
-    typer.echo(rendered(), nl=False)
+    typer.echo(rendered_document(), nl=False)
 
 
 @cli.command("settings")

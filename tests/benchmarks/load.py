@@ -27,10 +27,10 @@ def content_length(head: bytes) -> int:
     Raises:
         ValueError: if it announces none; chunked answers are not understood here.
     """
-    at = head.lower().find(b"content-length:")
+    at = head.lower().find(b"\r\ncontent-length:")
     if at < 0:
         raise ValueError(f"an answer without Content-Length: {head[:200]!r}")
-    return int(head[at + 15 :].split(b"\r\n", 1)[0])
+    return int(head[at + 17 :].split(b"\r\n", 1)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lossmeter.api.app import rendered_document
 from lossmeter.api.catalogue import loss_entry
 from lossmeter.api.evaluation import EXAMPLES
 from lossmeter.api.metrics import metric_entry
-from lossmeter.api.openapi import rendered
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import answers, metric_pages, pages
@@ -37,7 +37,7 @@ def files() -> dict[Path, str]:
     entries = [loss_entry(loss) for loss in LOSSES.values()]
     found = answers.of_examples(entries)
     whole = {
-        Path("openapi/openapi.json"): rendered(),
+        Path("openapi/openapi.json"): rendered_document(),
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
         README: _filled(

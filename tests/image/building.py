@@ -38,12 +38,16 @@ def base() -> str:
     if subprocess.run(["podman", "image", "exists", BASE]).returncode:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder, "base.tar")
-            excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
-            packages = "--include=python3,python3-venv,ca-certificates"
+            # The hook spares what merging /usr afterwards would take: all of Perl.
+            options = [
+                "--variant=minbase",
+                "--mode=root",
+                "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
+                "--include=python3,python3-venv,ca-certificates",
+                *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
+            ]
             sources = [SOURCES] if SOURCES.exists() else []
-            command(
-                "mmdebstrap", "--variant=minbase", "--mode=root", packages, *excluded, "bookworm", archive, *sources
-            )
+            command("mmdebstrap", *options, "bookworm", archive, *sources)
             command("podman", "import", archive, DEBIAN)
             command(
                 "buildah", "bud", "--isolation=chroot", "--pull-never", "-t", BASE, "-f", "-", folder, input=BASE_FILE

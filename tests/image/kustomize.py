@@ -29,15 +29,17 @@ def documents(path: Path) -> list[Resource]:
     return [document for document in yaml.safe_load_all(path.read_text()) if document]
 
 
-def rendered(folder: Path) -> list[Resource]:
-    """The resources that a folder with a kustomization stands for."""
+def rendered(folder: Path, resources: tuple[Resource, ...] | list[Resource] = ()) -> list[Resource]:
+    """The resources that a folder with a kustomization stands for; a component is applied to those that are there."""
     (kustomization,) = documents(folder / "kustomization.yaml")
     if unknown := kustomization.keys() - KNOWN:
         raise ValueError(f"{folder}: {', '.join(sorted(unknown))} is not understood here")
-    resources: list[Resource] = []
-    for name in kustomization.get("resources", []) + kustomization.get("components", []):
+    resources = list(resources)
+    for name in kustomization.get("resources", []):
         path = (folder / name).resolve()
         resources += rendered(path) if path.is_dir() else documents(path)
+    for name in kustomization.get("components", []):
+        resources = rendered((folder / name).resolve(), resources)
     for entry in kustomization.get("patches", []):
         if entry.keys() != {"path"}:
             raise ValueError(f"{folder}: only patches that are files are understood here")
@@ -78,7 +80,7 @@ def merged(old: Any, new: Any, key: str = "") -> Any:
 
 def _rename(resources: list[Resource], entry: dict[str, str]) -> None:
     for resource in resources:
-        if resource["kind"] == "Deployment":
+        if resource["kind"] in {"Deployment", "Job"}:
             for container in resource["spec"]["template"]["spec"]["containers"]:
                 if container["image"].partition(":")[0] == entry["name"]:
                     container["image"] = f"{entry['newName']}:{entry['newTag']}"

@@ -13,7 +13,7 @@ from tests.image.running import PODMAN, Container, free_port
 FOLDER = ROOT / "docker"
 COMPOSE = (str(Path(sys.executable).with_name("podman-compose")), "--in-pod=false", "--podman-args=--runtime runc")
 PASSWORD = {"LOSSMETER_STORE_PASSWORD": "secret"}
-VARIANTS = {"cpu": (), "gpu": ("gpu",), "runs": ("runs",), "all": ("gpu", "runs")}
+VARIANTS = {"cpu": (), "gpu": ("gpu",), "postgresql": ("postgresql",), "all": ("gpu", "postgresql")}
 
 
 def compose(*arguments: str, files: list[Path], **environment: str) -> str:
@@ -43,7 +43,7 @@ def test_only_this_machine_can_reach_it_unless_told_otherwise() -> None:
 
 def test_the_password_of_the_store_has_no_default() -> None:
     with pytest.raises(RuntimeError, match="choose a password"):
-        compose("config", files=[FOLDER / "compose.yaml", FOLDER / "compose.runs.yaml"])
+        compose("config", files=[FOLDER / "compose.yaml", FOLDER / "compose.postgresql.yaml"])
 
 
 def test_it_comes_up_and_goes_down(image: str, tmp_path: Path) -> None:

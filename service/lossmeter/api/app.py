@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
+    devices.share(engine.device, settings.workers)
     pool = Pool(settings.pool_threads)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
@@ -81,3 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.express = express | evaluate_express | infer_express
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app
+
+
+def rendered_document() -> str:
+    """The OpenAPI document as it is committed: stable, readable, with a newline at the end."""
+    document = openapi.document(create_app(Settings(device="cpu")))
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

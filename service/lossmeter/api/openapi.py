@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -251,11 +250,3 @@ def _tidy(schema: Any) -> None:
         schema.setdefault("format", "double")
     for item in list(schema.values()):
         _tidy(item)
-
-
-def rendered() -> str:
-    """The document of this version as it is committed: stable, readable, with a newline at the end."""
-    from lossmeter.api.app import create_app
-    from lossmeter.settings import Settings
-
-    return json.dumps(document(create_app(Settings(device="cpu"))), indent=2, ensure_ascii=False) + "\n"

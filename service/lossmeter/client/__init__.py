@@ -36,12 +36,14 @@ from lossmeter.client.errors import (
 )
 from lossmeter.client.exchanges import Retries
 from lossmeter.client.results import LossResult, Timing, Warned
+from lossmeter.client.runs import AsyncRun, Run
 
 if TYPE_CHECKING:
     from lossmeter.client.torch import RemoteLoss
 
 __all__ = [
     "AsyncClient",
+    "AsyncRun",
     "BadAnswer",
     "Busy",
     "Client",
@@ -59,6 +61,7 @@ __all__ = [
     "Problem",
     "RemoteLoss",
     "Retries",
+    "Run",
     "ServiceError",
     "TimedOut",
     "Timing",

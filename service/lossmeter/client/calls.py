@@ -15,6 +15,7 @@ from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
 
 LOSSES = "/v1/losses"
+RUNS = "/v1/runs"
 
 Entry = dict[str, Any]
 """An entry of the catalogue, as `GET /v1/losses/{loss}` gives it."""
@@ -38,7 +39,7 @@ def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mappin
     arrays = {key: value for key, value in fields.items() if hasattr(value, "__array__")}
     tensors = {key: tensor for key, value in arrays.items() if (tensor := tensor_of(key, value)) is not None}
     like = {key: arrays[key] for key in tensors}
-    body = codec.encode({**fields, **tensors, "gradients": wanted} if wanted else {**fields, **tensors})
+    body = codec.encode({**fields, **tensors, **({"gradients": wanted} if wanted else {}), **codec.asked})
 
     def read(reply: Reply) -> LossResult:
         try:
@@ -60,6 +61,68 @@ def _codec_of(reply: Reply) -> Codec:
     )
 
 
+def open_run(fields: Mapping[str, Any]) -> Request[str]:
+    """A run, of which the answer is the id.
+
+    Each time it is sent opens another, so it is not sent again where nobody knows whether it has arrived.
+
+    Args:
+        fields: of the run. Losses, metrics and gates may hold arrays.
+    """
+
+    def read(reply: Reply) -> str:
+        return str(_member(_object(reply), "id"))
+
+    body = json.dumps(fields, separators=(",", ":"), allow_nan=False, default=_listed).encode()
+    headers = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
+    return Request("POST", RUNS, read, headers, [body], repeatable="if refused")
+
+
+def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any]) -> Request[bool]:
+    """A batch of a run, of which the answer is whether the run did not have it already.
+
+    Args:
+        codec: the format of the request.
+        run_id, batch_id: the same batch under the same id has no further effect.
+        fields: tensors by role; ids and slices, which may be arrays too.
+
+    Raises:
+        TypeError: if something cannot be sent.
+        ValueError: if a number outside of an array is not finite.
+    """
+    lists: dict[str, Any] = {key: _listed(fields[key]) for key in ("sample_ids", "groups") if key in fields}
+    if "slices" in fields:
+        lists["slices"] = {column: _listed(values) for column, values in fields["slices"].items()}
+    rest = {key: value for key, value in fields.items() if key not in lists}
+    tensors = {key: tensor for key, value in rest.items() if (tensor := tensor_of(key, value)) is not None}
+
+    def read(reply: Reply) -> bool:
+        return bool(_member(_object(reply), "added"))
+
+    headers = {"Content-Type": codec.media_type, "Accept": JSON_TYPE}
+    path = f"{_run(run_id)}/batches/{quote(batch_id, safe='')}"
+    return Request("PUT", path, read, headers, codec.encode({**rest, **tensors, **lists}))
+
+
+def report_run(run_id: str) -> Request[Entry]:
+    """The report of a run over everything that it has."""
+    return Request("GET", _run(run_id), _object, {"Accept": JSON_TYPE})
+
+
+def close_run(run_id: str) -> Request[Entry]:
+    """Lets no new batch in; once more has no effect."""
+    return Request("POST", f"{_run(run_id)}/close", _object, {"Accept": JSON_TYPE})
+
+
+def _run(run_id: str) -> str:
+    return f"{RUNS}/{quote(run_id, safe='')}"
+
+
+def _listed(values: Any) -> Any:
+    """An array of any library as a list."""
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
 def losses() -> Request[list[Entry]]:
     """The catalogue."""
 
@@ -78,6 +141,12 @@ def describe(name: str) -> Request[Entry]:
 def health() -> Request[dict[str, Any]]:
     """Whether the service is ready for work; asked once."""
     return Request("GET", "/readyz", _object, {"Accept": JSON_TYPE}, repeatable=False)
+
+
+def _member(found: Mapping[str, Any], name: str) -> Any:
+    if name not in found:
+        raise BadAnswer(f"The answer has no {name!r}")
+    return found[name]
 
 
 def _object(reply: Reply) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lossmeter.client.codecs import CODECS
 from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
+from lossmeter.client.runs import AsyncRun, Choices, Run, run_fields
 from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Connection, Progress, Transport
 
 T = TypeVar("T")
@@ -116,6 +117,35 @@ class Client(_Configured):
         """
         return self.send(calls.describe(loss))
 
+    def run(
+        self,
+        name: str = "",
+        *,
+        losses: Choices | None = None,
+        metrics: Choices | None = None,
+        tags: Sequence[str] = (),
+        **fields: Any,
+    ) -> Run:
+        """An evaluation in many batches, opened where its block is entered.
+
+            with client.run("nightly", task="multiclass", predictions_are="logits", metrics=["accuracy"]) as run:
+                for logits, labels in batches:
+                    run.add(logits, labels)
+                print(run.report()["metrics"])
+
+        Args:
+            name: for people.
+            losses, metrics: by name, or as objects with parameters; left out, the usual ones of the task.
+            tags: by which runs are found.
+            fields: `task` and `predictions_are`, which are needed; `slices` (the names of the columns), `gates`, `classes`,
+                `confidence`, and whatever else a run is opened with.
+        """
+        return Run(self, self._codec, run_fields(name, losses, metrics, tags, fields))
+
+    def attach(self, run_id: str) -> Run:
+        """A run that is open already, here or elsewhere. Asks for nothing."""
+        return Run(self, self._codec, {}, run_id)
+
     def health(self) -> dict[str, Any]:
         """`status` and `version` of the service, asked once and at once.
 
@@ -170,6 +200,22 @@ class AsyncClient(_Configured):
     async def describe(self, loss: str) -> Entry:
         """As `Client.describe`."""
         return await self.send(calls.describe(loss))
+
+    def run(
+        self,
+        name: str = "",
+        *,
+        losses: Choices | None = None,
+        metrics: Choices | None = None,
+        tags: Sequence[str] = (),
+        **fields: Any,
+    ) -> AsyncRun:
+        """As `Client.run`: `async with client.run(…) as run`."""
+        return AsyncRun(self, self._codec, run_fields(name, losses, metrics, tags, fields))
+
+    def attach(self, run_id: str) -> AsyncRun:
+        """As `Client.attach`."""
+        return AsyncRun(self, self._codec, {}, run_id)
 
     async def health(self) -> dict[str, Any]:
         """As `Client.health`."""

@@ -27,11 +27,13 @@ class Codec:
         media_type: of requests and answers.
         encode: the fields of a request, tensors among them, as a body in pieces.
         decode: the fields of an answer, nested as in JSON, tensors among them.
+        asked: fields of a request whose answer holds tensors.
     """
 
     media_type: str
     encode: Callable[[Mapping[str, Any]], Sequence[Piece]]
     decode: Callable[[bytearray], dict[str, Any]]
+    asked: Mapping[str, Any]
 
 
 def _dumps(value: Any) -> bytes:
@@ -68,7 +70,7 @@ def _tensor(members: dict[str, Any]) -> Any:
 
 
 def _encode_json(fields: Mapping[str, Any]) -> Sequence[Piece]:
-    return [_dumps({**fields, "tensor_encoding": "base64"})]
+    return [_dumps(fields)]
 
 
 def _encode_safetensors(fields: Mapping[str, Any]) -> Sequence[Piece]:
@@ -104,6 +106,6 @@ def _elements(memory: bytearray, start: int, datatype: Datatype, shape: tuple[in
 
 
 CODECS: Mapping[str, Codec] = {
-    "safetensors": Codec(_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors),
-    "json": Codec(JSON_TYPE, _encode_json, _decode_json),
+    "safetensors": Codec(_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors, {}),
+    "json": Codec(JSON_TYPE, _encode_json, _decode_json, {"tensor_encoding": "base64"}),
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from lossmeter.client.errors import Busy, NoAnswer, Problem, ServiceError, TimedOut, problem
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 Piece = bytes | memoryview
 
 PROBLEM = "application/problem+json"
+REFUSALS = (429, 503)
+"""Of the answers that say "not now", those that the service itself gives, before it has done anything."""
 SHOWN = 200
 """Bytes of an unexpected body that an error shows."""
 
@@ -42,7 +44,8 @@ class Request(Generic[T]):
         method, path, headers: of the HTTP request; the path begins with a slash.
         body: in pieces, which are sent one after the other.
         read: makes the result of a successful answer.
-        repeatable: whether sending it twice does no more than sending it once.
+        repeatable: whether sending it twice does no more than sending it once; under `if refused` it does more, and is sent
+            again only after an answer that says that nothing was done.
     """
 
     method: str
@@ -50,7 +53,7 @@ class Request(Generic[T]):
     read: Callable[[Reply], T]
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Sequence[Piece] = ()
-    repeatable: bool = True
+    repeatable: Literal[True, False, "if refused"] = True
 
     @property
     def size(self) -> int:
@@ -112,10 +115,16 @@ def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] 
             return request.read(outcome)
         else:
             failure = refusal(outcome)
-        wait = retries.wait_seconds(attempt, failure) if request.repeatable else None
+        wait = retries.wait_seconds(attempt, failure) if _may_repeat(request, failure) else None
         if wait is None:
             raise failure
         yield Pause(wait)
+
+
+def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
+    if request.repeatable == "if refused":
+        return isinstance(failure, Problem) and failure.status in REFUSALS
+    return request.repeatable
 
 
 def _identified(request: Request[T]) -> Request[T]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lossmeter import files
 from lossmeter.api import problems
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import Plan, Record, SlicedFields, measure
-from lossmeter.errors import Invalid
+from lossmeter.errors import Flaw, Invalid
 from lossmeter.metrics import PREDICTIONS_ARE
 
 BINS = 10_000
@@ -59,13 +60,28 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 def record_of(path: Path, columns: files.Columns, plan: Plan, *, device: str = "auto") -> Record:
-    """All that the file says, with a bar on the way if somebody watches.
+    """All that the file says.
 
     Raises:
         LossmeterError: the file cannot be read, or its contents do not suit the plan.
     """
     engine = Engine(device)
     record: Record | None = None
+    with closing(watched(path, columns)) as pieces:
+        for piece in pieces:
+            part = _measured(path, piece, plan, engine)
+            record = part if record is None else record.merge(part)
+    if record is None:
+        raise Invalid.at(path.name, "", "there are no rows")
+    return record
+
+
+def watched(path: Path, columns: files.Columns) -> Generator[files.Piece, None, None]:
+    """The rows of a file, with a bar on the way if somebody watches; close it, so that the bar goes before an error is told.
+
+    Raises:
+        LossmeterError: the file cannot be read.
+    """
     bar = Progress(
         TextColumn("{task.fields[rows]:,} rows"),
         BarColumn(),
@@ -78,18 +94,19 @@ def record_of(path: Path, columns: files.Columns, plan: Plan, *, device: str = "
     with bar:
         shown = bar.add_task("", total=1.0, rows=0)
         for piece in files.pieces(path, columns):
-            part = _measured(path, piece, plan, engine)
-            record = part if record is None else record.merge(part)
+            yield piece
             bar.update(shown, completed=piece.read, rows=piece.row + piece.rows)
-    if record is None:
-        raise Invalid.at(path.name, "", "there are no rows")
-    return record
 
 
 def _measured(path: Path, piece: files.Piece, plan: Plan, engine: Engine) -> Record:
     try:
         return measure(plan, piece.fields, engine=engine)
     except Invalid as error:
-        index = next((flaw.index for flaw in error.flaws if flaw.index), None)
-        where = f"row {piece.row + index[0]}" if index else f"rows {piece.row} to {piece.row + piece.rows - 1}"
-        raise Invalid(f"{path.name}, {where}: {error.detail}", error.flaws) from error
+        raise located(path, piece, error.detail, error.flaws) from error
+
+
+def located(path: Path, piece: files.Piece, detail: str, flaws: Sequence[Flaw] = ()) -> Invalid:
+    """The error that names the row of the file, or the rows, where something is wrong."""
+    index = next((flaw.index for flaw in flaws if flaw.index), None)
+    where = f"row {piece.row + index[0]}" if index else f"rows {piece.row} to {piece.row + piece.rows - 1}"
+    return Invalid(f"{path.name}, {where}: {detail}", flaws)

@@ -61,6 +61,12 @@ def share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
+def share(device: torch.device, workers: int) -> None:
+    """Bounds what this process takes of a GPU that several workers use: one large request leaves the others their part."""
+    if device.type == "cuda" and workers > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / workers, device)
+
+
 def release(device: torch.device) -> None:
     """Gives cached memory back, after an allocation failed."""
     if device.type != "cpu":

@@ -1,0 +1,184 @@
+"""Runs: evaluations in many batches, over a client that blocks and one that does not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, Protocol, Self, TypeVar
+
+from lossmeter.client import calls
+from lossmeter.client.calls import Entry
+from lossmeter.client.codecs import Codec
+from lossmeter.client.errors import ServiceError
+from lossmeter.client.exchanges import Request
+
+T = TypeVar("T")
+
+Choices = Sequence[str | Mapping[str, Any]]
+"""Losses or metrics: by name, or as objects with their parameters."""
+
+
+class Sender(Protocol):
+    """What sends requests, and waits for the answers."""
+
+    def send(self, request: Request[T]) -> T:
+        """The result."""
+
+
+class AsyncSender(Protocol):
+    """The same for asyncio."""
+
+    async def send(self, request: Request[T]) -> T:
+        """The result."""
+
+
+def run_fields(
+    name: str, losses: Choices | None, metrics: Choices | None, tags: Sequence[str], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The request that opens a run; what is left out has its default."""
+    chosen = {"losses": _chosen("loss", losses), "metrics": _chosen("metric", metrics)}
+    return {"name": name, "tags": list(tags), **chosen, **fields}
+
+
+def _chosen(kind: str, choices: Choices | None) -> list[Mapping[str, Any]] | None:
+    if choices is None:
+        return None
+    return [{kind: one} if isinstance(one, str) else one for one in choices]
+
+
+class _Batches:
+    """What both kinds of run hold: the id, once there is one, and ids for batches."""
+
+    def __init__(self, codec: Codec, fields: Mapping[str, Any], run_id: str | None) -> None:
+        self._codec = codec
+        self._fields = fields
+        self._id = run_id
+        # Others may add to the same run: a counter alone would give their batches the same ids.
+        self._prefix = secrets.token_hex(8)
+        self._numbers = count()
+
+    @property
+    def id(self) -> str:
+        """By which the service knows the run.
+
+        Raises:
+            RuntimeError: if it has not been opened.
+        """
+        if self._id is None:
+            raise RuntimeError("The run is not open: enter it by `with`, or call open()")
+        return self._id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._id!r})"
+
+    def _batch(self, batch_id: str | None, fields: Mapping[str, Any]) -> tuple[str, Request[bool]]:
+        run_id = self.id
+        batch_id = f"{self._prefix}-{next(self._numbers)}" if batch_id is None else batch_id
+        return batch_id, calls.add_batch(self._codec, run_id, batch_id, fields)
+
+
+@contextmanager
+def _naming(batch_id: str) -> Iterator[None]:
+    """Errors say which batch it was: under its id it may be sent again, whether or not it has arrived."""
+    try:
+        yield
+    except ServiceError as error:
+        error.add_note(f"It was the batch {batch_id!r}")
+        raise
+
+
+class Run(_Batches):
+    """An evaluation in many batches. Made by `Client.run` and `Client.attach`; may be used from many threads.
+
+    Leaving the block closes the run, unless by an exception: it can then be continued.
+    """
+
+    def __init__(self, client: Sender, codec: Codec, fields: Mapping[str, Any], run_id: str | None = None) -> None:
+        super().__init__(codec, fields, run_id)
+        self._client = client
+
+    def open(self) -> Self:
+        """Opens the run, unless it is open already.
+
+        Raises:
+            InvalidRequest, NotFound: if what is to be measured does not fit together.
+            NoAnswer, Busy: if it could not be opened, or nobody knows whether it was.
+        """
+        if self._id is None:
+            self._id = self._client.send(calls.open_run(self._fields))
+        return self
+
+    def add(self, predictions: Any, labels: Any, batch_id: str | None = None, **fields: Any) -> str:
+        """Adds a batch, which is durable on return, and counts once however often it had to be sent.
+
+        Args:
+            predictions, labels: arrays of numpy, tensors of torch, or nested lists.
+            batch_id: of the caller's own, under which the same batch can be added again without effect; one that nobody else
+                uses if left out.
+            fields: `sample_weight` and `mask`; `sample_ids`, `groups` and `slices` (by column), as lists or arrays.
+
+        Returns:
+            The id of the batch.
+
+        Raises:
+            Conflict: if the run is closed, or has other content under this id.
+            InvalidRequest: if the batch does not suit the run; says where.
+            NoAnswer, Busy: if nobody knows whether it was added; adding it under the same id settles it.
+        """
+        batch_id, request = self._batch(batch_id, {"predictions": predictions, "labels": labels, **fields})
+        with _naming(batch_id):
+            self._client.send(request)
+        return batch_id
+
+    def report(self) -> Entry:
+        """The report over all batches so far, of all who add to the run."""
+        return self._client.send(calls.report_run(self.id))
+
+    def close(self) -> None:
+        """Lets no new batch in."""
+        self._client.send(calls.close_run(self.id))
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+
+
+class AsyncRun(_Batches):
+    """The same for asyncio: `async with client.run(…) as run: await run.add(…)`."""
+
+    def __init__(self, client: AsyncSender, codec: Codec, fields: Mapping[str, Any], run_id: str | None = None) -> None:
+        super().__init__(codec, fields, run_id)
+        self._client = client
+
+    async def open(self) -> Self:
+        """As `Run.open`."""
+        if self._id is None:
+            self._id = await self._client.send(calls.open_run(self._fields))
+        return self
+
+    async def add(self, predictions: Any, labels: Any, batch_id: str | None = None, **fields: Any) -> str:
+        """As `Run.add`."""
+        batch_id, request = self._batch(batch_id, {"predictions": predictions, "labels": labels, **fields})
+        with _naming(batch_id):
+            await self._client.send(request)
+        return batch_id
+
+    async def report(self) -> Entry:
+        """As `Run.report`."""
+        return await self._client.send(calls.report_run(self.id))
+
+    async def close(self) -> None:
+        """As `Run.close`."""
+        await self._client.send(calls.close_run(self.id))
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.close()

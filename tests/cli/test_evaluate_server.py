@@ -1,0 +1,88 @@
+"""`lossmeter evaluate --server` prints what `lossmeter evaluate` prints, and leaves a run behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lossmeter import files
+from lossmeter.client import Client
+from lossmeter.console import submission
+from tests.cli.test_evaluate import OPTIONS, run, written
+from tests.support import faults
+from tests.support.faults import faulty, says
+from tests.support.runs import alike, figures
+
+MORE = ["--weight", "w", "--id", "id", "--slice", "country", "--hardest", "4", "--metric", "f1(average=micro)"]
+GATES = ["--gate", "accuracy>=0.5", "--gate", "cross_entropy[country]<=1.9"]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read in many pieces, and each is sent in several batches."""
+    monkeypatch.setattr(files, "ROWS", 500)
+    monkeypatch.setattr(submission, "ELEMENTS", 2000)
+
+
+def test_the_report_is_that_of_this_machine(tmp_path: Path, url: str) -> None:
+    path = written(tmp_path / "d.csv")
+    here = json.loads(run(path, *OPTIONS, *MORE, *GATES, "--json").output)
+    result = run(path, *OPTIONS, *MORE, *GATES, "--json", "--server", url, "--name", "nightly", "--tag", "model=b7")
+    assert result.exit_code == 0, result.output
+    there = json.loads(result.output)
+    kept = there.pop("run")
+    assert (kept["name"], kept["tags"], kept["batches"]) == ("nightly", ["model=b7"], 7)
+    assert kept["closed"]
+    assert there.keys() == here.keys()
+    for report in (here, there):
+        for one in report["hardest"]:
+            del one["batch_id"], one["position"]
+    assert alike(figures(there), figures(here), 1e-9)
+    assert [one["passed"] for one in there["gates"]] == [True, True]
+    with Client(url) as client:
+        assert client.attach(kept["id"]).report()["samples"] == there["samples"]
+
+
+def test_the_page_and_the_exit_code_are_the_same(tmp_path: Path, url: str) -> None:
+    path = written(tmp_path / "d.parquet")
+    options = [*OPTIONS, *MORE, "--gate", "accuracy>=0.999"]
+    here, there = run(path, *options), run(path, *options, "--server", url)
+    assert (here.exit_code, there.exit_code) == (1, 1)
+    assert there.output == here.output
+
+
+def test_each_batch_counts_once_over_a_bad_connection(tmp_path: Path, url: str) -> None:
+    path = written(tmp_path / "d.npz")
+    with faulty(url, faults.well, faults.cut, faults.drop, faults.well, says(503)) as proxy:
+        result = run(path, *OPTIONS, "--json", "--server", proxy.url)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert (found["run"]["batches"], found["samples"]) == (7, 1197)
+
+
+def test_what_is_wrong_is_said(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("p,y\n" + "0.5,1\n" * 2230 + "1.5,1\n")
+    options = ["--task", "binary", "--predictions-are", "probabilities"]
+    result = run(path, *options, "--server", url, predictions="p")
+    assert result.exit_code == 2
+    assert "d.csv, row 2230: " in result.output
+    result = run(path, *options, "--server", "http://127.0.0.1:9", predictions="p")
+    assert result.exit_code == 2
+    assert "http://127.0.0.1:9: POST /v1/runs" in result.output
+    assert run(path, *options, "--server", "nowhere", predictions="p").exit_code == 2
+    assert run(path, *options, "--tag", "a", predictions="p").exit_code == 2
+    path.write_text("p,y\n")
+    assert "there are no rows" in run(path, *options, "--server", url, predictions="p").output
+
+
+def test_a_file_of_bad_slices_is_refused(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "d.npz"
+    np.savez(path, p=np.array([1.0, 2.0]), y=np.array([1.0, 2.0]), s=np.array([1.0, np.nan]))
+    options = ["--task", "regression", "--slice", "s", "--server", url]
+    result = run(path, *options, predictions="p")
+    assert result.exit_code == 2, result.output
+    assert "rows 0 to 1" in result.output

@@ -132,7 +132,9 @@ def test_labels_say_what_it_is(image: str) -> None:
 
 
 def test_it_is_small(image: str, figures: dict[str, str]) -> None:
-    size, base_size = (int(command("podman", "image", "inspect", tag, "--format", "{{.Size}}")) for tag in (image, base()))
+    size, base_size = (
+        int(command("podman", "image", "inspect", tag, "--format", "{{.Size}}")) for tag in (image, base())
+    )
     torch = int(run_once(image, "-c", SIZE_OF_TORCH))
     figures["size of the image"] = (
         f"{size / 1e6:.0f} MB, {size / torch:.2f} times torch as it comes ({torch / 1e6:.0f} MB); "

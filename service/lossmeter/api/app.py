@@ -17,6 +17,7 @@ import lossmeter
 from lossmeter.api import openapi, problems
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
+from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service
 from lossmeter.api.tensor_routes import Express, Limits
@@ -68,9 +69,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Application(
         title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
-    loss_routes, express = losses.router(engine, limits, settings.max_elements)
+    gathering = Gathering(engine)
+    loss_routes, express = losses.router(gathering, limits, settings.max_elements)
     evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
-    infer_routes, infer_express = open_inference.router(engine, limits, settings.max_elements)
+    infer_routes, infer_express = open_inference.router(gathering, limits, settings.max_elements)
     app.include_router(service.router())
     app.include_router(loss_routes)
     app.include_router(metrics.router())

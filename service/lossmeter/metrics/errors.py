@@ -55,7 +55,7 @@ def squared_log_error(batch: Numbers, w: Weighting) -> Quotient:
 
 
 @statistic(replicated=False)
-def largest_error(batch: Numbers, w: Weighting) -> Extremum:  # noqa: ARG001 as every statistic
+def largest_error(batch: Numbers, w: Weighting) -> Extremum:
     return Extremum.of(np.abs(batch.x - batch.y))
 
 

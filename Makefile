@@ -7,10 +7,11 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DOCKER ?= docker
 TORCH ?= cpu
+RUNS ?= 1000000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
-.PHONY: install run test test-crash test-jax image test-image check sync bench confidence clean
+.PHONY: install run test test-crash test-jax fuzz image test-image check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +36,15 @@ test-jax: install
 # binaries (apt-get install postgresql).
 test-crash: install
 	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
+
+# RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
+# some versions of Python only, and so is no part of the environment but stands beside it.
+fuzz: install build/fuzz
+	PYTHONPATH=build/fuzz $(BIN)/python -m tests.fuzz --runs $(RUNS)
+
+build/fuzz: constraints.txt
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt atheris
 
 # TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any.
 image:

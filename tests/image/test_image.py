@@ -35,7 +35,7 @@ print(*(m.__file__ for m in sources if not os.path.exists(m.__cached__)), sep="\
 """
 BUILDS = re.compile(
     r"bin/(pip|gcc|g\+\+|cc|c\+\+|cpp|clang|ld|make|git|hatch)[-\d.]*$|-packages/(pip|wheel|hatchling)(-[\d.]+dist-info)?$"
-    r"|^(opt|usr/local)/.*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/.|^(tmp|root|build|package)/."
+    r"|^(opt|usr/local)/.*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/(?!lock|partial)|^(tmp|build|package)/."
 )
 SIZE_OF_TORCH = """
 import importlib.metadata as m

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+VARIANT = os.environ.get("TORCH", "cpu")
 BASE = "localhost/lossmeter-base:bookworm-pip"
 DEBIAN = "localhost/lossmeter-debian:bookworm"
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")

@@ -268,6 +268,14 @@ def test_other_methods_are_405(http: httpx.Client) -> None:
     assert problem["code"] == "method_not_allowed"
 
 
+def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client) -> None:
+    request = {"predictions": [0.5], "labels": [1.0], "margin": -1e226}
+    problem = assert_problem(http.post("/v1/losses/hinge_embedding", json=request), 422)
+    expected = "margin is -1e+226; expected a number of at most 3.40282e+38 either way, that of float32"
+    assert problem["errors"] == [{"pointer": "/margin", "message": expected, "index": None}]
+    assert http.post("/v1/losses/hinge_embedding", json={**request, "precision": "float64"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -205,7 +205,9 @@ def _too_large(parameters: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Flaw
     """Numbers that the precision of the call has no room for; a kernel would give up on them."""
     most = float(np.finfo(dtype).max)
     return [
-        Flaw(pointer(name), f"{name} is {value}; expected a number of at most {most:g} either way, that of {dtype.name}")
+        Flaw(
+            pointer(name), f"{name} is {value}; expected a number of at most {most:g} either way, that of {dtype.name}"
+        )
         for name, value in parameters.items()
         if isinstance(value, float) and abs(value) > most
     ]

@@ -211,6 +211,18 @@ class Prepared:
     fit: Fit
 
 
+def _too_large(parameters: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Flaw]:
+    """Numbers that the precision of the call has no room for; a kernel would give up on them."""
+    most = float(np.finfo(dtype).max)
+    return [
+        Flaw(
+            pointer(name), f"{name} is {value}; expected a number of at most {most:g} either way, that of {dtype.name}"
+        )
+        for name, value in parameters.items()
+        if isinstance(value, float) and abs(value) > most
+    ]
+
+
 def prepare(
     loss: Loss,
     given: Mapping[str, Tensor],
@@ -227,6 +239,7 @@ def prepare(
     """
     fitted = fit(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given))
     domain = Domain(non_finite=non_finite)
+    domain.flaws += _too_large(parameters, dtype)
     ignored = parameters.get("ignore_index")
     loaded: dict[str, torch.Tensor] = {}
     for name, role in fitted.roles.items():

@@ -13,7 +13,7 @@ from lossmeter.api.body import Body
 from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.formats import Format
 from lossmeter.api.gathering import Asked, Gathering, computed
-from lossmeter.api.openapi import operation
+from lossmeter.api.openapi import error_answers, operation
 from lossmeter.api.tensor_routes import Limits, Pieces, TensorRoute, send_answer
 from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
@@ -30,7 +30,12 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
     async def list_losses() -> LossList:
         return LossList(losses=[loss_entry(loss) for loss in LOSSES.values()])
 
-    @routes.get(PATH + "/{loss}", operation_id="describe_loss", summary="One loss: formula, roles, when to use it")
+    @routes.get(
+        PATH + "/{loss}",
+        operation_id="describe_loss",
+        summary="One loss: formula, roles, when to use it",
+        responses=error_answers(404),
+    )
     async def describe_loss(loss: str) -> LossEntry:
         return loss_entry(find(loss))
 

@@ -268,6 +268,22 @@ def test_other_methods_are_405(http: httpx.Client) -> None:
     assert problem["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("OPTIONS", CE, "GET, POST"),
+        ("PUT", "/v1/runs", "GET, POST"),
+        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, DELETE"),
+        ("GET", "/v1/runs/a/batches/b", "PUT"),
+        ("POST", "/healthz", "GET"),
+        ("POST", "/static/console.css", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_all_methods_of_the_address(http: httpx.Client, method: str, path: str, allowed: str) -> None:
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_limits_on_bytes_and_elements_are_413() -> None:
     with serving(max_body_bytes=1000, max_elements=10) as url, httpx.Client(base_url=url) as http:
         problem = assert_problem(http.post(CE, content=b" " * 1001, headers=JSON), 413)

@@ -43,9 +43,24 @@ TENSOR_OBJECT: dict[str, Any] = {
         "shape": {"type": "array", "items": {"type": "integer", "format": "int64", "minimum": 0}},
         "data": {
             "$ref": "#/components/schemas/Numbers",
-            "description": "Flat or nested, row-major. In an answer: flat; null where not finite.",
+            "description": "Flat or nested, row-major.",
         },
         "base64": {"type": "string", "contentEncoding": "base64", "description": "Little-endian, row-major bytes."},
+    },
+}
+TENSOR_ANSWER: dict[str, Any] = {
+    "description": "A tensor of an answer, with its datatype and shape; exactly one of `data` and `base64`.",
+    "type": "object",
+    "required": ["datatype", "shape"],
+    "properties": {
+        "datatype": TENSOR_OBJECT["properties"]["datatype"] | {"description": "Of the Open Inference Protocol v2."},
+        "shape": TENSOR_OBJECT["properties"]["shape"],
+        "data": {
+            "type": "array",
+            "items": {"type": ["number", "null"], "format": "double"},
+            "description": "Flat, row-major; null where not finite.",
+        },
+        "base64": TENSOR_OBJECT["properties"]["base64"],
     },
 }
 TENSOR: dict[str, Any] = {
@@ -145,9 +160,9 @@ def operation(loss: Loss) -> dict[str, Any]:
 
 
 def tensor_operation(
-    operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str
+    operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str, *more: int
 ) -> dict[str, Any]:
-    """What a route that carries tensors declares, given the names of its models."""
+    """What a route that carries tensors declares, given the names of its models, and statuses that others do not have."""
     schema = {"$ref": REF.format(model=request)}
     return {
         "operation_id": operation_id,
@@ -163,7 +178,7 @@ def tensor_operation(
                 "description": described,
                 "content": {"application/json": {"schema": {"$ref": REF.format(model=answer)}}, **SAFETENSORS},
             },
-            **error_answers(400, 406, 413, 415, 422, 503, 507),
+            **error_answers(*sorted({400, 406, 413, 415, 422, 503, 507, *more})),
         },
     }
 
@@ -208,22 +223,32 @@ def document(app: FastAPI) -> dict[str, Any]:
     schemas: dict[str, Any] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    _drop_unused_answers(whole["paths"])
     for part in (requests_schema["$defs"], answers_schema["$defs"]):
         schemas.update(part)
-    schemas |= {"Numbers": NUMBERS, "Tensor": TENSOR, "TensorObject": TENSOR_OBJECT}
+    schemas |= {"Numbers": NUMBERS, "Tensor": TENSOR, "TensorObject": TENSOR_OBJECT, "TensorAnswer": TENSOR_ANSWER}
     answer = schemas["LossAnswer"]
     answer["required"] = [name for name in answer["required"] if name not in ("value", "values")]
-    answer["properties"]["values"] = {"$ref": REF.format(model="TensorObject")}
+    answer["properties"]["values"] = {"$ref": REF.format(model="TensorAnswer")}
     schemas["InferInput"]["properties"]["data"] = {"$ref": REF.format(model="Numbers")}
     schemas["InferAnswer"]["required"] = ["model_name", "model_version", "outputs"]
     schemas["InferOutput"]["required"] = ["name", "datatype", "shape"]
     for name in ("LossAnswer", "ObjectiveAnswer"):
         gradients = schemas[name]["properties"]["gradients"]
-        gradients["additionalProperties"] = {"$ref": REF.format(model="TensorObject")}
+        gradients["additionalProperties"] = {"$ref": REF.format(model="TensorAnswer")}
     for schema in schemas.values():
         _tidy(schema)
     whole["components"]["schemas"] = dict(sorted(schemas.items()))
     return whole
+
+
+def _drop_unused_answers(paths: dict[str, Any]) -> None:
+    """Takes out what FastAPI says of parameters that it would refuse: here they are text, and our own answers refuse."""
+    for path in paths.values():
+        for one in path.values():
+            refusal = one["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
+                del one["responses"]["422"]
 
 
 def _tidy(schema: Any) -> None:
@@ -240,12 +265,11 @@ def _tidy(schema: Any) -> None:
     if schema.get("default", ...) is None:
         del schema["default"]
     options = schema.get("anyOf", [])
-    if {"type": "null"} in options and len(options) == 2:
+    kept: dict[str, Any] = next((option for option in options if option != {"type": "null"}), {})
+    if {"type": "null"} in options and len(options) == 2 and "type" in kept:
         del schema["anyOf"]
-        kept = next(option for option in options if option != {"type": "null"})
         schema |= kept
-        if "type" in kept:
-            schema["type"] = [kept["type"], "null"]
+        schema["type"] = [kept["type"], "null"]
     if "number" in schema.get("type", ()) and isinstance(schema.get("type"), str | list):
         schema.setdefault("format", "double")
     for item in list(schema.values()):

@@ -174,13 +174,6 @@ def shape_text(shape: str) -> str:
     return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))
 
 
-class TensorObject(BaseModel):
-    """A tensor in an answer: `data`, flat and row-major, or `base64`, its little-endian bytes."""
-
-    datatype: Literal["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"]
-    shape: list[int]
-
-
 class WarningModel(BaseModel):
     """Something to know of the result: where it is not finite, say."""
 

@@ -58,6 +58,7 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
         EvaluateAnswer.__name__,
         examples,
         "Everything that follows from the batch.",
+        404,
     )
     routes.routes.append(TensorRoute(PATH, evaluate_batch, methods=["POST"], **declared))
     return routes, {PATH: endpoint}

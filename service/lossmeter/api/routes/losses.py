@@ -13,7 +13,7 @@ from lossmeter.api.admission import Ticket
 from lossmeter.api.body import Body
 from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.formats import Format
-from lossmeter.api.openapi import operation
+from lossmeter.api.openapi import error_answers, operation
 from lossmeter.api.tensor_routes import Limits, Pieces, Stages, TensorEndpoint, TensorRoute, Work, timed
 from lossmeter.engine import Engine, Outcome
 from lossmeter.losses import LOSSES, Loss, find
@@ -30,7 +30,12 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
     async def list_losses() -> LossList:
         return LossList(losses=[loss_entry(loss) for loss in LOSSES.values()])
 
-    @routes.get(PATH + "/{loss}", operation_id="describe_loss", summary="One loss: formula, roles, when to use it")
+    @routes.get(
+        PATH + "/{loss}",
+        operation_id="describe_loss",
+        summary="One loss: formula, roles, when to use it",
+        responses=error_answers(404),
+    )
     async def describe_loss(loss: str) -> LossEntry:
         return loss_entry(find(loss))
 

@@ -104,8 +104,11 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         status_code=201,
         openapi_extra=_takes("RunRequest", RUN),
         responses={
-            201: {"headers": {"Location": {"description": "Address of the run.", "schema": {"type": "string"}}}},
-            **error_answers(400, 413, 415, 422, 503),
+            201: {
+                "headers": {"Location": {"description": "Address of the run.", "schema": {"type": "string"}}},
+                "links": LINKS,
+            },
+            **error_answers(400, 404, 413, 415, 422, 503),
         },
     )
     async def open_run(request: Request, response: Response) -> RunModel:
@@ -222,6 +225,26 @@ PARAMETERS = [
     },
     {"name": "cursor", "in": "query", "description": "`next` of the page before.", "schema": {"type": "string"}},
 ]
+LINKS: dict[str, Any] = {
+    name: {
+        "operationId": name,
+        "description": f"With `id` as `run_id`: {what}.",
+        "parameters": {"run_id": "$response.body#/id"},
+    }
+    for name, what in {
+        "add_batch": "adds to the run",
+        "report_run": "what it says so far",
+        "run_state": "its statistics",
+        "close_run": "lets no new batch in",
+        "delete_run": "forgets it",
+    }.items()
+} | {
+    "compare_runs": {
+        "operationId": "compare_runs",
+        "description": "The run as the candidate.",
+        "requestBody": {"baseline": "$response.body#/id", "candidate": "$response.body#/id"},
+    }
+}
 
 
 def written(fields: Answer) -> bytes:

@@ -22,6 +22,8 @@ SAME = frozenset(
 )
 """Keywords that mean the same in both."""
 NULL: Schema = {"type": "null"}
+NULL_3_0: Schema = {"type": "object", "nullable": True, "enum": [None]}
+"""What is null and nothing else: 3.0 has no type for it, and `nullable` says nothing beside a reference."""
 
 
 def converted(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,11 +103,7 @@ def _type(result: Schema, value: str | list[str]) -> None:
 
 
 def _one_of(result: Schema, value: list[Schema]) -> None:
-    options = [schema_3_0(option) for option in value if option != NULL]
-    if len(options) < len(value):
-        result["nullable"] = True
-    # A reference takes no siblings in 3.0, and a `nullable` beside it would be one.
-    result["allOf" if len(options) == 1 else "oneOf"] = options
+    result["oneOf"] = [NULL_3_0 if option == NULL else schema_3_0(option) for option in value]
 
 
 def _properties(result: Schema, value: dict[str, Schema]) -> None:

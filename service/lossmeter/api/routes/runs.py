@@ -246,12 +246,6 @@ LINKS: dict[str, Any] = {
         "close_run": "lets no new batch in",
         "delete_run": "forgets it",
     }.items()
-} | {
-    "compare_runs": {
-        "operationId": "compare_runs",
-        "description": "The run as the candidate.",
-        "requestBody": {"baseline": "$response.body#/id", "candidate": "$response.body#/id"},
-    }
 }
 
 

@@ -58,5 +58,5 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
         "Everything that follows from the batch.",
         404,
     )
-    routes.routes.append(TensorRoute(PATH, evaluate_batch, methods=["POST"], **declared))
+    routes.routes.append(TensorRoute(PATH, evaluate_batch, methods=["POST"], tags=routes.tags, **declared))
     return routes, {PATH: endpoint}

@@ -28,6 +28,7 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
 
     @routes.get(PATH, operation_id="list_losses", summary="All losses")
     async def list_losses() -> LossList:
+        """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
         return LossList(losses=[loss_entry(loss) for loss in LOSSES.values()])
 
     @routes.get(
@@ -37,12 +38,13 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
         responses=error_answers(404),
     )
     async def describe_loss(loss: str) -> LossEntry:
+        """What there is to know of a loss, with a request that works when posted as it stands."""
         return loss_entry(find(loss))
 
     for loss in LOSSES.values():
         endpoint = LossEndpoint(loss, gathering, limits, max_elements)
         routes.routes.append(
-            TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), methods=["POST"], **operation(loss))
+            TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), methods=["POST"], tags=routes.tags, **operation(loss))
         )
         for name in (loss.name, *loss.aliases):
             express[f"{PATH}/{name}"] = endpoint

@@ -49,14 +49,17 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
 def _add_server(routes: APIRouter) -> None:
     @routes.get(OPEN_INFERENCE, operation_id="server_metadata", summary="The server and the extensions it speaks")
     async def server_metadata() -> ServerMetadata:
+        """Name and version of the server, and the extensions of the protocol that it speaks."""
         return inference.SERVER
 
     @routes.get(OPEN_INFERENCE + "/health/live", operation_id="server_live", summary="Whether the server is alive")
     async def server_live() -> Live:
+        """Answers as long as the process lives."""
         return Live(live=True)
 
     @routes.get(OPEN_INFERENCE + "/health/ready", operation_id="server_ready", summary="Whether it is ready for work")
     async def server_ready() -> Ready:
+        """Answers when the server takes work."""
         return Ready(ready=True)
 
 
@@ -65,21 +68,25 @@ def _add_models(routes: APIRouter) -> None:
 
     @routes.get(MODEL, operation_id="model_metadata", summary="A loss as a model", responses=errors)
     async def model_metadata(loss: str) -> ModelMetadata:
+        """Its inputs and outputs, in their usual datatypes."""
         return inference.metadata(find(loss))
 
     @routes.get(VERSION, operation_id="model_version_metadata", summary="A version of it", responses=errors)
     async def model_version_metadata(loss: str, version: str) -> ModelMetadata:
+        """Its inputs and outputs, as without the version."""
         inference.check_version(find(loss), version)
         return inference.metadata(find(loss))
 
     @routes.get(MODEL + "/ready", operation_id="model_ready", summary="Whether it is ready for work", responses=errors)
     async def model_ready(loss: str) -> ModelReady:
+        """A loss is ready as soon as the server is."""
         return ModelReady(name=find(loss).name, ready=True)
 
     @routes.get(
         VERSION + "/ready", operation_id="model_version_ready", summary="Whether a version is ready", responses=errors
     )
     async def model_version_ready(loss: str, version: str) -> ModelReady:
+        """A version is ready as soon as the server is."""
         inference.check_version(find(loss), version)
         return ModelReady(name=find(loss).name, ready=True)
 
@@ -102,7 +109,7 @@ def _add_infer(routes: APIRouter, endpoints: dict[str, InferEndpoint]) -> None:
     for path, function in documented:
         function.tensor_endpoint = routed  # type: ignore[attr-defined]
         operation = infer_operation(function.__name__)
-        routes.routes.append(TensorRoute(path + "/infer", function, methods=["POST"], **operation))
+        routes.routes.append(TensorRoute(path + "/infer", function, methods=["POST"], tags=routes.tags, **operation))
 
 
 class InferEndpoint:

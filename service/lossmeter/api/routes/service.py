@@ -38,10 +38,12 @@ def router() -> APIRouter:
 
     @routes.get("/healthz", operation_id="health", summary="Whether the process is alive")
     async def health() -> Health:
+        """Answers as long as the process lives, whatever else it can or cannot do."""
         return Health(status="alive", version=lossmeter.__version__)
 
     @routes.get("/readyz", operation_id="ready", summary="Whether the server is ready for work")
     async def ready() -> Health:
+        """Answers when the server takes work; before and after, it does not."""
         return Health(status="ready", version=lossmeter.__version__)
 
     @routes.get("/", include_in_schema=False)

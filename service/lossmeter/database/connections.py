@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
+from lossmeter.database.versions import demand_newest, migrate
 from lossmeter.errors import StoreUnavailable
-from lossmeter.runs.versions import demand_newest, migrate
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import urlsplit
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.api.headers import header
@@ -28,6 +32,7 @@ OPEN_BELOW = "/static/"
 MISSING = "This needs a key: Authorization: Bearer lm_…"
 ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
 
+Way = Literal["private", "loopback", "network"]
 Read = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a function in a thread that may wait for the database."""
 
@@ -55,18 +60,22 @@ class Access:
         keyring: knows the keys.
         read: how the keyring is brought up to date.
         local: whether whoever asks from this machine needs none.
+        origins: of pages elsewhere that may call from a browser on this machine.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, read: Read, *, local: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, keyring: Keyring, read: Read, *, local: bool, origins: Collection[str] = ()
+    ) -> None:
         self.app = app
         self.keyring = keyring
         self.local = local
+        self.origins = origins
         self._read = read
         self._reading: asyncio.Future[None] | None = None
-        self._here: dict[object, bool] = {}
+        self._ways: dict[object, Way] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not (self.local and self._is_here(scope.get("server"))):
+        if scope["type"] == "http" and not (self.local and self._is_here(scope)):
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             if not is_open(path):
                 await self._admit(scope, needed(scope["method"], path))
@@ -98,14 +107,22 @@ class Access:
             self._reading.add_done_callback(_noticed)
         return self._reading
 
-    def _is_here(self, server: object) -> bool:
-        """Whether the address at which the server was reached is one that only this machine can reach."""
-        found = self._here.get(server)
-        if found is None:
-            host = server[0] if isinstance(server, tuple) else ""
-            # A socket names its address by number; a name means that there is none, as in a test.
-            found = self._here[server] = is_local(host) or not is_number(host)
-        return found
+    def _is_here(self, scope: Scope) -> bool:
+        """Whether whoever asks is on this machine, and meant to ask here."""
+        server = scope.get("server")
+        way = self._ways.get(server)
+        if way is None:
+            way = self._ways[server] = way_of(server[0] if server else "")
+        if way != "loopback":
+            return way == "private"
+        # A page of another site, in a browser of this machine, can get here too: by a name of its own that it has resolve to
+        # loopback, or by posting blindly.
+        for name, value in scope["headers"]:
+            if name == b"host" and not is_local(host_of(value)):
+                return False
+            if name == b"origin" and value.decode("latin-1") not in self.origins and not is_local(host_of(value)):
+                return False
+        return True
 
 
 def _noticed(reading: asyncio.Future[None]) -> None:
@@ -114,6 +131,27 @@ def _noticed(reading: asyncio.Future[None]) -> None:
         log.warning("%s", error.detail)
 
 
+def way_of(host: str) -> Way:
+    """How a server was reached, by the address of its end of the connection.
+
+    A socket has an address in numbers, or a path; a name or nothing at all means that there is no socket, as in a test.
+    """
+    if not is_number(host):
+        return "private"
+    return "loopback" if is_local(host) else "network"
+
+
+@lru_cache(256)
+def host_of(value: bytes) -> str:
+    """The host in a `Host` or `Origin` header; something that is not local if it is unreadable."""
+    try:
+        parts = urlsplit("//" + value.decode("ascii").rpartition("//")[2])
+    except ValueError:
+        return "null"
+    return "null" if parts.username is not None else parts.hostname or "null"
+
+
+@lru_cache(256)
 def is_local(host: str) -> bool:
     """Whether only this machine can reach an address. A path is that of a Unix socket; no address is none of a network."""
     return ipaddress.ip_address(host).is_loopback if is_number(host) else host in ("", "localhost") or "/" in host
@@ -126,6 +164,25 @@ def is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def shared(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
+    """Lets pages of these origins call from a browser; without any, only the console's own may."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Encoding",
+            "Inference-Header-Content-Length",
+            "X-Request-ID",
+            "Content-Type",
+        ],
+        expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"],
+    )
 
 
 def asks(settings: Settings) -> bool:

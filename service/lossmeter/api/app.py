@@ -39,8 +39,10 @@ class Application(FastAPI):
     express: Mapping[str, ASGIApp] = MappingProxyType({})
     guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
 
+    origins: tuple[str, ...] = ()
+
     def build_middleware_stack(self) -> ASGIApp:
-        return Frame(self.guarded(Express(super().build_middleware_stack(), self.express)))
+        return access.shared(Frame(self.guarded(Express(super().build_middleware_stack(), self.express))), self.origins)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -88,7 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.express = express | evaluate_express | infer_express
     if access.asks(settings):
         keyring, local = Keyring(SqlKeys(database), settings.key_cache_seconds), access.trusts_this_machine(settings)
-        app.guarded = lambda inner: Access(inner, keyring, partial(store_pool.run, 0), local=local)
+        reads = partial(store_pool.run, 0)
+        app.guarded = lambda inner: Access(inner, keyring, reads, local=local, origins=settings.origins)
+    app.origins = settings.origins
     app.openapi = cache(lambda: with_access(openapi.document(app)))  # type: ignore[method-assign]
     return app
 

@@ -64,7 +64,9 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         ClientGone: if the client hangs up.
     """
     applied = codings.of_request(scope)
-    return Body(await _raw(scope, receive, limit, reserve), applied, limit, reserve)
+    raw = await _raw(scope, receive, limit, reserve)
+    scope["lossmeter.received"] = len(raw)
+    return Body(raw, applied, limit, reserve)
 
 
 async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:

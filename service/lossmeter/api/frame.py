@@ -10,10 +10,14 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
-from lossmeter.errors import LossmeterError
+from lossmeter.api.watching.readiness import Readiness
+from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies
+from lossmeter.engine import devices
+from lossmeter.errors import DeviceLost, LossmeterError
 
 log = logging.getLogger(__name__)
 
+LOST = "The device failed while it computed. This worker is replaced."
 ACCEPTABLE_ID = re.compile(rb"[!-~]{1,128}")
 
 
@@ -22,10 +26,18 @@ class ClientGone(Exception):
 
 
 class Frame:
-    """ASGI middleware that gives every answer `X-Request-ID` and `Server-Timing`."""
+    """ASGI middleware that gives every answer `X-Request-ID` and `Server-Timing`, and counts it.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what answers.
+        tallies: where it is counted.
+        readiness: ends if the device is lost.
+    """
+
+    def __init__(self, app: ASGIApp, tallies: Tallies, readiness: Readiness) -> None:
         self.app = app
+        self.tallies = tallies
+        self.readiness = readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,31 +46,44 @@ class Frame:
         begin = perf_counter()
         request_id = _request_id(scope)
         scope["lossmeter.request_id"] = request_id.decode("ascii")
-        started = False
+        status, sent = 0, 0
 
         async def framed(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
+            nonlocal status, sent
+            if message["type"] == "http.response.body":
+                sent += len(message.get("body", b""))
+            elif message["type"] == "http.response.start":
+                status = message["status"]
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id))
                 headers.append((b"server-timing", _timing(scope, begin)))
+                if self.readiness.draining:
+                    headers.append((b"connection", b"close"))
             await send(message)
 
+        self.tallies.in_flight += 1
         try:
             await self.app(scope, receive, framed)
         except ClientGone:
             log.info("request %s: the client hung up before its request was complete", scope["lossmeter.request_id"])
+            status = CLIENT_GONE
         except LossmeterError as error:
-            if started:
+            if status:
                 raise
             await problems.answer(error, scope)(scope, receive, framed)
-        except Exception:
+        except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
             log.exception("request %s: %s %s", scope["lossmeter.request_id"], scope["method"], scope["path"])
-            if started:
+            lost = devices.is_lost(error)
+            if lost:
+                self.readiness.give_up("The device failed and cannot be used by this process any more.")
+            if status:
                 raise
-            await problems.internal(scope)(scope, receive, framed)
+            answer = problems.answer(DeviceLost(LOST), scope) if lost else problems.internal(scope)
+            await answer(scope, receive, framed)
+        finally:
+            self.tallies.in_flight -= 1
+            self.tallies.count(scope, status or CLIENT_GONE, perf_counter() - begin, sent)
 
 
 def _request_id(scope: Scope) -> bytes:

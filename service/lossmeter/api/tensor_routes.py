@@ -68,7 +68,10 @@ async def worked(
         if given.size <= limits.inline_bytes and not given.applied:
             result, stages = work(given, *arguments, ticket)
         else:
+            limits.pool.admit()
             result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+        scope["lossmeter.elements"] = ticket.elements
+        scope["lossmeter.warnings"] = ticket.warnings
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages

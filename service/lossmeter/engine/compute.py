@@ -86,6 +86,8 @@ class Engine:
     def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
         self.device = devices.choose(device)
         self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
+        self.halvings = 0
+        """How often something was tried again in smaller pieces, because memory had run out."""
 
     def compute(self, call: Call) -> Outcome:
         """Value and gradients of one call.
@@ -138,6 +140,7 @@ class Engine:
                     f"{loss.name}: a batch of shape {list(output)} does not fit into the memory of {device}."
                 )
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", loss.name, device, rows, smaller)
+            self.halvings += 1
             rows = smaller
         return done, weighting, output, str(device)
 

@@ -74,7 +74,9 @@ def _work(loss: Loss, engine: Engine, max_elements: int) -> Work:
             return call
 
         def compute(call: Any) -> dict[str, Any]:
-            return answer(loss, call.reduction, call.precision, engine.compute(call))
+            outcome = engine.compute(call)
+            ticket.warnings = [warned.code for warned in outcome.warnings]
+            return answer(loss, call.reduction, call.precision, outcome)
 
         return timed(decode, compute, lambda fields: writer.encode(fields, base64=base64))
 

@@ -14,6 +14,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import lossmeter
+from lossmeter.api.openapi import error_answers
+from lossmeter.api.watching.readiness import Readiness
 
 STATIC = Path(str(files("lossmeter") / "console" / "static"))
 CONSOLE_HEADERS = {
@@ -32,7 +34,7 @@ class Health(BaseModel):
     version: str
 
 
-def router() -> APIRouter:
+def router(readiness: Readiness) -> APIRouter:
     """The routes of the service itself."""
     routes = APIRouter(tags=["service"])
 
@@ -40,8 +42,11 @@ def router() -> APIRouter:
     async def health() -> Health:
         return Health(status="alive", version=lossmeter.__version__)
 
-    @routes.get("/readyz", operation_id="ready", summary="Whether the server is ready for work")
+    @routes.get(
+        "/readyz", operation_id="ready", summary="Whether the server is ready for work", responses=error_answers(503)
+    )
     async def ready() -> Health:
+        readiness.check()
         return Health(status="ready", version=lossmeter.__version__)
 
     @routes.get("/", include_in_schema=False)

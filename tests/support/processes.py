@@ -64,6 +64,14 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> N
         time.sleep(0.02)
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def ready(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url + "/readyz", timeout=5).status_code == 200

@@ -7,9 +7,11 @@ import re
 import secrets
 from time import perf_counter
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
+from lossmeter.api.watching import logs
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies
 from lossmeter.engine import devices
@@ -38,6 +40,7 @@ class Frame:
         self.app = app
         self.tallies = tallies
         self.readiness = readiness
+        self._log_access = logs.access.isEnabledFor(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,6 +49,7 @@ class Frame:
         begin = perf_counter()
         request_id = _request_id(scope)
         scope["lossmeter.request_id"] = request_id.decode("ascii")
+        logs.REQUEST_ID.set(scope["lossmeter.request_id"])
         status, sent = 0, 0
 
         async def framed(message: Message) -> None:
@@ -74,16 +78,24 @@ class Frame:
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
             log.exception("request %s: %s %s", scope["lossmeter.request_id"], scope["method"], scope["path"])
-            lost = devices.is_lost(error)
-            if lost:
-                self.readiness.give_up("The device failed and cannot be used by this process any more.")
+            answer = self._answer(error, scope)
             if status:
                 raise
-            answer = problems.answer(DeviceLost(LOST), scope) if lost else problems.internal(scope)
             await answer(scope, receive, framed)
         finally:
             self.tallies.in_flight -= 1
-            self.tallies.count(scope, status or CLIENT_GONE, perf_counter() - begin, sent)
+            self._record(scope, status or CLIENT_GONE, perf_counter() - begin, sent)
+
+    def _answer(self, error: Exception, scope: Scope) -> Response:
+        if not devices.is_lost(error):
+            return problems.internal(scope)
+        self.readiness.give_up("The device failed and cannot be used by this process any more.")
+        return problems.answer(DeviceLost(LOST), scope)
+
+    def _record(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
+        self.tallies.count(scope, status, seconds, sent)
+        if self._log_access:
+            logs.answered(scope, status, seconds, sent)
 
 
 def _request_id(scope: Scope) -> bytes:

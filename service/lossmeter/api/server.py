@@ -14,20 +14,18 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.api.supervisor import Supervisor
+from lossmeter.api.watching import logs
 from lossmeter.settings import Settings
 
 FACTORY = "lossmeter.api.app:create_app"
 
-log = logging.getLogger("uvicorn.error")
 
-
-def run(settings: Settings, *, access_log: bool = False) -> None:
+def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
     # Before the server listens, and once it has shut down, nothing else handles the signal: the first process of a
     # container would not notice it at all, any other one would end with an error. An exception would not do: raised in the
     # middle of an import, it can be swallowed.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    print(_welcome(settings), flush=True)  # noqa: T201
     config = uvicorn.Config(
         FACTORY,
         factory=True,
@@ -35,11 +33,15 @@ def run(settings: Settings, *, access_log: bool = False) -> None:
         port=settings.port,
         uds=settings.uds or None,
         workers=settings.workers,
-        log_level=settings.log_level,
-        access_log=access_log,
+        log_config=logs.configuration(settings),
+        access_log=False,  # ours tells more
         server_header=False,
         timeout_graceful_shutdown=settings.grace_seconds,
     )
+    if settings.log_format == "text":
+        print(_welcome(settings), flush=True)  # noqa: T201
+    else:
+        logging.getLogger("lossmeter").info("%s", _welcome(settings))
     try:
         if settings.workers == 1:
             _serve_alone(config)

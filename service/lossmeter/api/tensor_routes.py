@@ -18,6 +18,7 @@ from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.body import Body
 from lossmeter.api.formats import Format
+from lossmeter.api.headers import header
 from lossmeter.api.pool import Pool
 from lossmeter.wire.compression import COMPRESSORS, compress
 
@@ -37,6 +38,16 @@ class Limits:
     inline_bytes: int
     admission: Admission
     pool: Pool
+
+    def admit(self, scope: Scope) -> None:
+        """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
+
+        Raises:
+            Busy: if it has none.
+        """
+        declared = header(scope, b"content-length")
+        if declared is None or not declared.isdigit() or int(declared) > self.inline_bytes:
+            self.pool.admit()
 
 
 class TensorEndpoint:
@@ -64,11 +75,11 @@ async def worked(
     """What the work makes of the body, the arguments and a ticket; at once, if the body is small."""
     ticket = limits.admission.ticket()
     try:
+        limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
         if given.size <= limits.inline_bytes and not given.applied:
             result, stages = work(given, *arguments, ticket)
         else:
-            limits.pool.admit()
             result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
         scope["lossmeter.elements"] = ticket.elements
         scope["lossmeter.warnings"] = ticket.warnings

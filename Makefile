@@ -46,15 +46,17 @@ build/fuzz: constraints.txt
 	rm -rf $@
 	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt atheris
 
-# TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any.
+# TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any; docs/deployment.md has the rest.
 image:
 	$(DOCKER) build --file docker/Dockerfile --tag lossmeter:$(VERSION)-$(TORCH) --build-arg TORCH=$(TORCH) \
-	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(foreach name,EXTRAS PIP_ARGS PYTHON_IMAGE,$(if $($(name)),--build-arg $(name)="$($(name))")) \
+	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
 
 # Builds, runs and stops the image, without Docker and without pulling anything: as root, on Debian.
 test-image: build/image/.installed
 	sh tests/image/packages.sh
-	build/image/bin/python -m pytest --confcutdir=tests/image tests/image
+	TORCH=$(TORCH) build/image/bin/python -m pytest --confcutdir=tests/image tests/image
 
 build/image/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/image

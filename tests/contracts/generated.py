@@ -44,7 +44,6 @@ def files() -> dict[Path, str]:
             README,
             answer=pages.answer_block(answers.of_command((ROOT / README).read_text())),
             losses=pages.loss_table(entries, "docs/losses/"),
-            settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),

@@ -295,18 +295,19 @@ class Evaluation:
     def _drawn(self, states: Mapping[str, Any], statistics: Statistics) -> dict[int, Array]:
         """By number of the choice, the values of each scalar metric in every replicate."""
         drawn: dict[int, Array] = {}
-        exact: dict[str, list[int]] = {}
+        exact: dict[tuple[str, bool], list[int]] = {}
         for number, choice in enumerate(self.choices):
             if not choice.scattered or not self.replicates:
                 continue
             if all(key in statistics.replicates for key in choice.keys):
                 drawn[number] = np.asarray(choice.value(statistics.replicates))
             elif isinstance(states[choice.keys[0]], Samples):
-                exact.setdefault(choice.keys[0], []).append(number)
-        for key, places in exact.items():
+                exact.setdefault((choice.keys[0], choice.arguments.get("average") == "micro"), []).append(number)
+        for (key, micro), places in exact.items():
             parts: dict[int, list[Array]] = {number: [] for number in places}
+            samples = states[key].pooled() if micro else states[key]
             of_scores = "scores" in self.choices[places[0]].metric.statistics[0].needs
-            for some in (levelled if of_scores else Samples.replicated)(states[key], self.replicates):
+            for some in (levelled if of_scores else Samples.replicated)(samples, self.replicates):
                 for number in places:
                     parts[number].append(self.choices[number].value({key: some}))
             drawn |= {number: np.concatenate(values) for number, values in parts.items()}

@@ -50,7 +50,10 @@ def main(url: str) -> None:
             predictions_are="logits",
             predictions=LOGITS,
             labels=LABELS,
-            losses=[CrossEntropyLoss(loss="cross_entropy"), FocalLoss(loss="focal", gamma=2.0, weight_in_objective=0.5)],
+            losses=[
+                CrossEntropyLoss(loss="cross_entropy"),
+                FocalLoss(loss="focal", gamma=2.0, weight_in_objective=0.5),
+            ],
             metrics=[AccuracyMetric(metric="accuracy"), F1Metric(metric="f1", average="none")],
             gates=[Gate(metric="accuracy", minimum=0.7)],
         ),

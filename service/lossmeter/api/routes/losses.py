@@ -44,7 +44,13 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
     for loss in LOSSES.values():
         endpoint = TensorEndpoint(_work(loss, engine, max_elements), limits)
         routes.routes.append(
-            TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), methods=["POST"], tags=routes.tags, **operation(loss))
+            TensorRoute(
+                f"{PATH}/{loss.name}",
+                _documented(loss, endpoint),
+                methods=["POST"],
+                tags=routes.tags,
+                **operation(loss),
+            )
         )
         for name in (loss.name, *loss.aliases):
             express[f"{PATH}/{name}"] = endpoint

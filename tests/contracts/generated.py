@@ -6,6 +6,7 @@ With `--check` nothing is written, and the command fails if a file is not what i
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -18,9 +19,11 @@ from lossmeter.api.evaluation import EXAMPLES
 from lossmeter.api.metrics import metric_entry
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
-from tests.contracts import answers, metric_pages, pages
+from tests.contracts import answers, metric_pages, openapi_3_0, pages
 
 ROOT = Path(__file__).parents[2]
+DOCUMENT = Path("openapi/openapi.json")
+OLDER = Path("openapi/openapi-3.0.json")
 README = Path("README.md")
 INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
@@ -36,8 +39,10 @@ def files() -> dict[Path, str]:
     """What every generated file should hold."""
     entries = [loss_entry(loss) for loss in LOSSES.values()]
     found = answers.of_examples(entries)
+    document = rendered_document()
     whole = {
-        Path("openapi/openapi.json"): rendered_document(),
+        DOCUMENT: document,
+        OLDER: json.dumps(openapi_3_0.converted(json.loads(document)), indent=2, ensure_ascii=False) + "\n",
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
         README: _filled(

@@ -25,6 +25,8 @@ README = Path("README.md")
 INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
 EVALUATION = Path("docs/evaluation.md")
+CI = Path("docs/ci.md")
+GATES = Path("docs/examples/ci/gates.json")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
 
@@ -47,6 +49,7 @@ def files() -> dict[Path, str]:
             settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
+        CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}

@@ -18,7 +18,7 @@ from lossmeter.api.evaluation import EXAMPLES
 from lossmeter.api.metrics import metric_entry
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
-from tests.contracts import answers, metric_pages, pages
+from tests.contracts import answers, metric_pages, pages, tour
 
 ROOT = Path(__file__).parents[2]
 README = Path("README.md")
@@ -26,6 +26,8 @@ INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
 EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
+TOUR = Path("docs/tour.md")
+TOUR_SCRIPT = Path("docs/examples/tour.py")
 GATES = Path("docs/examples/ci/gates.json")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
@@ -49,6 +51,7 @@ def files() -> dict[Path, str]:
             settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
+        TOUR: tour.page(ROOT / TOUR_SCRIPT),
         CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }

@@ -6,6 +6,7 @@ With `--check` nothing is written, and the command fails if a file is not what i
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -26,6 +27,8 @@ INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
 EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
+CLIENT = Path("docs/client.md")
+FIGURES = Path("tests/benchmarks/results.json")
 TOUR = Path("docs/tour.md")
 TOUR_SCRIPT = Path("docs/examples/tour.py")
 GATES = Path("docs/examples/ci/gates.json")
@@ -51,6 +54,7 @@ def files() -> dict[Path, str]:
             settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
+        CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),
         TOUR: tour.page(ROOT / TOUR_SCRIPT),
         CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),

@@ -34,8 +34,8 @@ assert len(sources) > 500
 print(*(m.__file__ for m in sources if not os.path.exists(m.__cached__)), sep="\\n")
 """
 BUILDS = re.compile(
-    r"bin/(pip|gcc|g\+\+|cc|c\+\+|cpp|clang|ld|make|git|hatch)[-\d.]*$|-packages/(pip|wheel|hatchling)(-[\d.]+dist-info)?$"
-    r"|^(opt|usr/local)/.*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/(?!lock|partial)|^(tmp|build|package)/."
+    r"bin/(pip|gcc|g\+\+|cc|c\+\+|cpp|clang|ld|make|git|hatch)[-\d.]*$|-packages/(pip|wheel|hatchling|triton)(-[\d.]+dist-info)?$"
+    r"|^(opt|usr/local)/(?!.*/nvidia/).*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/(?!lock|partial)|^(tmp|build|package)/."
 )
 SIZE_OF_TORCH = """
 import importlib.metadata as m

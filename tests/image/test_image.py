@@ -80,6 +80,14 @@ def test_the_server_is_the_first_process_and_has_no_privileges(container: Contai
     assert {int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
 
 
+def test_it_asks_for_keys_unless_it_is_told_not_to(image: str) -> None:
+    with serving(image, options=("--cap-drop=ALL",), auth="auto") as container:
+        container.wait_until_ready()
+        assert container.request("POST", "/v1/losses/cross_entropy", CROSS_ENTROPY)[0] == 401
+        token = container.execute("lossmeter", "keys", "create", "test", "--scope", "evaluate").strip()
+        assert token.startswith("lm_")
+
+
 def test_any_user_may_run_it(image: str) -> None:
     with serving(image, options=(*LOCKED_DOWN, "--user=54321:0")) as container:
         container.wait_until_ready()

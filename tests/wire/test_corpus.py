@@ -30,7 +30,7 @@ def test_a_decoder_that_takes_any_shape_is_found_out() -> None:
         for file in FILES["json"]:
             TARGETS["json"](file.read_bytes())
 
-    with mock.patch.object(Rectangle, "_check"), pytest.raises(AssertionError, match="small: .*; large: "):
+    with mock.patch.object(Rectangle, "_check"), pytest.raises(AssertionError, match=r"small: .*; large: "):
         read_all()
 
 

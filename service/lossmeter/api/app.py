@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 
 import torch
@@ -14,16 +14,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import lossmeter
-from lossmeter.api import openapi, problems
+from lossmeter.api import access, openapi, problems
+from lossmeter.api.access import Access
 from lossmeter.api.admission import Admission
+from lossmeter.api.declared import with_access
 from lossmeter.api.frame import Frame
 from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service
 from lossmeter.api.tensor_routes import Express, Limits
+from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
-from lossmeter.runs import Database, Ledger, SqlStore
+from lossmeter.keys import Keyring, SqlKeys
+from lossmeter.runs import Ledger, SqlStore
 from lossmeter.settings import Settings
 
 STORE_THREADS = 4
@@ -34,9 +38,12 @@ class Application(FastAPI):
     """FastAPI with our own frame as the outermost layer, and the express way right behind it."""
 
     express: Mapping[str, ASGIApp] = MappingProxyType({})
+    guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
+
+    origins: tuple[str, ...] = ()
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Frame(Express(super().build_middleware_stack(), self.express))
+        return access.shared(Frame(self.guarded(Express(super().build_middleware_stack(), self.express))), self.origins)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -83,11 +90,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.express = express | evaluate_express | infer_express
-    app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
+    if access.asks(settings):
+        keyring, local = Keyring(SqlKeys(database), settings.key_cache_seconds), access.trusts_this_machine(settings)
+        reads = partial(store_pool.run, 0)
+        app.guarded = lambda inner: Access(inner, keyring, reads, local=local, origins=settings.origins)
+    app.origins = settings.origins
+    app.openapi = cache(lambda: with_access(openapi.document(app)))  # type: ignore[method-assign]
     return app
 
 
 def rendered_document() -> str:
     """The OpenAPI document as it is committed: stable, readable, with a newline at the end."""
-    document = openapi.document(create_app(Settings(device="cpu")))
+    document = create_app(Settings(device="cpu")).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

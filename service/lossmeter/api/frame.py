@@ -10,6 +10,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
+from lossmeter.api.headers import ALWAYS
 from lossmeter.errors import LossmeterError
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Frame:
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id))
                 headers.append((b"server-timing", _timing(scope, begin)))
+                headers.extend(ALWAYS)
             await send(message)
 
         try:
@@ -55,7 +57,8 @@ class Frame:
             await problems.answer(error, scope)(scope, receive, framed)
         except Exception:
             # The boundary of the service: a bug ends one request, not the worker.
-            log.exception("request %s: %s %s", scope["lossmeter.request_id"], scope["method"], scope["path"])
+            # A path may hold line breaks, which could pass for lines of the log.
+            log.exception("request %s: %s %a", scope["lossmeter.request_id"], scope["method"], scope["path"])
             if started:
                 raise
             await problems.internal(scope)(scope, receive, framed)

@@ -129,7 +129,7 @@ def _example(status: int) -> bytes:
 
 def _kinds() -> dict[int, tuple[str, str]]:
     """Code and title of the first error of each status."""
-    found = {status: (error.code, error.title) for error, status in reversed(problems.STATUS.items())}
+    found = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
     return {**found, 500: ("internal", "Internal error")}
 
 

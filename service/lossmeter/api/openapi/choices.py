@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from lossmeter.api.openapi.components import REF, Schema
 from lossmeter.engine.evaluation.fields import LossChoice
-from lossmeter.losses import LOSSES, Loss
+from lossmeter.losses import LOSSES, Loss, Parameter, TensorArgument
 from lossmeter.metrics import METRICS, Metric
 
 
@@ -29,7 +29,7 @@ WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 
 
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
-    parameters = [*(one for one in loss.tensors if one.keyword), *loss.parameters]
+    parameters: list[TensorArgument | Parameter] = [*(one for one in loss.tensors if one.keyword), *loss.parameters]
     properties = {one.name: _parameter(one) for one in parameters}
     described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
     return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described

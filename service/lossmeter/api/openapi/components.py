@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from lossmeter.engine.evaluation import fields
 from lossmeter.metrics import TASKS
@@ -97,7 +97,7 @@ ENUMERATIONS: dict[str, list[str]] = {
     "NonFinite": ["error", "allow"],
     "EmptyMean": ["nan", "zero", "error"],
     "Task": list(TASKS),
-    "PredictionsAre": list(fields.PredictionsAre.__args__),
+    "PredictionsAre": list(get_args(fields.PredictionsAre)),
     "MetricKind": ["scalar", "per_class", "matrix", "curve"],
     "IntervalMethod": ["student", "wilson", "bootstrap"],
     "Better": ["higher", "lower", "neither"],

@@ -43,9 +43,8 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
 
     for loss in LOSSES.values():
         endpoint = LossEndpoint(loss, gathering, limits, max_elements)
-        routes.routes.append(
-            TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), methods=["POST"], tags=routes.tags, **operation(loss))
-        )
+        documented = {"methods": ["POST"], "tags": routes.tags, **operation(loss)}
+        routes.routes.append(TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), **documented))
         for name in (loss.name, *loss.aliases):
             express[f"{PATH}/{name}"] = endpoint
 

@@ -46,9 +46,9 @@ class Container:
     port: int
     begin: float = field(default_factory=time.perf_counter)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            connection.request(method, path, body, headers | ({"Content-Type": "application/json"} if body else {}))
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
 

@@ -151,8 +151,27 @@ def test_everything_selects_the_same_pods() -> None:
     assert of_kind("base", "Service")["spec"]["selector"] == labels
     assert of_kind("base", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert of_kind("base", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    (monitor,) = rendered(FOLDER / "components/prometheus")
-    assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
+    for component in ("prometheus", "prometheus-keys"):
+        (monitor,) = rendered(FOLDER / "components" / component)
+        assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
+
+
+def test_prometheus_asks_in_the_same_way_with_a_key() -> None:
+    (without,), (with_key,) = (rendered(FOLDER / f"components/prometheus{key}") for key in ("", "-keys"))
+    (open_to_all,), (guarded,) = without["spec"]["endpoints"], with_key["spec"]["endpoints"]
+    assert guarded == {
+        **open_to_all,
+        "authorization": {"credentials": {"name": "lossmeter-prometheus", "key": "token"}},
+    }
+
+
+def settings_in(pod: Resource) -> dict[str, Any]:
+    return {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+
+
+def test_keys_are_asked_for_where_the_component_is(production: Path) -> None:
+    assert settings_in(pod_of("overlays/cpu"))["LOSSMETER_AUTH"] == "off"
+    assert settings_in(pods(production)[0])["LOSSMETER_AUTH"] == "required"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", METRICS])

@@ -46,6 +46,7 @@ async def computed(
     """The answer to a body, which `decode` understands: at once, if it is small, and otherwise in the pool."""
     ticket = limits.admission.ticket()
     try:
+        limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
         begin = perf_counter()
         if given.size <= limits.inline_bytes and not given.applied:
@@ -53,6 +54,7 @@ async def computed(
             ticket.grow(elements=asked.elements)
             decoded = perf_counter()
             found = await gathering.compute(asked.call)
+            ticket.warnings = [warned.code for warned in found.warnings]
             done = perf_counter()
             result = asked.answer(found)
             stages = _stages(begin, decoded, done)
@@ -65,10 +67,13 @@ async def computed(
                 answer, decoded = asked.answer, perf_counter()
                 found = gathering.engine.compute(asked.call)
                 del asked
+                ticket.warnings = [warned.code for warned in found.warnings]
                 done = perf_counter()
                 return answer(found), _stages(begin, decoded, done)
 
             result, stages = await limits.pool.run(given.cost, work)
+        scope["lossmeter.elements"] = ticket.elements
+        scope["lossmeter.warnings"] = ticket.warnings
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages

@@ -34,6 +34,8 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.TooManyRequests: 429,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
+    errors.NotReady: 503,
+    errors.DeviceLost: 503,
     errors.DoesNotFit: 507,
 }
 
@@ -90,6 +92,7 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the form that callers of this address expect."""
+    scope["lossmeter.code"] = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")

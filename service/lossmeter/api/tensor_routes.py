@@ -18,6 +18,7 @@ from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.body import Body
 from lossmeter.api.formats import Format
+from lossmeter.api.headers import header
 from lossmeter.api.pool import Pool
 from lossmeter.wire.compression import COMPRESSORS, compress
 
@@ -37,6 +38,16 @@ class Limits:
     inline_bytes: int
     admission: Admission
     pool: Pool
+
+    def admit(self, scope: Scope) -> None:
+        """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
+
+        Raises:
+            Busy: if it has none.
+        """
+        declared = header(scope, b"content-length")
+        if declared is None or not declared.isdigit() or int(declared) > self.inline_bytes:
+            self.pool.admit()
 
 
 class TensorEndpoint:
@@ -63,8 +74,11 @@ async def worked(
     """What the work makes of the body, the arguments and a ticket, in the pool."""
     ticket = limits.admission.ticket()
     try:
+        limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
         result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+        scope["lossmeter.elements"] = ticket.elements
+        scope["lossmeter.warnings"] = ticket.warnings
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages

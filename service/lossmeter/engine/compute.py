@@ -42,6 +42,8 @@ class Engine:
     def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
         self.device = devices.choose(device)
         self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
+        self.halvings = 0
+        """How often something was tried again in smaller pieces, because memory had run out."""
 
     def compute(self, call: Call) -> Outcome:
         """Value and gradients of one call.
@@ -106,6 +108,7 @@ class Engine:
             if not work.divisible or smaller == rows:
                 raise DoesNotFit(f"{name}: a batch of shape {shape} does not fit into the memory of {work.device}.")
             log.warning("%s does not fit into %s in chunks of %d rows; trying %d", name, work.device, rows, smaller)
+            self.halvings += 1
             rows = smaller
 
     def run_together(self, works: Sequence[Work]) -> list[Done]:

@@ -33,7 +33,9 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
             return plan, data, wanted
 
         def compute(decoded: Any) -> dict[str, Any]:
-            return evaluate(*decoded, engine=engine)
+            found = evaluate(*decoded, engine=engine)
+            ticket.warnings = [warned["code"] for warned in found["warnings"]]
+            return found
 
         return timed(decode, compute, lambda fields: writer.encode(fields, base64=base64))
 

@@ -18,6 +18,7 @@ from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
 from lossmeter.api.schemas import tensor_names
 from lossmeter.api.tensor_routes import Limits, TensorRoute, send_pieces
+from lossmeter.api.watching.readiness import Readiness
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.wire import open_inference
@@ -31,7 +32,9 @@ CODINGS = ("gzip", "deflate")
 JSON, BYTES = b"application/json", b"application/octet-stream"
 
 
-def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
+def router(
+    gathering: Gathering, limits: Limits, max_elements: int, readiness: Readiness
+) -> tuple[APIRouter, dict[str, ASGIApp]]:
     """The routes, and the table of those that the express way leads to."""
     endpoints = {loss.name: InferEndpoint(loss, gathering, limits, max_elements) for loss in LOSSES.values()}
     express: dict[str, ASGIApp] = {}
@@ -40,13 +43,13 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
             for path in (MODEL, VERSION):
                 express[path.format(loss=name, version=inference.VERSION) + "/infer"] = endpoints[loss.name]
     routes = APIRouter(tags=["open inference"])
-    _add_server(routes)
+    _add_server(routes, readiness)
     _add_models(routes)
     _add_infer(routes, endpoints)
     return routes, express
 
 
-def _add_server(routes: APIRouter) -> None:
+def _add_server(routes: APIRouter, readiness: Readiness) -> None:
     @routes.get(OPEN_INFERENCE, operation_id="server_metadata", summary="The server and the extensions it speaks")
     async def server_metadata() -> ServerMetadata:
         """Name and version of the server, and the extensions of the protocol that it speaks."""
@@ -57,9 +60,15 @@ def _add_server(routes: APIRouter) -> None:
         """Answers as long as the process lives."""
         return Live(live=True)
 
-    @routes.get(OPEN_INFERENCE + "/health/ready", operation_id="server_ready", summary="Whether it is ready for work")
+    @routes.get(
+        OPEN_INFERENCE + "/health/ready",
+        operation_id="server_ready",
+        summary="Whether it is ready for work",
+        responses=plain_errors(503),
+    )
     async def server_ready() -> Ready:
         """Answers when the server takes work."""
+        readiness.check()
         return Ready(ready=True)
 
 

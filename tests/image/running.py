@@ -116,13 +116,13 @@ def serving(
 
 @contextmanager
 def serving_pod(image: str, deployment: dict[str, Any], folder: Path) -> Iterator[Container]:
-    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes, no hooks."""
+    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes."""
     port = free_port()
     deployment = deepcopy(deployment)
     deployment["spec"]["replicas"] = 1
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
         del container[name]
     container |= {"image": image, "imagePullPolicy": "Never"}
     container["env"].append({"name": "LOSSMETER_PORT", "value": str(port)})

@@ -52,14 +52,15 @@ class Admission:
 
 
 class Ticket:
-    """The room that one request holds."""
+    """The room that one request holds; while it is `kept`, closing it gives nothing back."""
 
-    __slots__ = ("admission", "begin", "elements", "size")
+    __slots__ = ("admission", "begin", "elements", "kept", "size")
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.size = 0
         self.elements = 0
+        self.kept = False
         self.begin = monotonic()
 
     def grow(self, size: int = 0, elements: int = 0) -> None:
@@ -73,6 +74,6 @@ class Ticket:
         self.elements += elements
 
     def close(self) -> None:
-        if self.size or self.elements:
+        if (self.size or self.elements) and not self.kept:
             self.admission.give(self.size, self.elements, monotonic() - self.begin)
             self.size = self.elements = 0

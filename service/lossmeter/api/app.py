@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share(engine.device, settings.workers)
     pool = Pool(settings.pool_threads)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
     database = Database(settings.store_url)

@@ -21,9 +21,15 @@ REFUSALS: dict[str, dict[str, Any]] = {
     "429": {"description": "The key is used too often.", "headers": LATER},
 }
 
+ENDINGS = {
+    "408": {"description": "The body came too slowly, or not at all."},
+    "504": {"description": "The answer was not there in time; the same request would most likely take as long again."},
+}
+"""Of the operations that take a body."""
+
 
 def with_access(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, in which every operation says which key it needs, and how it refuses others."""
+    """The document, in which every operation says which key it needs, how it refuses others, and when it gives up."""
     document["components"]["securitySchemes"] = {"key": SCHEME}
     for path, operations in document["paths"].items():
         inference = path.startswith(OPEN_INFERENCE)
@@ -33,6 +39,9 @@ def with_access(document: dict[str, Any]) -> dict[str, Any]:
             if is_open(path):
                 operation["security"] = []
                 continue
+            if "requestBody" in operation:
+                endings = {status: {**said, "content": content} for status, said in ENDINGS.items()}
+                operation["responses"] |= endings
             scope = needed(method.upper(), path)
             operation["security"] = [{"key": [] if scope is None else [scope]}]
             refusals = {status: {**said, "content": content} for status, said in REFUSALS.items()}

@@ -8,6 +8,7 @@ import signal
 
 import uvicorn
 
+from lossmeter.api import connections
 from lossmeter.settings import Settings
 
 FACTORY = "lossmeter.api.app:create_app"
@@ -31,7 +32,7 @@ def run(settings: Settings, *, access_log: bool = False) -> None:
         workers=settings.workers,
         log_level=settings.log_level,
         access_log=access_log,
-        server_header=False,
+        **connections.options(settings),
         timeout_graceful_shutdown=30,
     )
 
@@ -39,5 +40,5 @@ def run(settings: Settings, *, access_log: bool = False) -> None:
 def _welcome(settings: Settings) -> str:
     if settings.uds:
         return f"lossmeter: listening on the Unix socket {settings.uds}"
-    base = f"http://{settings.host}:{settings.port}"
+    base = f"http{'s' if settings.tls_certificate else ''}://{settings.host}:{settings.port}"
     return f"lossmeter: API {base}/v1/losses · docs {base}/docs · console {base}/ · OpenAPI {base}/openapi.json"

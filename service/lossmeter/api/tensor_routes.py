@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.body import Body
+from lossmeter.api.errands import run_within
 from lossmeter.api.formats import Format
 from lossmeter.api.pool import Pool
 from lossmeter.wire.compression import COMPRESSORS, compress
@@ -37,6 +38,7 @@ class Limits:
     inline_bytes: int
     admission: Admission
     pool: Pool
+    compute_seconds: float
 
 
 class TensorEndpoint:
@@ -68,7 +70,8 @@ async def worked(
         if given.size <= limits.inline_bytes and not given.applied:
             result, stages = work(given, *arguments, ticket)
         else:
-            result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+            seconds = limits.compute_seconds
+            result, stages = await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages

@@ -15,6 +15,8 @@ LossmeterError
 ├── NotAcceptable          no format that the caller accepts can be produced
 ├── Busy                   no room at present; the same request may succeed later
 ├── StoreUnavailable       what is kept in a database cannot be reached, or no more can be kept
+├── NotReady               this server starts, is about to stop, or must be replaced
+├── DeviceLost             the device can no longer be used by this process
 └── DoesNotFit             the work does not fit into the memory of the device
 """
 
@@ -150,6 +152,18 @@ class StoreUnavailable(LossmeterError):
     code = "store_unavailable"
     title = "Nothing can be kept or looked up at present"
     retry_after_seconds = 2
+
+
+class NotReady(LossmeterError):
+    code = "not_ready"
+    title = "The server is not ready for work"
+    retry_after_seconds = 1
+
+
+class DeviceLost(LossmeterError):
+    code = "device_lost"
+    title = "The device failed"
+    retry_after_seconds = 5
 
 
 class DoesNotFit(LossmeterError):

@@ -67,7 +67,9 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     key = scope.get("lossmeter.key")
     if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
         limit = key.max_body_bytes
-    return Body(await _raw(scope, receive, limit, reserve), applied, limit, reserve)
+    raw = await _raw(scope, receive, limit, reserve)
+    scope["lossmeter.received"] = len(raw)
+    return Body(raw, applied, limit, reserve)
 
 
 async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:

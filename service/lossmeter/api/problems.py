@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from lossmeter import errors
@@ -34,9 +35,13 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.TooManyRequests: 429,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
+    errors.NotReady: 503,
+    errors.DeviceLost: 503,
     errors.TookTooLong: 504,
     errors.DoesNotFit: 507,
 }
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 TITLES = {
     404: ("not_found", "There is nothing at this address"),
@@ -89,6 +94,7 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the form that callers of this address expect."""
+    scope["lossmeter.code"] = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
@@ -133,7 +139,16 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, title = TITLES.get(error.status_code, ("http", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    return response(request.scope, error.status_code, code, title, detail, headers=error.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    return response(request.scope, error.status_code, code, title, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at an address; the router names only those of the first that it finds."""
+    routes: Sequence[BaseRoute] = [one for one in request.app.routes if not isinstance(one, Mount)]
+    tried = {method: {**request.scope, "method": method} for method in METHODS}
+    found = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
+    return found or ["GET", "HEAD"]  # of files, which are mounted
 
 
 def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:

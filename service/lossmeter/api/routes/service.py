@@ -13,6 +13,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import lossmeter
+from lossmeter.api.openapi import error_answers
+from lossmeter.api.watching.readiness import Readiness
 
 STATIC = Path(str(files("lossmeter") / "console" / "static"))
 POLICY = (
@@ -31,16 +33,21 @@ class Health(BaseModel):
     version: str
 
 
-def router() -> APIRouter:
+def router(readiness: Readiness) -> APIRouter:
     """The routes of the service itself."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/healthz", operation_id="health", summary="Whether the process is alive")
     async def health() -> Health:
+        """Answers as long as the process lives, whatever else it can or cannot do."""
         return Health(status="alive", version=lossmeter.__version__)
 
-    @routes.get("/readyz", operation_id="ready", summary="Whether the server is ready for work")
+    @routes.get(
+        "/readyz", operation_id="ready", summary="Whether the server is ready for work", responses=error_answers(503)
+    )
     async def ready() -> Health:
+        """Answers when the server takes work; before and after, it does not."""
+        readiness.check()
         return Health(status="ready", version=lossmeter.__version__)
 
     @routes.get("/", include_in_schema=False)

@@ -3,6 +3,9 @@
 LossmeterError
 ├── MalformedBody          the bytes are not the format they claim to be
 ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
+├── Unauthorized           who asks is not known
+├── Forbidden              who asks is known, and may not
+├── TooManyRequests        who asks may, but not so often
 ├── NotFound               no loss, metric or resource of that name
 ├── Conflict               the resource is in a state that does not allow it
 ├── TooLarge               over a limit that the settings state
@@ -17,8 +20,10 @@ LossmeterError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,33 @@ class Invalid(LossmeterError):
     def of(cls, subject: str, flaws: Sequence[Flaw]) -> Invalid:
         more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
         return cls(f"{subject}: {flaws[0].message}{more}", flaws)
+
+
+class Unauthorized(LossmeterError):
+    code = "unauthorized"
+    title = "This needs a key"
+
+    def __init__(self, detail: str, reason: Literal["missing", "invalid"] = "missing") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Forbidden(LossmeterError):
+    code = "forbidden"
+    title = "The key does not allow this"
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
+class TooManyRequests(LossmeterError):
+    code = "too_many_requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = math.ceil(wait_seconds)
 
 
 class NotFound(LossmeterError):

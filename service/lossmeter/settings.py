@@ -62,10 +62,23 @@ class Settings(BaseSettings):
     max_wait_seconds: float = Field(default=5.0, gt=0)
     """New requests get 503 while those before them are taken up later than they should by this."""
 
+    auth: Literal["auto", "off", "required"] = "auto"
+    """Who is answered: `required` is whoever has a key, `off` anybody, `auto` anybody on this machine (loopback, a Unix socket)
+    and elsewhere whoever has a key."""
+    key_cache_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long a revoked key may still be good in other processes than the one that revoked it."""
+    cors_origins: str = ""
+    """Origins of web pages that may call from a browser, by commas, such as `https://lab.example.org`; `*` for any."""
+
     store_url: str = ""
-    """Database of runs: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
+    """Database of runs and keys: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
     retention_days: int = Field(default=0, ge=0)
     """Days that a run is kept after the last thing that happened to it; 0 for ever."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of pages that may call."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
 
     @property
     def torch_threads(self) -> int:

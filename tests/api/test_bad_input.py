@@ -268,6 +268,30 @@ def test_other_methods_are_405(http: httpx.Client) -> None:
     assert problem["code"] == "method_not_allowed"
 
 
+def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client) -> None:
+    request = {"predictions": [0.5], "labels": [1.0], "margin": -1e226}
+    problem = assert_problem(http.post("/v1/losses/hinge_embedding", json=request), 422)
+    expected = "margin is -1e+226; expected a number of at most 3.40282e+38 either way, that of float32"
+    assert problem["errors"] == [{"pointer": "/margin", "message": expected, "index": None}]
+    assert http.post("/v1/losses/hinge_embedding", json={**request, "precision": "float64"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("OPTIONS", CE, "GET, POST"),
+        ("PUT", "/v1/runs", "GET, POST"),
+        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, DELETE"),
+        ("GET", "/v1/runs/a/batches/b", "PUT"),
+        ("POST", "/healthz", "GET"),
+        ("POST", "/static/console.css", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_all_methods_of_the_address(http: httpx.Client, method: str, path: str, allowed: str) -> None:
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_limits_on_bytes_and_elements_are_413() -> None:
     with serving(max_body_bytes=1000, max_elements=10) as url, httpx.Client(base_url=url) as http:
         problem = assert_problem(http.post(CE, content=b" " * 1001, headers=JSON), 413)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
+from lossmeter.api.headers import ALWAYS
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies
@@ -61,6 +62,7 @@ class Frame:
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id))
                 headers.append((b"server-timing", _timing(scope, begin)))
+                headers.extend(ALWAYS)
                 if self.readiness.draining:
                     headers.append((b"connection", b"close"))
             await send(message)
@@ -77,7 +79,8 @@ class Frame:
             await problems.answer(error, scope)(scope, receive, framed)
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
-            log.exception("request %s: %s %s", scope["lossmeter.request_id"], scope["method"], scope["path"])
+            # A path may hold line breaks, which could pass for lines of the log.
+            log.exception("request %s: %s %a", scope["lossmeter.request_id"], scope["method"], scope["path"])
             answer = self._answer(error, scope)
             if status:
                 raise

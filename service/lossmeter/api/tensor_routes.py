@@ -51,7 +51,7 @@ class Limits:
 
 
 class TensorEndpoint:
-    """ASGI application: reads the body, has it worked on, sends the answer in pieces."""
+    """ASGI application: reads the body, has it worked on in the pool, sends the answer in pieces."""
 
     def __init__(self, work: Work, limits: Limits) -> None:
         self.work = work
@@ -61,8 +61,7 @@ class TensorEndpoint:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
         pieces = await worked(scope, receive, self.limits, self.work, reader, writer)
-        headers = [(b"content-type", writer.header), (b"vary", b"accept, accept-encoding")]
-        await send_pieces(scope, send, self.limits, pieces, headers)
+        await send_answer(scope, send, self.limits, pieces, writer)
 
 
 async def worked(
@@ -72,21 +71,25 @@ async def worked(
     work: Callable[..., tuple[T, Stages]],
     *arguments: Any,
 ) -> T:
-    """What the work makes of the body, the arguments and a ticket; at once, if the body is small."""
+    """What the work makes of the body, the arguments and a ticket, in the pool."""
     ticket = limits.admission.ticket()
     try:
         limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
-        if given.size <= limits.inline_bytes and not given.applied:
-            result, stages = work(given, *arguments, ticket)
-        else:
-            result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+        result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
         scope["lossmeter.elements"] = ticket.elements
         scope["lossmeter.warnings"] = ticket.warnings
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages
     return result
+
+
+async def send_answer(scope: Scope, send: Send, limits: Limits, pieces: Pieces, writer: Format) -> None:
+    """Sends an answer in the format that was negotiated."""
+    await send_pieces(
+        scope, send, limits, pieces, [(b"content-type", writer.header), (b"vary", b"accept, accept-encoding")]
+    )
 
 
 async def send_pieces(

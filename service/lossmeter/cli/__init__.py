@@ -1,4 +1,4 @@
-"""The command line: serve, evaluate files, look things up, print the OpenAPI document."""
+"""The command line: serve, evaluate files, make keys, look things up, print the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit('lossmeter: the command comes with the service: pip install "lossmeter[server]"') from None
 
+from lossmeter.cli.keys import keys
 from lossmeter.settings import Settings
 
 cli = typer.Typer(
@@ -23,6 +24,7 @@ cli = typer.Typer(
 
 database = typer.Typer(help="The database of runs.", no_args_is_help=True)
 cli.add_typer(database, name="db")
+cli.add_typer(keys, name="keys")
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 LOG_FORMATS = ("text", "json")
@@ -246,8 +248,8 @@ def show_settings() -> None:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Bring the database of runs (LOSSMETER_STORE_URL) to the form that this version needs."""
+    from lossmeter.database import Database
     from lossmeter.errors import StoreUnavailable
-    from lossmeter.runs import Database
 
     chosen = Database(Settings().store_url)
     try:

@@ -11,7 +11,7 @@ RUNS ?= 1000000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
-.PHONY: install run test test-crash test-jax fuzz image test-image check sync bench confidence clean
+.PHONY: soak chaos install run test test-crash test-jax fuzz image test-image check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,14 @@ fuzz: install build/fuzz
 build/fuzz: constraints.txt
 	rm -rf $@
 	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt atheris
+
+# Ten minutes of mixed load; rewrites its section of docs/operations.md.
+soak: install
+	PYTHONPATH=service $(BIN)/python -m tests.endurance.soak --write
+
+# Faults under load, for root and with PostgreSQL installed; rewrites its section of docs/operations.md.
+chaos: install
+	PYTHONPATH=service $(BIN)/python -m tests.endurance.chaos --write
 
 # TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any; docs/deployment.md has the rest.
 image:

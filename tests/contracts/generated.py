@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = Path("README.md")
 INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
+OPERATIONS = Path("docs/operations.md")
 EVALUATION = Path("docs/evaluation.md")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
@@ -47,6 +48,7 @@ def files() -> dict[Path, str]:
             settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
+        OPERATIONS: _filled(OPERATIONS, measures=pages.measure_table()),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}

@@ -66,6 +66,8 @@ class GateFields(BaseModel):
     loss: str = Field(ABSENT, description="A loss; measured too if `losses` does not name it.")
     minimum: Real = Field(ABSENT, description="Least value that passes.")
     maximum: Real = Field(ABSENT, description="Largest value that passes.")
+    baseline: Real = Field(ABSENT, description="In place of the two: the figure of what this is compared with.")
+    margin: Weight = Field(ABSENT, description="How much worse than the baseline it may be; 0 if left out.")
     slice: SliceChoice = Field(
         ABSENT, description="A column, in every slice of which it must hold; or one slice; left out, all samples."
     )

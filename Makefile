@@ -7,13 +7,14 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DOCKER ?= docker
 TORCH ?= cpu
+RUNS ?= 1000000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-clients lint-openapi image test-image check sync bench confidence clean
+.PHONY: install run test test-crash test-jax test-clients lint-openapi fuzz image test-image check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -39,15 +40,26 @@ test-jax: install
 test-crash: install
 	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
 
-# TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any.
+# RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
+# some versions of Python only, and so is no part of the environment but stands beside it.
+fuzz: install build/fuzz
+	PYTHONPATH=build/fuzz $(BIN)/python -m tests.fuzz --runs $(RUNS)
+
+build/fuzz: constraints.txt
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt atheris
+
+# TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any; docs/deployment.md has the rest.
 image:
 	$(DOCKER) build --file docker/Dockerfile --tag lossmeter:$(VERSION)-$(TORCH) --build-arg TORCH=$(TORCH) \
-	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(foreach name,EXTRAS PIP_ARGS PYTHON_IMAGE,$(if $($(name)),--build-arg $(name)="$($(name))")) \
+	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
 
 # Builds, runs and stops the image, without Docker and without pulling anything: as root, on Debian.
 test-image: build/image/.installed
 	sh tests/image/packages.sh
-	build/image/bin/python -m pytest --confcutdir=tests/image tests/image
+	TORCH=$(TORCH) build/image/bin/python -m pytest --confcutdir=tests/image tests/image
 
 build/image/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/image

@@ -25,6 +25,19 @@ class Settings(BaseSettings):
     """Processes that serve; each holds its own copy of torch."""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """Least severe messages that are logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How they are written: `text` for people, `json` for programs, one object a line."""
+    access_log: bool = False
+    """Log a line for each request."""
+    metrics_dir: str = ""
+    """Folder in which several workers add up what `/metrics` shows; empty for one that lasts as long as the server."""
+
+    drain_seconds: float = Field(default=0.0, ge=0)
+    """After SIGTERM, how long `/readyz` says 503 while requests are still let in, so that load balancers notice."""
+    grace_seconds: int = Field(default=30, ge=0)
+    """After that, how long requests in flight may take before they are cut off."""
+    hang_seconds: float = Field(default=60.0, ge=0)
+    """A worker whose event loop stands still for that long ends, so that it is replaced; 0 never does."""
 
     device: str = "auto"
     """Where losses are computed: `auto` takes the best device present, else a torch device such as `cpu` or `cuda:1`."""
@@ -46,11 +59,26 @@ class Settings(BaseSettings):
     """Bytes of bodies that one worker holds at the same time; beyond it new requests get 503."""
     max_elements_in_flight: int = Field(default=400_000_000, ge=1)
     """Elements of tensors that one worker holds at the same time; beyond it new requests get 503."""
+    max_wait_seconds: float = Field(default=5.0, gt=0)
+    """New requests get 503 while those before them are taken up later than they should by this."""
+
+    auth: Literal["auto", "off", "required"] = "auto"
+    """Who is answered: `required` is whoever has a key, `off` anybody, `auto` anybody on this machine (loopback, a Unix socket)
+    and elsewhere whoever has a key."""
+    key_cache_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long a revoked key may still be good in other processes than the one that revoked it."""
+    cors_origins: str = ""
+    """Origins of web pages that may call from a browser, by commas, such as `https://lab.example.org`; `*` for any."""
 
     store_url: str = ""
-    """Database of runs: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
+    """Database of runs and keys: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
     retention_days: int = Field(default=0, ge=0)
     """Days that a run is kept after the last thing that happened to it; 0 for ever."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of pages that may call."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
 
     @property
     def torch_threads(self) -> int:

@@ -268,6 +268,14 @@ def test_other_methods_are_405(http: httpx.Client) -> None:
     assert problem["code"] == "method_not_allowed"
 
 
+def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client) -> None:
+    request = {"predictions": [0.5], "labels": [1.0], "margin": -1e226}
+    problem = assert_problem(http.post("/v1/losses/hinge_embedding", json=request), 422)
+    expected = "margin is -1e+226; expected a number of at most 3.40282e+38 either way, that of float32"
+    assert problem["errors"] == [{"pointer": "/margin", "message": expected, "index": None}]
+    assert http.post("/v1/losses/hinge_embedding", json={**request, "precision": "float64"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -311,14 +319,14 @@ def test_a_chunked_body_without_length_is_read(http: httpx.Client) -> None:
 def test_a_client_that_hangs_up_in_the_middle_harms_nobody(url: str, http: httpx.Client) -> None:
     for sent in (b"", b'{"predictions":'):
         with connected(url) as connection:
-            head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
+            head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
             connection.sendall(head + sent)
     works(http)
 
 
 def test_a_lying_content_length_is_refused(url: str, http: httpx.Client) -> None:
     with connected(url) as connection:
-        connection.sendall(b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n{}")
+        connection.sendall(b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n{}")
         assert answer_of(connection).startswith(b"HTTP/1.1 400")
     works(http)
 

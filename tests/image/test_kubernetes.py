@@ -18,8 +18,9 @@ from tests.image.running import run_once, serving_pod
 
 FOLDER = ROOT / "docker" / "kubernetes"
 GUIDE = ROOT / "docs" / "deployment.md"
-VARIANTS = ("base", "overlays/cpu", "overlays/gpu")
+VARIANTS = ("base", "overlays/cpu", "overlays/gpu", "overlays/volume")
 OLDEST = "1.30"
+VOLUMES = {"emptyDir", "persistentVolumeClaim"}
 METRICS = pytest.param("/metrics", marks=pytest.mark.xfail(reason="no metrics yet"))
 
 
@@ -109,7 +110,7 @@ def test_pods_meet_the_restricted_standard(variant: str, production: Path) -> No
         }
         assert "memory" in container["resources"]["limits"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert {kind for volume in pod.get("volumes", []) for kind in volume.keys() - {"name"}} <= {"emptyDir"}
+        assert {kind for volume in pod.get("volumes", []) for kind in volume.keys() - {"name"}} <= VOLUMES
 
 
 def test_the_guide_reaches_everything(production: Path) -> None:
@@ -128,6 +129,16 @@ def test_overlays_differ_where_they_should() -> None:
     assert gpu["resources"]["limits"] == {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}
     assert "HorizontalPodAutoscaler" not in {resource["kind"] for resource in rendered(FOLDER / "overlays/gpu")}
     assert of_kind("overlays/cpu", "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
+
+
+def test_one_pod_alone_has_the_volume() -> None:
+    deployment = of_kind("overlays/volume", "Deployment")["spec"]
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"] == {"type": "Recreate"}
+    assert "HorizontalPodAutoscaler" not in {resource["kind"] for resource in rendered(FOLDER / "overlays/volume")}
+    pod = deployment["template"]["spec"]
+    assert {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]} == {"/tmp", "/data"}
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
 
 
 def test_the_autoscaler_owns_the_number_of_pods() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import json
 import math
@@ -12,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody
-from lossmeter.tensors import Tensor
+from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import _lift, _numbers
 from lossmeter.wire import json as wire
 
@@ -42,10 +43,11 @@ def outcome(body: bytes) -> Outcome:
         fields = wire.decode(bytearray(body), NAMES)
     except LossmeterError as error:
         return type(error).__name__, [(flaw.pointer, flaw.index) for flaw in error.flaws]
-    return "fields", {name: _comparable(value) for name, value in fields.items()}
+    return "fields", {name: comparable(value) for name, value in fields.items()}
 
 
-def _comparable(value: Any) -> Any:
+def comparable(value: Any) -> Any:
+    """A value in a form that can be compared exactly."""
     if isinstance(value, Tensor):
         return value.datatype.name, value.shape, value.data.dtype.str, value.data.tobytes(), value.declared
     return repr(value)  # tells 1 from 1.0 and from true
@@ -64,11 +66,15 @@ def parsed(body: bytes) -> Any:
     """
     try:
         text = body.decode("utf-8-sig")  # which may begin with a byte order mark
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
         json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise NotJson from error
     return value
+
+
+def _integer(digits: str) -> int:
+    return int(digits[:40])  # beyond 64 bits, which is all that matters
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -88,7 +94,11 @@ def expected(body: bytes) -> str:
         value = parsed(body)
     except NotJson:
         return MalformedBody.__name__
+    except RecursionError:
+        return Invalid.__name__
     if not isinstance(value, dict) or _extreme(value) or _twice(value):
+        return Invalid.__name__
+    if any(_depth(member) > 64 for member in value.values()):
         return Invalid.__name__
     tensors = [value[name] for name in NAMES if value.get(name) is not None]
     return "fields" if all(_is_tensor(tensor) for tensor in tensors) else Invalid.__name__
@@ -125,18 +135,47 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _is_declared(value: dict[str, Any]) -> bool:
-    if value.keys() - {"datatype", "shape", "data"} or len(value) != 3 or not _is_tensor(value["data"]):
+    datatype, shape = value.get("datatype"), value.get("shape")
+    if value.keys() not in ({"datatype", "shape", "data"}, {"datatype", "shape", "base64"}):
         return False
-    datatype, shape, data = value["datatype"], value["shape"], np.array(value["data"])
-    if datatype not in ("BOOL", "INT8", "FP32") or not isinstance(shape, list):
+    if datatype not in list(Datatype.__members__) or not isinstance(shape, list):
         return False
-    if not all(type(size) is int and size >= 0 for size in shape) or value["data"] is None:
+    if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 64:
         return False
-    if data.size != math.prod(shape) or (data.ndim > 1 and list(data.shape) != shape):
+    if math.prod(max(size, 1) for size in shape) >= 2**63:
         return False
-    if data.size and (data.dtype.kind == "b") is not (datatype == "BOOL"):
+    if "base64" in value:
+        return _is_bits(value["base64"], Datatype[datatype], math.prod(shape))
+    return _is_data(value["data"], Datatype[datatype], shape)
+
+
+def _is_bits(text: Any, datatype: Datatype, count: int) -> bool:
+    try:
+        bits = binascii.a2b_base64(text, strict_mode=True) if text else b""
+    except (binascii.Error, ValueError, TypeError):
         return False
-    return datatype != "INT8" or bool(((data == np.trunc(data)) & (abs(data + 0.5) < 128)).all())
+    right = isinstance(text, str) and len(bits) == count * datatype.size
+    return right and (datatype is not Datatype.BOOL or max(bits, default=0) < 2)
+
+
+def _is_data(value: Any, datatype: Datatype, shape: list[int]) -> bool:
+    if value is None or isinstance(value, dict) or datatype.binary_only or not _is_tensor(value):
+        return False
+    leaves, found = list(_leaves(value)), _shape(value)
+    if len(leaves) != math.prod(shape) or (len(found) > 1 and list(found) != shape):
+        return False
+    if leaves and isinstance(leaves[0], bool) is not (datatype is Datatype.BOOL):
+        return False
+    if datatype.kind != "index":
+        return True
+    bounds = np.iinfo(datatype.dtype)
+    return all(leaf == math.trunc(leaf) and bounds.min <= leaf <= bounds.max for leaf in leaves)
+
+
+def _depth(value: Any) -> int:
+    if not isinstance(value, list | dict):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

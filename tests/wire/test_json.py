@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody, TooLarge
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import _lift
-from lossmeter.wire.json import LIFT_BYTES, decode, encode
+from lossmeter.wire.json import LIFT_BYTES, LIFTED_BYTES, decode, encode
 from tests.support.decoding import NAMES, expected, lifting, outcome
 
 # --- what is right --------------------------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ INVALID: list[tuple[Any, str, tuple[int, ...] | None]] = [
     ([[1], None], "predictions[1] is null; expected an array of 1", (1,)),
     ([[1, 2], [3, None]], "predictions[1, 1] is null; expected a number", (1, 1)),
     ([None, 1], "predictions[0] is null; expected a number", (0,)),
-    ([1, True], "predictions[1] is true; expected a number", (1,)),
-    ([True, 1], "predictions[1] is 1; expected true or false", (1,)),
+    ([1, True], "predictions[1] is true; expected a number like the first (or true and false throughout)", (1,)),
+    ([True, 1], "predictions[1] is 1; expected true or false like the first (or numbers throughout)", (1,)),
     ([1, "2"], 'predictions[1] is "2"; expected a number', (1,)),
     ([1, {}], "predictions[1] is dict; expected a number", (1,)),
     ("1", 'predictions is "1"; expected numbers', None),
@@ -243,11 +243,13 @@ def test_bytes_that_are_not_utf8_are_malformed() -> None:
         (json.dumps({str(i): i for i in range(257)}), "", "the body has 257 members; expected at most 256"),
         ('{"a": ' + "[" * 80 + "]" * 80 + "}", "/a", "a is nested deeper than 64 levels"),
         ('{"predictions": ' + "[" * 80 + "1" + "]" * 80 + "}", "/predictions", "predictions is nested deeper than 64"),
+        ('{"a": ' + "[" * 65 + "1" + "]" * 65 + "}", "/a", "a is nested deeper than 64 levels"),
+        ('{"a": ' + "[" * 99 + "1," * LIFTED_BYTES + "1" + "]" * 99 + "}", "/a", "a is nested deeper than 64 levels"),
         ('{"predictions": ' + "[" * 9999 + "1" + "]" * 9999 + "}", "/predictions", "predictions is nested deeper than"),
         ('{"predictions": ' + "[" * 9999 + "]" * 9999 + "}", "", "the body is nested deeper than 1024 levels"),
         ('{"a":' * 9999 + "1" + "}" * 9999, "", "the body is nested deeper than 1024 levels"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: str, message: str) -> None:
     for body in (text.encode(), text.encode().rjust(LIFT_BYTES + 1)):
@@ -255,6 +257,19 @@ def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: st
             decode(body, NAMES)
         assert caught.value.flaws[0].pointer == pointer
         assert caught.value.flaws[0].message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "long", [[1.5] * 100_000, [[1, 2]] * 50_000, [[1]] * 70_000 + [[1, 2]], [1] * 100_000 + [None]]
+)
+@pytest.mark.parametrize("other", ["x", 1, True, None, [], [1], {"a": 1}, ["x"]])
+def test_a_long_array_in_a_list_of_other_things_is_invalid(long: list[Any], other: Any) -> None:
+    for value in ([other, long], [long, other]):
+        body = json.dumps({"predictions": value}).encode()
+        assert len(body) > LIFT_BYTES
+        with pytest.raises(Invalid):
+            decode(body, NAMES)
+        assert decode(json.dumps({"other": value}).encode(), NAMES) == {"other": value}
 
 
 def test_all_flawed_tensors_are_named() -> None:

@@ -53,9 +53,11 @@ class BatchEndpoint:
         ticket = self.limits.admission.ticket()
         begin = perf_counter()
         try:
+            self.limits.pool.admit()
             given = await read(scope, receive, self.limits.max_body_bytes, ticket.grow)
             decoded = perf_counter()
             added = await self._added(run_id, batch_id, given, reader, ticket)
+            scope["lossmeter.elements"] = ticket.elements
         finally:
             ticket.close()
         scope["lossmeter.stages"] = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)

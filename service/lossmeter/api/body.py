@@ -64,7 +64,12 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         ClientGone: if the client hangs up.
     """
     applied = codings.of_request(scope)
-    return Body(await _raw(scope, receive, limit, reserve), applied, limit, reserve)
+    key = scope.get("lossmeter.key")
+    if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
+        limit = key.max_body_bytes
+    raw = await _raw(scope, receive, limit, reserve)
+    scope["lossmeter.received"] = len(raw)
+    return Body(raw, applied, limit, reserve)
 
 
 async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
@@ -103,4 +108,6 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
 
 def over(limit: int) -> TooLarge:
     """The error for a body beyond the limit."""
-    return TooLarge(f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES).")
+    return TooLarge(
+        f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key."
+    )

@@ -22,6 +22,7 @@ from lossmeter.losses._types import Meaning, Role
 from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]
+Kin = tuple[tuple[str, str, Sizes], ...]
 
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
@@ -35,12 +36,14 @@ class Fit:
         sizes: what the names of dimensions are bound to.
         output: shape of the unreduced loss.
         batched: names of the tensors whose first dimension is the batch.
+        kin: what has to be equal for two batches to be one when put together; None if they cannot be.
     """
 
     roles: Mapping[str, Role]
     sizes: Bindings
     output: Sizes
     batched: frozenset[str]
+    kin: Kin | None
 
 
 @lru_cache(maxsize=4096)
@@ -66,7 +69,7 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
         batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
         if not pattern.names or not sizes.get(pattern.names[0]):
             batched = frozenset()  # the leading dimension is none that all share
-        return Fit(roles, sizes, shape, batched)
+        return Fit(roles, sizes, shape, batched, _kin(roles, dict(shapes), shape, batched))
     assert mismatch is not None
     expected = mismatch.pattern
     if mismatch.expected is not None:
@@ -90,6 +93,13 @@ def _batched(
         elif pattern.names[:1] == output[:1]:
             names.add(name)
     return frozenset(names)
+
+
+def _kin(roles: Mapping[str, Role], shapes: Mapping[str, Sizes], output: Sizes, batched: frozenset[str]) -> Kin | None:
+    # torch takes other ways through a batch of one row, which can differ in the last bits.
+    if len(batched) < len(roles) or not output or output[0] < 2:
+        return None
+    return tuple((name, role.meaning.name, shapes[name][1:]) for name, role in roles.items())
 
 
 def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
@@ -201,6 +211,18 @@ class Prepared:
     fit: Fit
 
 
+def _too_large(parameters: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Flaw]:
+    """Numbers that the precision of the call has no room for; a kernel would give up on them."""
+    most = float(np.finfo(dtype).max)
+    return [
+        Flaw(
+            pointer(name), f"{name} is {value}; expected a number of at most {most:g} either way, that of {dtype.name}"
+        )
+        for name, value in parameters.items()
+        if isinstance(value, float) and abs(value) > most
+    ]
+
+
 def prepare(
     loss: Loss,
     given: Mapping[str, Tensor],
@@ -217,6 +239,7 @@ def prepare(
     """
     fitted = fit(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given))
     domain = Domain(non_finite=non_finite)
+    domain.flaws += _too_large(parameters, dtype)
     ignored = parameters.get("ignore_index")
     loaded: dict[str, torch.Tensor] = {}
     for name, role in fitted.roles.items():

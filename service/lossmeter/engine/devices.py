@@ -47,8 +47,30 @@ def is_full(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the device or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On the CPU torch raises a plain RuntimeError of this text.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    # On the CPU torch raises a plain RuntimeError of the first text; the second comes from libraries of CUDA.
+    return isinstance(error, RuntimeError) and any(
+        text in str(error) for text in ("DefaultCPUAllocator", "CUDA error: out of memory")
+    )
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that this process can no longer use its device.
+
+    After a failed assertion or an illegal access in a kernel every later call of this process fails the same way.
+    """
+    accelerator = isinstance(error, getattr(torch, "AcceleratorError", ()))
+    return (accelerator or (isinstance(error, RuntimeError) and "CUDA error" in str(error))) and not is_full(error)
+
+
+def memory(device: torch.device) -> dict[str, int]:
+    """Bytes of a GPU that tensors take, that this process holds, and that there are; empty for a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "device_allocated_bytes": torch.cuda.memory_allocated(device),
+        "device_reserved_bytes": torch.cuda.memory_reserved(device),
+        "device_memory_bytes": torch.cuda.get_device_properties(device).total_memory,
+    }
 
 
 def share_one_heap() -> None:

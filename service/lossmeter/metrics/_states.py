@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics._weighting import Array, Weighting, drawn_sums, quotient
 
 VERSION = 1
 STATES: dict[str, type[State]] = {}
@@ -162,7 +162,7 @@ class Ratio(Quotient, kind="ratio"):
         above = w.per_unit(w.value * values)
         below = w.per_unit(w.value if base is None else w.value * base)
         if w.draws is not None:
-            sums = w.draws @ np.stack([above, below], axis=1)
+            sums = drawn_sums(np.stack([above, below], axis=1), w.draws)
             return Quotient(sums[:, 0], sums[:, 1])
         n = max(w.units, 1)
         a, b = above - above.sum() / n, below - below.sum() / n
@@ -204,11 +204,8 @@ class Extremum(State, kind="extremum"):
     largest: Array = merged_by("maximum")
 
     @classmethod
-    def of(cls, values: Array, w: Weighting) -> Extremum:
-        if w.draws is None:
-            return cls(np.asarray(np.max(values, initial=-np.inf)))
-        drawn = w.spread(w.draws) > 0
-        return cls(np.max(np.where(drawn, values, -np.inf), axis=1, initial=-np.inf))
+    def of(cls, values: Array) -> Extremum:
+        return cls(np.asarray(np.max(values, initial=-np.inf)))
 
     def _merged(self, other: Self) -> dict[str, Any]:
         return {"largest": np.maximum(self.largest, other.largest)}

@@ -10,10 +10,11 @@ import numpy as np
 from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, CurveAverage, averaged
-from lossmeter.metrics._scores import Samples, ScoreHistogram
+from lossmeter.metrics._scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
 TASKS = ("binary", "multiclass", "multilabel", "segmentation")
+Scores = Samples | ScoreHistogram | Levels
 SCORED = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.8], "labels": [0, 0, 1, 1]}
 
 
@@ -50,7 +51,7 @@ def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves
     return ScoreHistogram.of(score, positive, column, (classes, curves.bins), bounds, weighting)
 
 
-def _areas(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
     areas: list[Array] = []
     ties: list[Array] = []
@@ -67,7 +68,7 @@ def _areas(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
     return np.stack(areas, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
 
 
-def auroc_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+def auroc_error(scores: Scores, *, average: str, absent: str) -> Array:
     """Half the share of pairs in the same bin: within a bin the order is unknown, so each pair is wrong by at most one half."""
     _, ties, defined = _areas(scores)
     if isinstance(scores, Samples):
@@ -75,7 +76,7 @@ def auroc_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) 
     return averaged(ties, defined, scores.support, average, "skip" if absent == "skip" else "zero")
 
 
-def _precisions(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+def _precisions(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the average precision, how far it can be from the exact one, and whether there are positives."""
     values, errors, defined = [], [], []
     for column in range(scores.classes):
@@ -94,7 +95,7 @@ def _precisions(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Boolean
     return np.stack(values, axis=-1), np.stack(errors, axis=-1), np.stack(defined, axis=-1)
 
 
-def average_precision_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+def average_precision_error(scores: Scores, *, average: str, absent: str) -> Array:
     """The larger distance to the best and the worst order that the samples within each bin can have."""
     _, errors, defined = _precisions(scores)
     if isinstance(scores, Samples):
@@ -112,7 +113,7 @@ def average_precision_error(scores: Samples | ScoreHistogram, *, average: str, a
     examples=[Example("binary", **SCORED, value=0.75)],
 )
 def auroc(
-    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    scores: Annotated[Scores, score_distribution],
     *,
     average: CurveAverage = "macro",
     absent: Absent = "skip",
@@ -156,7 +157,7 @@ def auroc(
     examples=[Example("binary", **SCORED, value=(1 + 2 / 3) / 2)],
 )
 def average_precision(
-    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    scores: Annotated[Scores, score_distribution],
     *,
     average: CurveAverage = "macro",
     absent: Absent = "skip",
@@ -209,7 +210,7 @@ def average_precision(
         )
     ],
 )
-def roc_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+def roc_curve(scores: Annotated[Scores, score_distribution]) -> list[dict[str, Array]]:
     r"""ROC curve: what each threshold finds, against what it alarms falsely.
 
     One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between
@@ -261,7 +262,7 @@ def roc_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -
         )
     ],
 )
-def pr_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+def pr_curve(scores: Annotated[Scores, score_distribution]) -> list[dict[str, Array]]:
     r"""Precision-recall curve: what each threshold finds, against how much of it is right.
 
     One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between

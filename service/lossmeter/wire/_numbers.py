@@ -20,7 +20,7 @@ import simdjson
 from lossmeter.errors import TooLarge
 from lossmeter.tensors import Array
 from lossmeter.wire._rectangle import Brackets, Rectangle
-from lossmeter.wire._values import BadValue, loads
+from lossmeter.wire._values import MIXED, BadValue, loads
 
 FIRST_BYTES = 1 << 13
 SLICE_BYTES = 1 << 18
@@ -299,10 +299,10 @@ def complaint(token: bytes, *, boolean: bool = False) -> tuple[str, str] | None:
     word = "true or false" if boolean else "a number"
     shown = token[:40].decode("utf-8", "replace")
     if token in (TRUE, FALSE):
-        return None if boolean else (shown, word)
+        return None if boolean else (shown, MIXED[False])
     if NUMBER.fullmatch(token):
         if boolean:
-            return shown, word
+            return shown, MIXED[True]
         if abs(float(token)) == float("inf"):
             return shown, "a number within the range of FP64"
         if token.lstrip(b"-").isdigit() and len(token) > 18 and not -(2**63) <= int(token) < 2**64:

@@ -89,7 +89,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         **({"securitySchemes": SECURITY_SCHEMES} if SECURITY_SCHEMES else {}),
     }
     whole["security"] = SECURITY
-    found: dict[str, Any] = _renamed(_used(whole), {name: short(name) for name in schemas})
+    found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
     return found
 
 

@@ -1,4 +1,4 @@
-"""The command line: serve, evaluate files, look things up, print the OpenAPI document."""
+"""The command line: serve, evaluate files, make keys, look things up, print the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit('lossmeter: the command comes with the service: pip install "lossmeter[server]"') from None
 
+from lossmeter.cli.keys import keys
 from lossmeter.settings import Settings
 
 cli = typer.Typer(
@@ -23,8 +24,10 @@ cli = typer.Typer(
 
 database = typer.Typer(help="The database of runs.", no_args_is_help=True)
 cli.add_typer(database, name="db")
+cli.add_typer(keys, name="keys")
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+LOG_FORMATS = ("text", "json")
 
 
 def _default(name: str) -> str:
@@ -44,11 +47,25 @@ def serve(
     log_level: Annotated[
         str, typer.Option(envvar=_default("log_level"), help=f"One of {', '.join(LOG_LEVELS)}.")
     ] = "info",
-    access_log: Annotated[bool, typer.Option(help="Log a line for each request.")] = False,
+    log_format: Annotated[
+        str, typer.Option(envvar=_default("log_format"), help="text, or json: one object a line.")
+    ] = "text",
+    access_log: Annotated[
+        bool, typer.Option(envvar=_default("access_log"), help="Log a line for each request.")
+    ] = False,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(envvar=_default("drain_seconds"), min=0, help="After SIGTERM, to go on serving while unready."),
+    ] = 0.0,
+    grace_seconds: Annotated[
+        int, typer.Option(envvar=_default("grace_seconds"), min=0, help="After that, for requests in flight.")
+    ] = 30,
 ) -> None:
     """Serve over HTTP. Every other setting is an environment variable: see `lossmeter settings`."""
     if log_level not in LOG_LEVELS:
         raise typer.BadParameter(f"{log_level!r} is not one of {', '.join(LOG_LEVELS)}", param_hint="--log-level")
+    if log_format not in LOG_FORMATS:
+        raise typer.BadParameter(f"{log_format!r} is not one of {', '.join(LOG_FORMATS)}", param_hint="--log-format")
     chosen = {
         "host": host,
         "port": port,
@@ -57,12 +74,16 @@ def serve(
         "device": device,
         "threads": threads,
         "log_level": log_level,
+        "log_format": log_format,
+        "access_log": access_log,
+        "drain_seconds": drain_seconds,
+        "grace_seconds": grace_seconds,
     }
     # The workers are processes of their own: what is chosen here reaches them through the environment.
     os.environ.update({_default(name): str(value) for name, value in chosen.items()})
     from lossmeter.api.server import run
 
-    run(Settings(), access_log=access_log)
+    run(Settings())
 
 
 @cli.command("losses")
@@ -227,8 +248,8 @@ def show_settings() -> None:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Bring the database of runs (LOSSMETER_STORE_URL) to the form that this version needs."""
+    from lossmeter.database import Database
     from lossmeter.errors import StoreUnavailable
-    from lossmeter.runs import Database
 
     chosen = Database(Settings().store_url)
     try:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 METADATA = MetaData()
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 
 RUN_ID_LENGTH = 36
@@ -57,3 +69,18 @@ STATES = Table(
     sqlite_autoincrement=True,
 )
 """What adds up: one row for each batch, until some of them are replaced by one that is their sum."""
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", String(12), primary_key=True),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("scopes", String(NAME_LENGTH), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("revoked", BigInteger),
+    Column("requests_per_second", Float(53)),
+    Column("burst", Integer),
+    Column("max_body_bytes", BigInteger),
+)
+"""What is known of each key, and a digest of its token; revoked ones stay, so that a log can be read years later."""

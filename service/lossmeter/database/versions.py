@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from lossmeter.database.tables import HEAD
 from lossmeter.errors import StoreUnavailable
-from lossmeter.runs.tables import HEAD
 
 # Any number that no other program takes: migrations of several processes wait for each other.
 MIGRATION_LOCK = 0x6C6F73736D

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
+from lossmeter.database.versions import demand_newest, migrate
 from lossmeter.errors import StoreUnavailable
-from lossmeter.runs.versions import demand_newest, migrate
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Database:
                 isinstance(error, exc.ProgrammingError) and MISSING not in str(cause)
             ):
                 raise
-            log.warning("the database of runs: %s", cause)
+            log.warning("the database of runs: %s", " ".join(str(cause).split()))
             raise StoreUnavailable(_told(str(cause))) from error
         except OSError as error:
             log.warning("the database of runs: %s", error)
@@ -150,7 +150,9 @@ def located(url: str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=0)
+        engine = sa.create_engine(
+            url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=0, hide_parameters=True
+        )
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -164,7 +166,13 @@ def _engine(url: URL) -> Engine:
         "prepare_threshold": None,
     }
     return sa.create_engine(
-        url, connect_args=patience, pool_size=8, max_overflow=0, pool_pre_ping=True, pool_timeout=10
+        url,
+        connect_args=patience,
+        pool_size=8,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        hide_parameters=True,
     )
 
 

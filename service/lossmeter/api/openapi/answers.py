@@ -15,12 +15,15 @@ Answers = dict[int | str, dict[str, Any]]
 
 ERRORS = {
     400: "The body is not the format that it claims to be.",
+    401: "There is no key, or it is not good.",
+    403: "The key does not have the scope that `WWW-Authenticate` names.",
     404: "There is nothing of that name.",
     406: "No acceptable format can be produced.",
     409: "The request contradicts what is there.",
     413: "The request is over a limit of this server.",
     415: "The format of the body is not supported.",
     422: "The request is well-formed but not valid; `errors` names every offending place.",
+    429: "The key is used too often; `Retry-After` says when it may be used again.",
     500: "The service has a bug; its log knows more under the id of the request.",
     503: "No room, or no database, at present; `Retry-After` says when to try again.",
     507: "The request does not fit into the memory of the device.",
@@ -30,12 +33,15 @@ ALWAYS = (500,)
 
 NAMES = {
     400: "Malformed",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "NotFound",
     406: "NotAcceptable",
     409: "Conflict",
     413: "TooLarge",
     415: "UnsupportedFormat",
     422: "Invalid",
+    429: "TooManyRequests",
     500: "Internal",
     503: "Unavailable",
     507: "DoesNotFit",
@@ -55,19 +61,31 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
         "example": "decode;dur=0.041, compute;dur=0.310, encode;dur=0.022",
     },
+    "Challenge": {
+        "description": "As RFC 6750 has it.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="lossmeter"',
+    },
     "RetryAfter": {
         "description": "Seconds after which the same request may succeed.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 1,
     },
 }
-LATER = (503,)
-"""Statuses of what may succeed later."""
+ALSO = {
+    401: {"WWW-Authenticate": "Challenge"},
+    403: {"WWW-Authenticate": "Challenge"},
+    429: {"Retry-After": "RetryAfter"},
+    503: {"Retry-After": "RetryAfter"},
+}
+"""Headers of some statuses."""
 FRAME = {"X-Request-ID": "RequestId", "Server-Timing": "ServerTiming"}
 """Headers of every answer."""
 
 DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
     400: ("The body is not JSON: unexpected end at byte 17.", ()),
+    401: ("This needs a key: Authorization: Bearer lm_…", ()),
+    403: ("The key k7 does not have the scope runs:write.", ()),
     404: ("There is no loss 'huberr'. Did you mean huber? GET /v1/losses lists all.", ()),
     406: ("Accept is 'text/html'; this address answers in application/json or application/vnd.safetensors.", ()),
     409: ("The run has a batch 'b7' with other content.", ()),
@@ -77,6 +95,7 @@ DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
         "cross_entropy: labels[17, 3] is 9; expected class indices in [0, 5] or ignore_index, -100",
         (Flaw("/labels", "labels[17, 3] is 9; expected class indices in [0, 5] or ignore_index, -100", (17, 3)),),
     ),
+    429: ("The key k7 is used more often than it may be.", ()),
     500: ("The service has a bug. Its log knows more under the request id 5f2b0c9d1e7a4836.", ()),
     503: ("1073741824 bytes and 0 elements are in flight, the most at a time.", ()),
     507: ("cuda:0 has no room for the 4000000000 bytes that this request needs.", ()),
@@ -116,7 +135,7 @@ def framed(**more: str) -> dict[str, Any]:
 def _response(status: int, media_type: str, model: str, example: Any) -> dict[str, Any]:
     return {
         "description": ERRORS[status],
-        "headers": framed(**{"Retry-After": "RetryAfter"} if status in LATER else {}),
+        "headers": framed(**ALSO.get(status, {})),
         "content": {media_type: {"schema": {"$ref": REF.format(model=model)}, "example": example}},
     }
 

@@ -13,7 +13,7 @@ import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.inference import InferAnswer, InferError, InferRequest
-from lossmeter.api.openapi import answers
+from lossmeter.api.openapi import answers, keys
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
 from lossmeter.api.openapi.components import REF, Schema, components
 from lossmeter.api.openapi.plain import plain
@@ -44,10 +44,6 @@ TAGS = [
     {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
     {"name": "service", "description": "Health."},
 ]
-SECURITY_SCHEMES: dict[str, Any] = {}
-SECURITY: list[dict[str, list[str]]] = []
-"""What a request must show: one of these. None at present: whoever reaches the server may use it."""
-
 PATH_PARAMETERS = {
     "loss": ("The name of a loss, or an alias.", "mse"),
     "metric": ("The name of a metric, or an alias.", "accuracy"),
@@ -77,8 +73,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas |= _models()
     for path, item in whole["paths"].items():
-        for operation in item.values():
-            _complete(path, operation)
+        for method, operation in item.items():
+            _complete(method, path, operation)
     whole["paths"] = plain(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
     schemas = {name: plain(schema) for name, schema in schemas.items()} | components()
@@ -86,9 +82,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         "schemas": schemas,
         "responses": answers.responses(),
         "headers": answers.HEADERS,
-        **({"securitySchemes": SECURITY_SCHEMES} if SECURITY_SCHEMES else {}),
+        "securitySchemes": keys.SCHEMES,
     }
-    whole["security"] = SECURITY
     found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
     return found
 
@@ -116,14 +111,16 @@ def _models() -> dict[str, Schema]:
     return schemas
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
-    """Adds what is the same everywhere: errors, headers, and what the parameters of paths are."""
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Adds what is the same everywhere: keys, errors, headers, and what the parameters of paths are."""
+    operation["security"] = keys.requirement(method, path)
     declared: dict[str, Any] = operation["responses"]
     refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
         del declared["422"]  # parameters are text here, and our own answers refuse
+    statuses = (*answers.ALWAYS, *keys.refusals(method, path))
     errors = answers.plain_errors if path.startswith(problems.OPEN_INFERENCE) else answers.error_answers
-    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS).items()}
+    declared |= {str(status): answer for status, answer in errors(*statuses).items()}
     for status, response in declared.items():
         if "$ref" in response:
             declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it

@@ -81,7 +81,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     whole["components"] = {
         "schemas": schemas,
         "responses": answers.responses(),
-        "headers": answers.HEADERS,
+        "headers": plain(answers.HEADERS),
         "securitySchemes": keys.SCHEMES,
     }
     found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})

@@ -1,8 +1,8 @@
 """What breaks clients of the last release: `python -m tests.contracts.compatibility`.
 
 The OpenAPI document is compared with the newest of `openapi/released/`. What a client sends must still be taken, what it reads
-must still be there, and the names by which generated code calls things must be the same. A change that breaks one of these needs
-a decision record that quotes it, word for word, between backticks.
+must still be there, and the names by which generated code calls things must be the same. A change that breaks one needs a
+decision record that quotes it, word for word, between backticks.
 """
 
 from __future__ import annotations

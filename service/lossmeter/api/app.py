@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
     pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
     database = Database(settings.store_url)

@@ -1,6 +1,6 @@
 """The OpenAPI document: FastAPI's own, with the models of the tensor routes put in.
 
-`operations` is what routes declare of themselves, `answers` what goes wrong, `keys` what a call must show, `components` and
+`operations` is what routes declare of themselves, `answers` what goes wrong, `access` what a call must show, `components` and
 `choices` the schemas that no pydantic model stands for, `plain` how a schema is said so that generators understand it, and
 `document` the whole.
 """

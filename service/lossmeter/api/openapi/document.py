@@ -13,7 +13,7 @@ import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.inference import InferAnswer, InferError, InferRequest
-from lossmeter.api.openapi import answers, keys
+from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
 from lossmeter.api.openapi.components import REF, Schema, components
 from lossmeter.api.openapi.plain import plain
@@ -44,6 +44,7 @@ TAGS = [
     {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
     {"name": "service", "description": "Health."},
 ]
+
 PATH_PARAMETERS = {
     "loss": ("The name of a loss, or an alias.", "mse"),
     "metric": ("The name of a metric, or an alias.", "accuracy"),
@@ -82,7 +83,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         "schemas": schemas,
         "responses": answers.responses(),
         "headers": plain(answers.HEADERS),
-        "securitySchemes": keys.SCHEMES,
+        "securitySchemes": access.SCHEMES,
     }
     found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
     return found
@@ -113,14 +114,14 @@ def _models() -> dict[str, Schema]:
 
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     """Adds what is the same everywhere: keys, errors, headers, and what the parameters of paths are."""
-    operation["security"] = keys.requirement(method, path)
     declared: dict[str, Any] = operation["responses"]
     refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
         del declared["422"]  # parameters are text here, and our own answers refuse
-    statuses = (*answers.ALWAYS, *keys.refusals(method, path))
     errors = answers.plain_errors if path.startswith(problems.OPEN_INFERENCE) else answers.error_answers
-    declared |= {str(status): answer for status, answer in errors(*statuses).items()}
+    refusals = access.refusals(method, path, takes_body="requestBody" in operation)
+    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS, *refusals).items()}
+    operation["security"] = access.security(method, path)
     for status, response in declared.items():
         if "$ref" in response:
             declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it

@@ -1,4 +1,4 @@
-"""What the document says of keys: derived from what the server asks for."""
+"""What the OpenAPI document says of keys and of time: derived from what the server asks for."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ SCHEMES: dict[str, Any] = {
 }
 
 
-def requirement(method: str, path: str) -> list[dict[str, list[str]]]:
-    """The keys of which a call needs one; none at all if anybody may make it."""
+def security(method: str, path: str) -> list[dict[str, list[str]]]:
+    """Which key an operation needs."""
     if is_open(path):
         return []
     scope = needed(method.upper(), path)
     return [{"key": [] if scope is None else [scope]}]
 
 
-def refusals(method: str, path: str) -> tuple[int, ...]:
-    """The statuses by which a call is refused for lack of a key."""
-    if is_open(path):
-        return ()
-    return (401, 429) if needed(method.upper(), path) is None else (401, 403, 429)
+def refusals(method: str, path: str, *, takes_body: bool) -> tuple[int, ...]:
+    """The statuses by which an operation refuses whoever has no such key, or gives up."""
+    keys = () if is_open(path) else (401, 429) if needed(method.upper(), path) is None else (401, 403, 429)
+    return (*keys, 408, 504) if takes_body else keys

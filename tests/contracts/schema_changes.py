@@ -43,6 +43,8 @@ class Comparison:
         if by != now_by:
             self._tell(place, f"was told apart by {by}, is by {now_by}")
         before, after = _options(old), _options(new)
+        # What has a name in one document alone is compared by what it says.
+        before, after = _expanded(before, self.old, after), _expanded(after, self.new, before)
         if sent and ANYTHING not in after:
             for label in before.keys() - after.keys():
                 self._tell(place, f"takes no {label}")
@@ -111,6 +113,15 @@ class Comparison:
 
     def _tell(self, place: str, what: str) -> None:
         self.found[f"{place}: {what}"] = None
+
+
+def _expanded(
+    options: Mapping[str, Schema], named: Mapping[str, Schema], other: Mapping[str, Schema]
+) -> Mapping[str, Schema]:
+    found: dict[str, Schema] = {}
+    for label, schema in options.items():
+        found |= _options(named[label]) if label in named and label not in other else {label: schema}
+    return found
 
 
 def _options(schema: Schema) -> dict[str, Schema]:

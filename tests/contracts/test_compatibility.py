@@ -80,14 +80,14 @@ BREAKING: dict[str, Edit] = {
         type="number"
     ),
     "Reduction: takes no 'sum'": lambda d: schema(d, "Reduction")["enum"].remove("sum"),
-    "Tensor: takes no Numbers": lambda d: schema(d, "Tensor")["oneOf"].pop(1),
+    "Tensor: takes no array": lambda d: schema(d, "Tensor")["oneOf"].pop(1),
     "Gate: takes no other properties": lambda d: schema(d, "Gate").update(additionalProperties=False),
     "LossAnswer.count: is gone": lambda d: schema(d, "LossAnswer")["properties"].pop("count"),
     "LossAnswer.count: may be absent": lambda d: schema(d, "LossAnswer")["required"].remove("count"),
     "LossAnswer.count: may be null": lambda d: schema(d, "LossAnswer")["properties"]["count"].update(
         type=["integer", "null"]
     ),
-    "LossAnswer.gradients[]: may be Tensor": lambda d: schema(d, "LossAnswer")["properties"]["gradients"].update(
+    "LossAnswer.gradients[]: may be Numbers": lambda d: schema(d, "LossAnswer")["properties"]["gradients"].update(
         additionalProperties={"$ref": "#/components/schemas/Tensor"}
     ),
     "IntervalMethod: may be 'jackknife'": lambda d: schema(d, "IntervalMethod")["enum"].append("jackknife"),
@@ -95,6 +95,7 @@ BREAKING: dict[str, Edit] = {
         propertyName="name"
     ),
 }
+AT = {"$ref": "#/components/schemas/At", "default": "value"}
 HARMLESS: dict[str, Edit] = {
     "another operation": lambda d: d["paths"].update({"/v1/more": {"get": mse(d)}}),
     "another field that may be left out": lambda d: schema(d, "HuberRequest")["properties"].update(
@@ -105,6 +106,10 @@ HARMLESS: dict[str, Edit] = {
     "another word that is taken": lambda d: schema(d, "Reduction")["enum"].append("median"),
     "a field of an answer that always is there": lambda d: schema(d, "LossAnswer")["required"].append("value"),
     "another error": lambda d: mse(d)["responses"].update({"418": {"$ref": "#/components/responses/Invalid"}}),
+    "a name for words": lambda d: d["components"]["schemas"].update(
+        At=schema(d, "Gate")["properties"]["at"],
+        Gate={**schema(d, "Gate"), "properties": {**schema(d, "Gate")["properties"], "at": AT}},
+    ),
     "other prose": lambda d: mse(d).update(description="Other", summary="Other"),
 }
 

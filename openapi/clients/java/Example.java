@@ -1,5 +1,4 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.net.http.HttpClient;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,8 +36,6 @@ final class Example {
   public static void main(String[] arguments) throws Exception {
     ApiClient client = new ApiClient();
     client.updateBaseUri(arguments[0]);
-    // By itself the JDK offers to upgrade to HTTP/2, and the server then misses the body of the request.
-    client.setHttpClientBuilder(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1));
     client.setRequestInterceptor(request -> request.header("Authorization", "Bearer " + arguments[1]));
     ObjectMapper json = client.getObjectMapper();
     LossesApi losses = new LossesApi(client);

@@ -218,6 +218,32 @@ def test_examples_about_runs_work_one_after_the_other(http: httpx.Client) -> Non
     assert [http.delete(f"/v1/runs/{one}").status_code for one in runs] == [204, 204]
 
 
+def test_figures_of_every_kind_are_as_documented_with_data_and_without(http: httpx.Client) -> None:
+    plan = {
+        "task": "multiclass",
+        "predictions_are": "probabilities",
+        "classes": 3,
+        "curves": {"bins": 10},
+        "metrics": [
+            {"metric": "accuracy"},
+            {"metric": "f1", "average": "none"},
+            {"metric": "auroc", "average": "none"},
+            {"metric": "confusion_matrix"},
+            {"metric": "roc_curve"},
+        ],
+    }
+    data = {"predictions": [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], "labels": [0, 2], "slices": {"even": [True, False]}}
+    evaluated = http.post("/v1/evaluate", json=plan | data)
+    opened = http.post("/v1/runs", json={**plan, "slices": ["even"]}).headers["location"]
+    empty = http.get(opened)
+    for name, answer in (("evaluate", evaluated), ("report_run", empty)):
+        assert answer.is_success, answer.text
+        assert {one["kind"] for one in answer.json()["metrics"]} == {"scalar", "per_class", "matrix", "curve"}
+        check_answer(name, answer)
+    assert [len(one["error_bound"]) for one in evaluated.json()["metrics"][1:3]] == [3, 3]
+    http.delete(opened)
+
+
 def test_the_older_document_says_the_same() -> None:
     assert openapi_3_0.converted(DOCUMENT) == OLDER
     assert OLDER["openapi"].startswith("3.0")

@@ -105,6 +105,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tests.contracts.generated --check
+	$(BIN)/python -m tests.contracts.compatibility
 
 sync: install
 	$(BIN)/ruff check --fix --quiet .

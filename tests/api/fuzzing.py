@@ -89,7 +89,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
     """Whether a finding is one; each rule says why it is none."""
     kind, status = type(failure).__name__, response.status_code
     if kind == "RejectedPositiveData":
-        # Which shapes and fields go together is in no schema; nor are the bytes of a binary or compressed body, and their number.
+        # Which shapes and fields go together is in no schema; nor are the bytes of a binary or compressed body.
         binary = case.media_type != "application/json" or any(name in (case.headers or {}) for name in OF_BYTES)
         return not (status == 422 or (status == 400 and binary))
     if kind == "AcceptedNegativeData":

@@ -13,7 +13,7 @@ from lossmeter.client import AsyncClient, Client, Retries, TimedOut
 from tests.client.test_runs import WHAT, batches, check
 from tests.support import faults
 from tests.support.faults import Fault, faulty, says
-from tests.support.processes import ServerProcess
+from tests.support.restarts import ServerProcess
 
 LATER = "Retry-After: 1"
 

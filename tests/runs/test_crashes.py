@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from lossmeter.database.tables import BATCHES
 from lossmeter.runs import Ledger, SqlStore
-from lossmeter.runs.tables import BATCHES
 from tests.support.postgres import Postgres
 from tests.support.runs import SMALL, ledger, opened
 from tests.support.writers import acknowledged, kill, start, value
@@ -52,7 +52,7 @@ def killed(url: str, folder: Path, seed: int, meanwhile: Iterator[None]) -> int:
     with ledger(url) as books:
         run_id = opened(books, {**SMALL, "losses": [{"loss": "mse"}]}).id
     processes = start(url, run_id, folder, seed)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(acknowledged(folder)) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(random.Random(seed).random())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from lossmeter.errors import Busy
+
+MAX_LATE_SECONDS = 0.5
+"""What the event loop does itself takes milliseconds: later than this it is only if too much comes at once."""
 
 
 class Admission:
@@ -14,18 +18,27 @@ class Admission:
     Args:
         max_bytes: bytes of bodies, read or being read, whose answers are not yet computed.
         max_elements: elements of decoded tensors, likewise.
+        late: tells by how many seconds the event loop is late.
     """
 
-    def __init__(self, max_bytes: int, max_elements: int) -> None:
+    def __init__(self, max_bytes: int, max_elements: int, late: Callable[[], float] = lambda: 0.0) -> None:
         self.max_bytes = max_bytes
         self.max_elements = max_elements
         self.bytes = 0
         self.elements = 0
+        self._late = late
         self._lock = threading.Lock()
         self._rate = 50e6  # bytes per second, until something has been measured
 
     def ticket(self) -> Ticket:
-        """An empty reservation; grow it before taking room, close it when done."""
+        """An empty reservation; grow it before taking room, close it when done.
+
+        Raises:
+            Busy: if more requests have come at once than the event loop can take up in good time.
+        """
+        late = self._late()
+        if late > MAX_LATE_SECONDS:
+            raise Busy(f"More requests came than this worker can take up: it is {late:.1f} s late.")
         return Ticket(self)
 
     def take(self, size: int, elements: int) -> None:
@@ -52,14 +65,17 @@ class Admission:
 
 
 class Ticket:
-    """The room that one request holds."""
+    """The room that one request holds; while it is `kept`, closing it gives nothing back."""
 
-    __slots__ = ("admission", "begin", "elements", "size")
+    __slots__ = ("admission", "begin", "elements", "kept", "size", "warnings")
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.size = 0
         self.elements = 0
+        self.kept = False
+        self.warnings: Sequence[str] = ()
+        """Codes of the warnings in the answer."""
         self.begin = monotonic()
 
     def grow(self, size: int = 0, elements: int = 0) -> None:
@@ -73,6 +89,6 @@ class Ticket:
         self.elements += elements
 
     def close(self) -> None:
-        if self.size or self.elements:
+        if (self.size or self.elements) and not self.kept:
             self.admission.give(self.size, self.elements, monotonic() - self.begin)
             self.size = self.elements = 0

@@ -23,14 +23,21 @@ OPEN_INFERENCE = "/v2"
 
 STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
+    errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
     errors.Invalid: 422,
+    errors.TooManyRequests: 429,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
+    errors.NotReady: 503,
+    errors.DeviceLost: 503,
+    errors.TookTooLong: 504,
     errors.DoesNotFit: 507,
 }
 
@@ -87,6 +94,7 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the form that callers of this address expect."""
+    scope["lossmeter.code"] = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
@@ -99,7 +107,18 @@ def answer(error: LossmeterError, scope: Scope) -> Response:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.TooSlow):
+        headers["Connection"] = "close"
+    if isinstance(error, errors.Unauthorized | errors.Forbidden):
+        headers["WWW-Authenticate"] = _challenge(error)
     return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
+
+
+def _challenge(error: errors.Unauthorized | errors.Forbidden) -> str:
+    """What RFC 6750 has a client told, beside the status."""
+    if isinstance(error, errors.Forbidden):
+        return f'Bearer realm="lossmeter", error="insufficient_scope", scope="{error.scope}"'
+    return 'Bearer realm="lossmeter"' + (', error="invalid_token"' if error.reason == "invalid" else "")
 
 
 def internal(scope: Scope) -> Response:

@@ -174,7 +174,7 @@ def shape_text(shape: str) -> str:
     return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))
 
 
-class WarningModel(BaseModel):
+class ResultWarning(BaseModel):
     """Something to know of the result: where it is not finite, say."""
 
     code: str
@@ -197,4 +197,4 @@ class LossAnswer(BaseModel):
     gradients: dict[str, TensorField] = Field(description="By role, in the role's shape.")
     precision: Literal["float32", "float64"] = Field(description="Arithmetic in which it was computed.")
     device: str = Field(description="Where it was computed.")
-    warnings: list[WarningModel] = Field(description="Something to know of the result: where it is not finite, say.")
+    warnings: list[ResultWarning] = Field(description="Something to know of the result: where it is not finite, say.")

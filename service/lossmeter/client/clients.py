@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,15 @@ from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Connection, 
 
 T = TypeVar("T")
 
+API_KEY = "LOSSMETER_API_KEY"
+"""The environment variable that holds a key, for all clients that are given none."""
+
 
 class Options(TypedDict, total=False):
     """What a client can be told beside where the service is.
 
-    `api_key` is sent as a bearer token; `wire` is the format of tensors, `safetensors` unless told otherwise; `compression`
-    makes large bodies smaller on their way, by `zstd` or `gzip`;
+    `api_key` is sent as a bearer token, that of `LOSSMETER_API_KEY` if it is left out; `wire` is the format of tensors,
+    `safetensors` unless told otherwise; `compression` makes large bodies smaller on their way, by `zstd` or `gzip`;
     `timeout_seconds` (60) bounds one attempt, `retries` says how many there are; `headers` go with every request; `verify` is
     whose certificates are trusted, as httpx takes it; `progress` is told how many bytes of a body have been sent, and of how
     many.
@@ -63,6 +67,8 @@ class _Configured:
         self.retries = options.get("retries", Retries())
         self._codec = CODECS[wire]
         key = options.get("api_key")
+        if key is None:
+            key = os.environ.get(API_KEY, "")
         self._connection = Connection(
             base_url,
             options.get("timeout_seconds", 60.0),

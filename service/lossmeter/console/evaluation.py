@@ -100,7 +100,7 @@ def watched(path: Path, columns: files.Columns) -> Generator[files.Piece, None, 
 
 def _measured(path: Path, piece: files.Piece, plan: Plan, engine: Engine) -> Record:
     try:
-        return measure(plan, piece.fields, engine=engine)
+        return measure(plan, piece.fields, engine=engine, paired=False)
     except Invalid as error:
         raise located(path, piece, error.detail, error.flaws) from error
 

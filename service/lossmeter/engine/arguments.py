@@ -22,6 +22,7 @@ from lossmeter.losses._types import Meaning, Role
 from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]
+Kin = tuple[tuple[str, str, Sizes], ...]
 
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
@@ -35,12 +36,14 @@ class Fit:
         sizes: what the names of dimensions are bound to.
         output: shape of the unreduced loss.
         batched: names of the tensors whose first dimension is the batch.
+        kin: what has to be equal for two batches to be one when put together; None if they cannot be.
     """
 
     roles: Mapping[str, Role]
     sizes: Bindings
     output: Sizes
     batched: frozenset[str]
+    kin: Kin | None
 
 
 @lru_cache(maxsize=4096)
@@ -66,7 +69,7 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
         batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
         if not pattern.names or not sizes.get(pattern.names[0]):
             batched = frozenset()  # the leading dimension is none that all share
-        return Fit(roles, sizes, shape, batched)
+        return Fit(roles, sizes, shape, batched, _kin(roles, dict(shapes), shape, batched))
     assert mismatch is not None
     expected = mismatch.pattern
     if mismatch.expected is not None:
@@ -90,6 +93,13 @@ def _batched(
         elif pattern.names[:1] == output[:1]:
             names.add(name)
     return frozenset(names)
+
+
+def _kin(roles: Mapping[str, Role], shapes: Mapping[str, Sizes], output: Sizes, batched: frozenset[str]) -> Kin | None:
+    # torch takes other ways through a batch of one row, which can differ in the last bits.
+    if len(batched) < len(roles) or not output or output[0] < 2:
+        return None
+    return tuple((name, role.meaning.name, shapes[name][1:]) for name, role in roles.items())
 
 
 def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:

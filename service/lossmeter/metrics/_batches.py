@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossmeter.errors import Invalid
-from lossmeter.metrics._draws import Hashes
+from lossmeter.metrics._draws import Draws, Hashes
 from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting
 
 Index = tuple[int, ...]
@@ -49,7 +49,7 @@ class Batch:
     def units(self) -> int:
         return len(self.hashes)
 
-    def weighting(self, draws: Array | None = None) -> Weighting:
+    def weighting(self, draws: Draws | None = None) -> Weighting:
         return Weighting(self.value, self.unit, self.units, draws)
 
     def take(self, units: Booleans) -> Self:

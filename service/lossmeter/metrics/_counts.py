@@ -52,13 +52,15 @@ class ClassCounts(State, kind="class_counts"):
         cls, predicted: Booleans, actual: Booleans, column: Integers, labels: int, w: Weighting
     ) -> ClassCounts:
         """Of independent labels: decisions of shape (m,), each on the label number `column`."""
-        chosen = (predicted & actual, predicted & ~actual, ~predicted & actual, np.ones_like(actual))
-        counts = [w.tally(column, labels, which) for which in chosen]
-        squares = np.zeros((*w.lead, 4, 0))
-        if w.draws is None and w.unit is None:
-            squares = np.stack([w.tally(column, labels, which, power=2) for which in chosen])
-        tp, fp, fn, seen = counts
-        return cls(tp, fp, fn, seen, squares)
+        outcome = np.where(predicted, np.where(actual, 0, 1), np.where(actual, 2, 3))
+
+        def four(power: int) -> Array:
+            counts = w.tally(column * 4 + outcome, 4 * labels, power=power).reshape(*w.lead, labels, 4)
+            return np.stack([counts[..., 0], counts[..., 1], counts[..., 2], counts.sum(axis=-1)], axis=-2)
+
+        counts = four(1)
+        squares = four(2) if w.draws is None and w.unit is None else np.zeros((*w.lead, 4, 0))
+        return cls(counts[..., 0, :], counts[..., 1, :], counts[..., 2, :], counts[..., 3, :], squares)
 
     @property
     def true_negative(self) -> Array:
@@ -117,7 +119,8 @@ class CalibrationBins(State, kind="calibration_bins"):
         edges = np.linspace(0.0, 1.0, bins + 1)
         place = np.searchsorted(edges[1:-1], probability, side="left")
         scaled = Weighting(w.value * probability, w.unit, w.units, w.draws)
-        return cls(bins, w.tally(place, bins), scaled.tally(place, bins), w.tally(place, bins, happened))
+        outcomes = w.tally(2 * place + happened, 2 * bins).reshape(*w.lead, bins, 2)
+        return cls(bins, outcomes.sum(axis=-1), scaled.tally(place, bins), outcomes[..., 1])
 
     def gaps(self) -> tuple[Array, Array]:
         """Per bin the share of the weight, and the distance of confidence from frequency (0 where empty)."""

@@ -18,9 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics._weighting import Array
-
 Hashes = npt.NDArray[np.uint64]
+Draws = npt.NDArray[np.uint8]
 
 FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
@@ -30,21 +29,38 @@ THRESHOLDS = tuple(
     for k in range(9)
     if round(65536 * sum(math.exp(-1) / math.factorial(j) for j in range(k + 1))) < 65536
 )
-_DRAWN = np.searchsorted(np.array(THRESHOLDS), np.arange(65536), side="right").astype(np.float64)
+SLAB_DRAWS = 1 << 25
+"""Most draws that are held at a time: 32 MiB."""
+BLOCK_NUMBERS = 1 << 14
+"""Numbers of 64 bits that are mixed at a time: what fits the cache next to the core."""
 
 
 def hashes(ids: Sequence[str] | Sequence[int] | npt.NDArray[np.int64]) -> Hashes:
     """FNV-1a, 64 bits, of each id."""
-    texts = [str(item).encode() for item in ids]
-    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+    texts = list(map(str, ids))
+    joined = "".join(texts)
+    if not joined.isascii():
+        return _fnv([text.encode() for text in texts], joined.encode())
+    return _fnv(texts, joined.encode())
+
+
+def _fnv(texts: Sequence[str] | Sequence[bytes], joined: bytes) -> Hashes:
+    """Of texts whose lengths are those of their bytes, and which stand one after the other in `joined`."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    # The longest first: those that have a byte number k are then the first so many.
+    order = np.argsort(-lengths, kind="stable")
+    starts = (np.cumsum(lengths) - lengths)[order]
+    lengths = lengths[order]
+    letters = np.frombuffer(joined, np.uint8)
     state = np.full(len(texts), FNV_OFFSET, dtype=np.uint64)
-    if not len(texts):
-        return state
-    width = int(lengths.max())
-    table = np.frombuffer(b"".join(text.ljust(width, b"\0") for text in texts), np.uint8).reshape(len(texts), width)
-    for column in range(width):
-        state = np.where(lengths > column, (state ^ table[:, column].astype(np.uint64)) * FNV_PRIME, state)
-    return state
+    left = len(texts)
+    for place in range(int(lengths[0]) if left else 0):
+        left = int(np.searchsorted(-lengths[:left], -place))
+        state[:left] ^= letters[starts[:left] + place]
+        state[:left] *= FNV_PRIME
+    found = np.empty_like(state)
+    found[order] = state
+    return found
 
 
 def positions(batch_id: str, count: int) -> Hashes:
@@ -52,17 +68,33 @@ def positions(batch_id: str, count: int) -> Hashes:
     return hashes([f"{batch_id}/{position}" for position in range(count)])
 
 
-def draws(units: Hashes, first: int, last: int) -> Array:
-    """How often the replicates from `first` up to `last` draw each unit; shape (last - first, n)."""
+def draws(units: Hashes, first: int, last: int) -> Draws:
+    """How often the replicates from `first` up to `last` draw each unit; shape (n, last - first)."""
     start, stop = first // 4, (last + 3) // 4
-    numbers = _mixed(units[None, :] + np.arange(start + 1, stop + 1, dtype=np.uint64)[:, None] * GOLDEN_GAMMA)
-    drawn = np.empty((stop - start, 4, len(units)))
-    for quarter in range(4):
-        drawn[:, quarter] = _DRAWN[(numbers >> np.uint64(16 * quarter)).astype(np.uint16)]
-    return drawn.reshape(4 * (stop - start), len(units))[first - 4 * start : last - 4 * start]
+    steps = np.arange(start + 1, stop + 1, dtype=np.uint64) * GOLDEN_GAMMA
+    found = np.empty((len(units), 4 * (stop - start)), np.uint8)
+    rows = max(1, BLOCK_NUMBERS // max(1, stop - start))
+    space = np.empty((2, rows, stop - start), np.uint64)
+    reached = np.empty((rows, found.shape[1]), np.bool_)
+    for begin in range(0, len(units), rows):
+        drawn = found[begin : begin + rows]
+        numbers, spare = space[:, : len(drawn)]
+        np.add(units[begin : begin + rows, None], steps, out=numbers)
+        _mix(numbers, spare)
+        # On any machine the lowest 16 bits come first.
+        quarters = numbers.astype("<u8", copy=False).view("<u2")
+        above = reached[: len(drawn)]
+        drawn[...] = quarters >= THRESHOLDS[0]
+        for threshold in THRESHOLDS[1:]:
+            np.greater_equal(quarters, threshold, out=above)
+            np.add(drawn, above.view(np.uint8), out=drawn)
+    return found[:, first - 4 * start : last - 4 * start]
 
 
-def _mixed(z: Hashes) -> Hashes:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+def _mix(z: Hashes, spare: Hashes) -> None:
+    """SplitMix64 of each number, in place."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, None)):
+        np.right_shift(z, shift, out=spare)
+        np.bitwise_xor(z, spare, out=z)
+        if factor is not None:
+            np.multiply(z, np.uint64(factor), out=z)

@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lossmeter.metrics._draws import Draws
+
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 BLOCK = 8192
-DENSE_ELEMENTS = 1 << 22
+DRAWN_BLOCK = 1 << 16
+"""Draws that are turned into floating numbers at a time: what fits a cache."""
+PLACES_AT_ONCE = 8
+"""Places, on average, of the elements that are tallied in one product of matrices."""
+DENSE_SHARE = 8
+"""How many times as many places as elements a table by unit may have."""
 
 
 def quotient(numerator: Any, denominator: Any, empty: float = np.nan) -> Array:
@@ -36,22 +43,22 @@ class Weighting:
         value: shape (m,), positive; what is masked or weighs nothing has been dropped.
         unit: shape (m,), ascending from 0 to n - 1 without a gap; None if every element is a unit of its own.
         units: the number n.
-        draws: shape (B, n); None for the data as they are, which is the point estimate.
+        draws: shape (n, B); None for the data as they are, which is the point estimate.
     """
 
     value: Array
     unit: Integers | None
     units: int
-    draws: Array | None = None
+    draws: Draws | None = None
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The leading axes of everything that is summed here: `(B,)` for replicates, otherwise none."""
-        return () if self.draws is None else (len(self.draws),)
+        return () if self.draws is None else (self.draws.shape[1],)
 
     def spread(self, per_unit: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """For each element what holds for its unit; (…, n) becomes (…, m)."""
-        return per_unit if self.unit is None else per_unit[..., self.unit]
+        """For each element what holds for its unit; (n, …) becomes (m, …)."""
+        return per_unit if self.unit is None else per_unit[self.unit]
 
     def per_unit(self, amount: Array) -> Array:
         """Sums over the elements of each unit; (m, …) becomes (n, …)."""
@@ -65,21 +72,63 @@ class Weighting:
         if self.draws is None:
             return np.asarray(weighted.sum(axis=0), np.float64)
         units = self.per_unit(weighted)
-        flat = self.draws @ units.reshape(self.units, math.prod(units.shape[1:]))
+        flat = drawn_sums(units.reshape(self.units, math.prod(units.shape[1:])), self.draws)
         return flat.reshape(*self.lead, *units.shape[1:])
 
     def tally(self, index: npt.NDArray[Any], size: int, chosen: Booleans | None = None, power: int = 1) -> Array:
         """The weight (or its square) that falls on each of `size` places; (m,) indices become (*lead, size)."""
         value = self.value if power == 1 else self.value**power
-        unit = np.arange(self.units) if self.unit is None else self.unit
+        unit = self.unit
         if chosen is not None:
-            index, value, unit = index[chosen], value[chosen], unit[chosen]
+            unit = np.flatnonzero(chosen) if unit is None else unit[chosen]
+            index, value = index[chosen], value[chosen]
         if self.draws is None:
             return _counts(index, value, size)
-        if self.units * size <= DENSE_ELEMENTS:
+        if self.unit is not None and unit is not None and self.units * size <= DENSE_SHARE * len(index):
             dense = np.bincount(unit * size + index, weights=value, minlength=self.units * size)
-            return np.asarray(self.draws @ dense.reshape(self.units, size), np.float64)
-        return np.stack([_counts(index, row[unit] * value, size) for row in self.draws])
+            (pairs,) = dense.nonzero()
+            value, (unit, index) = np.asarray(dense[pairs], np.float64), np.divmod(pairs, size)
+        return drawn_tally(index, value, size, unit, self.draws)
+
+
+def drawn_sums(columns: Array, draws: Draws) -> Array:
+    """The sums of the columns (n, k) in every replicate: (B, k)."""
+    replicates = draws.shape[1]
+    total = np.zeros((columns.shape[1], replicates))
+    step = max(16, DRAWN_BLOCK // max(1, replicates))
+    for start in range(0, len(columns), step):
+        part = slice(start, start + step)
+        total += columns[part].T @ draws[part].astype(np.float64)
+    return np.ascontiguousarray(total.T)
+
+
+def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDArray[Any] | None, draws: Draws) -> Array:
+    """The weight that falls on each of `size` places in every replicate: (B, size).
+
+    Elements are sorted by place; those of a few places at a time are a small dense matrix.
+
+    Args:
+        index: the place of each element; shape (m,).
+        value: its weight; shape (m,).
+        unit: its unit; shape (m,); None if elements are units.
+        draws: shape (n, B).
+    """
+    replicates = draws.shape[1]
+    total = np.zeros((size, replicates))
+    order = np.argsort(index, kind="stable")
+    index, value = index[order], value[order]
+    unit = order if unit is None else unit[order]
+    first = np.append(True, index[1:] != index[:-1]) if len(index) else np.zeros(0, bool)
+    dense_rows = PLACES_AT_ONCE * len(index) // max(1, int(first.sum()))
+    step = min(max(64, dense_rows), max(16, DRAWN_BLOCK // max(1, replicates)))
+    for start in range(0, len(index), step):
+        part = slice(start, start + step)
+        begins = first[part].copy()
+        begins[0] = True
+        dense = np.zeros((int(begins.sum()), len(begins)))
+        dense[np.cumsum(begins) - 1, np.arange(len(begins))] = value[part]
+        total[index[part][begins]] += dense @ draws[unit[part]].astype(np.float64)
+    return np.ascontiguousarray(total.T)
 
 
 def _counts(index: npt.NDArray[Any], value: Array, size: int) -> Array:

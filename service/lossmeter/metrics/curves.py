@@ -9,11 +9,12 @@ import numpy as np
 
 from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
-from lossmeter.metrics._parameters import Absent, CurveAverage, averaged
-from lossmeter.metrics._scores import Samples, ScoreHistogram
+from lossmeter.metrics._parameters import Absent, Average, averaged
+from lossmeter.metrics._scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
 TASKS = ("binary", "multiclass", "multilabel", "segmentation")
+Scores = Samples | ScoreHistogram | Levels
 SCORED = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.8], "labels": [0, 0, 1, 1]}
 
 
@@ -50,7 +51,11 @@ def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves
     return ScoreHistogram.of(score, positive, column, (classes, curves.bins), bounds, weighting)
 
 
-def _areas(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+def _pooled(scores: Scores, average: str) -> Scores:
+    return scores.pooled() if average == "micro" else scores
+
+
+def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
     areas: list[Array] = []
     ties: list[Array] = []
@@ -67,15 +72,16 @@ def _areas(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
     return np.stack(areas, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
 
 
-def auroc_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+def auroc_error(scores: Scores, *, average: str, absent: str) -> Array:
     """Half the share of pairs in the same bin: within a bin the order is unknown, so each pair is wrong by at most one half."""
+    scores = _pooled(scores, average)
     _, ties, defined = _areas(scores)
     if isinstance(scores, Samples):
         ties = np.zeros_like(ties)
     return averaged(ties, defined, scores.support, average, "skip" if absent == "skip" else "zero")
 
 
-def _precisions(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Booleans]:
+def _precisions(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the average precision, how far it can be from the exact one, and whether there are positives."""
     values, errors, defined = [], [], []
     for column in range(scores.classes):
@@ -94,8 +100,9 @@ def _precisions(scores: Samples | ScoreHistogram) -> tuple[Array, Array, Boolean
     return np.stack(values, axis=-1), np.stack(errors, axis=-1), np.stack(defined, axis=-1)
 
 
-def average_precision_error(scores: Samples | ScoreHistogram, *, average: str, absent: str) -> Array:
+def average_precision_error(scores: Scores, *, average: str, absent: str) -> Array:
     """The larger distance to the best and the worst order that the samples within each bin can have."""
+    scores = _pooled(scores, average)
     _, errors, defined = _precisions(scores)
     if isinstance(scores, Samples):
         errors = np.zeros_like(errors)
@@ -112,9 +119,9 @@ def average_precision_error(scores: Samples | ScoreHistogram, *, average: str, a
     examples=[Example("binary", **SCORED, value=0.75)],
 )
 def auroc(
-    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    scores: Annotated[Scores, score_distribution],
     *,
-    average: CurveAverage = "macro",
+    average: Average = "macro",
     absent: Absent = "skip",
 ) -> Array:
     r"""Area under the ROC curve: how probably a positive scores higher than a negative.
@@ -128,7 +135,8 @@ def auroc(
 
     Args:
         scores: distribution of the scores of positives and negatives.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools the scores of all classes,
+            each a score of its own, and `none` gives one value per class.
         absent: what a class has without positives or without negatives.
 
     Returns:
@@ -144,6 +152,7 @@ def auroc(
         Hanley and McNeil, The meaning and use of the area under a ROC curve, 1982.
         https://doi.org/10.1148/radiology.143.1.7063747
     """
+    scores = _pooled(scores, average)
     value, _, defined = _areas(scores)
     return averaged(value, defined, scores.support, average, absent)
 
@@ -156,9 +165,9 @@ def auroc(
     examples=[Example("binary", **SCORED, value=(1 + 2 / 3) / 2)],
 )
 def average_precision(
-    scores: Annotated[Samples | ScoreHistogram, score_distribution],
+    scores: Annotated[Scores, score_distribution],
     *,
-    average: CurveAverage = "macro",
+    average: Average = "macro",
     absent: Absent = "skip",
 ) -> Array:
     r"""Average precision: the precision at the rank of each positive, averaged.
@@ -171,7 +180,8 @@ def average_precision(
 
     Args:
         scores: distribution of the scores of positives and negatives.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools the scores of all classes,
+            each a score of its own, and `none` gives one value per class.
         absent: what a class has without positives.
 
     Returns:
@@ -186,6 +196,7 @@ def average_precision(
     Source:
         Zhu, Recall, Precision and Average Precision, 2004.
     """
+    scores = _pooled(scores, average)
     value, _, defined = _precisions(scores)
     return averaged(value, defined, scores.support, average, absent)
 
@@ -209,7 +220,7 @@ def average_precision(
         )
     ],
 )
-def roc_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+def roc_curve(scores: Annotated[Scores, score_distribution]) -> list[dict[str, Array]]:
     r"""ROC curve: what each threshold finds, against what it alarms falsely.
 
     One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between
@@ -261,7 +272,7 @@ def roc_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -
         )
     ],
 )
-def pr_curve(scores: Annotated[Samples | ScoreHistogram, score_distribution]) -> list[dict[str, Array]]:
+def pr_curve(scores: Annotated[Scores, score_distribution]) -> list[dict[str, Array]]:
     r"""Precision-recall curve: what each threshold finds, against how much of it is right.
 
     One point per distinct score, or per edge of a bin. The points of a histogram lie on the exact curve; only those between

@@ -56,7 +56,7 @@ def squared_log_error(batch: Numbers, w: Weighting) -> Quotient:
 
 @statistic(replicated=False)
 def largest_error(batch: Numbers, w: Weighting) -> Extremum:
-    return Extremum.of(np.abs(batch.x - batch.y), w)
+    return Extremum.of(np.abs(batch.x - batch.y))
 
 
 @metric(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,17 +11,16 @@ import numpy as np
 from lossmeter.errors import Invalid, MalformedBody, pointer
 from lossmeter.metrics import confidence
 from lossmeter.metrics._batches import Batch
-from lossmeter.metrics._catalogue import GIVES, METRICS, TASKS, Metric, find_metric
-from lossmeter.metrics._draws import draws
-from lossmeter.metrics._scores import Samples
-from lossmeter.metrics._states import Ratio, State, from_json
+from lossmeter.metrics._catalogue import GIVES, METRICS, TASKS, Metric, Statistic, find_metric
+from lossmeter.metrics._draws import SLAB_DRAWS, Draws, draws
+from lossmeter.metrics._scores import Samples, levelled
+from lossmeter.metrics._states import Ratio, Reader, State, Writer, from_json, numbers, spelled
 from lossmeter.metrics._weighting import Array
 from lossmeter.metrics.confidence import Difference, Interval
 from lossmeter.metrics.curves import Curves
 from lossmeter.metrics.tasks import PREDICTIONS_ARE
 
 VERSION = 1
-SLAB_ELEMENTS = 1 << 21
 REPLICATE_BINS = 100
 
 
@@ -57,19 +56,19 @@ class Statistics:
             {name: state.merge(other.replicates[name]) for name, state in self.replicates.items()},
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists; see docs/statistics.md."""
+    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
+        """Plain numbers and lists, unless `write` makes something else of arrays; see docs/statistics.md."""
         return {
             "format": "lossmeter.statistics",
             "version": VERSION,
             "samples": self.samples,
             "clustered": self.clustered,
-            "states": {name: state.to_json() for name, state in self.states.items()},
-            "replicates": {name: state.to_json() for name, state in self.replicates.items()},
+            "states": {name: state.to_json(write) for name, state in self.states.items()},
+            "replicates": {name: state.to_json(write) for name, state in self.replicates.items()},
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Statistics:
+    def from_json(cls, record: Mapping[str, Any], read: Reader = numbers) -> Statistics:
         """What `to_json` wrote.
 
         Raises:
@@ -79,7 +78,8 @@ class Statistics:
             raise MalformedBody("statistics: the format or its version is not known")
         try:
             parts = [
-                {name: from_json(state) for name, state in record[part].items()} for part in ("states", "replicates")
+                {name: from_json(state, read) for name, state in record[part].items()}
+                for part in ("states", "replicates")
             ]
             return cls(int(record["samples"]), bool(record["clustered"]), *parts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,6 +100,18 @@ class Choice:
 
     def value(self, states: Mapping[str, Any]) -> Any:
         return self.metric.function(*(states[key] for key in self.keys), **self.arguments)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether it is a number of which it is known how far it scatters."""
+        return self.metric.kind_for(self.arguments) == "scalar" and self.metric.uncertainty != "none"
+
+    def has_formula(self, states: Mapping[str, Any]) -> bool:
+        """Whether its interval follows from the states themselves, where samples do not come in groups."""
+        state = states[self.keys[0]]
+        if isinstance(state, Ratio):
+            return self.metric.uncertainty in {"mean", "proportion"}
+        return self.metric.trials is not None and state.squares.shape[-1] == 1
 
 
 @dataclass(frozen=True)
@@ -187,38 +199,59 @@ class Evaluation:
                 raise Invalid.at(metric.name, at, f"needs {need}; predictions_are is {self.predictions_are}")
         return Choice(metric, metric.bind(given, ("metrics", place)), {"curves": self.curves})
 
-    def measure(self, batch: Batch, *, clustered: bool = False) -> Statistics:
-        """The statistics of a batch; `clustered` if its ids name groups of samples."""
+    def measure(self, batch: Batch, *, clustered: bool = False, paired: bool = True) -> Statistics:
+        """The statistics of a batch.
+
+        Args:
+            batch: what counts.
+            clustered: whether its ids name groups of samples.
+            paired: whether the statistics may be compared with others, which takes replicates of every metric; a report
+                alone does without those of metrics whose interval has a formula.
+        """
+        states = self.states(batch)
+        names = self.replicated(states, clustered=clustered, paired=paired)
+        merged: dict[str, State] = {}
+        for part in slabs(batch, self.replicates) if names else ():
+            found = self.drawn(part, draws(part.hashes, 0, self.replicates), names)
+            merged = {key: merged[key].merge(state) for key, state in found.items()} if merged else found
+        return Statistics(batch.units, clustered, states, merged)
+
+    def states(self, batch: Batch) -> dict[str, State]:
+        """The states of a batch as it is."""
+        return {key: _state(item, batch, None, arguments) for key, (item, arguments) in self._statistics().items()}
+
+    def replicated(self, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
+        """The names of the states of which replicates are kept: of scalars whose interval only the bootstrap knows.
+
+        Samples have none: they draw their own, from their ids, when the report asks for them.
+        """
+        if not self.replicates:
+            return frozenset()
         wanted = {
+            key
+            for choice in self.choices
+            if choice.scattered and (paired or clustered or not choice.has_formula(states))
+            for key, item in zip(choice.keys, choice.metric.statistics, strict=True)
+            if item.replicated and not isinstance(states[key], Samples)
+        }
+        return frozenset(wanted)
+
+    def drawn(self, batch: Batch, drawn: Draws, names: Collection[str]) -> dict[str, State]:
+        """The states of those names in the replicates that draw the units of the batch so often; (n, B)."""
+        coarse = replace(self.curves, bins=min(self.curves.bins, REPLICATE_BINS))
+        return {
+            key: _state(item, batch, drawn, {**arguments, "curves": coarse})
+            for key, (item, arguments) in self._statistics().items()
+            if key in names
+        }
+
+    def _statistics(self) -> dict[str, tuple[Statistic, dict[str, Any]]]:
+        """By the name of the state, the statistic that makes it, with its arguments."""
+        return {
             key: (item, {**choice.settings, **choice.arguments})
             for choice in self.choices
             for key, item in zip(choice.keys, choice.metric.statistics, strict=True)
         }
-        states = {key: _state(item, batch, None, arguments) for key, (item, arguments) in wanted.items()}
-        # Samples draw their own replicates, from their ids, when the report asks for them.
-        again = {
-            key: (item, {**arguments, "curves": replace(self.curves, bins=min(self.curves.bins, REPLICATE_BINS))})
-            for key, (item, arguments) in wanted.items()
-            if self.replicates and item.replicated and not isinstance(states[key], Samples)
-        }
-        return Statistics(batch.units, clustered, states, self._replicates(batch, again))
-
-    def _replicates(self, batch: Batch, wanted: Mapping[str, Any]) -> dict[str, State]:
-        merged: dict[str, State] = {}
-        step = max(1, SLAB_ELEMENTS // max(1, self.replicates))
-        for start in range(0, max(1, batch.units), step):
-            if not wanted:
-                break
-            part = batch
-            if batch.units > step:
-                chosen = np.zeros(batch.units, bool)
-                chosen[start : start + step] = True
-                part = batch.take(chosen)
-            drawn = draws(part.hashes, 0, self.replicates)
-            for key, (item, arguments) in wanted.items():
-                state = _state(item, part, drawn, arguments)
-                merged[key] = merged[key].merge(state) if key in merged else state
-        return merged
 
     def report(self, statistics: Statistics) -> list[Measurement]:
         """Every metric with its uncertainty, in the order in which they were asked for."""
@@ -245,37 +278,37 @@ class Evaluation:
         self, choice: Choice, value: float, states: Mapping[str, Any], drawn: Array | None, clustered: bool
     ) -> Interval | None:
         metric, state = choice.metric, states[choice.keys[0]]
+        bounds = (metric.minimum, metric.maximum)
         if metric.uncertainty == "none":
             return None
-        if not clustered and isinstance(state, Ratio) and metric.uncertainty in {"mean", "proportion"}:
-            if metric.uncertainty == "proportion" and state.units == state.elements:
-                part = (float(state.numerator), float(state.denominator), self.level, float(state.effective_units))
-                return confidence.wilson(*part)
-            bounds = (metric.minimum, metric.maximum)
-            return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments), bounds)
-        if not clustered and metric.trials is not None and state.squares.shape[-1] == 1:
+        if clustered or not choice.has_formula(states):
+            return None if drawn is None else confidence.bootstrap(value, drawn, self.level, bounds)
+        if not isinstance(state, Ratio):
+            assert metric.trials is not None
             successes, trials, effective = (float(part) for part in metric.trials(state, **choice.arguments))
             return confidence.wilson(successes, trials, self.level, effective)
-        if drawn is None:
-            return None
-        return confidence.bootstrap(value, drawn, self.level, (metric.minimum, metric.maximum))
+        if metric.uncertainty == "proportion" and state.units == state.elements:
+            part = (float(state.numerator), float(state.denominator), self.level, float(state.effective_units))
+            return confidence.wilson(*part)
+        return confidence.student(state, self.level, lambda q: metric.function(q, **choice.arguments), bounds)
 
     def _drawn(self, states: Mapping[str, Any], statistics: Statistics) -> dict[int, Array]:
         """By number of the choice, the values of each scalar metric in every replicate."""
         drawn: dict[int, Array] = {}
-        exact: dict[str, list[int]] = {}
+        exact: dict[tuple[str, bool], list[int]] = {}
         for number, choice in enumerate(self.choices):
-            scalar = choice.metric.kind_for(choice.arguments) == "scalar" and choice.metric.uncertainty != "none"
-            if not scalar or not self.replicates:
+            if not choice.scattered or not self.replicates:
                 continue
             if all(key in statistics.replicates for key in choice.keys):
                 drawn[number] = np.asarray(choice.value(statistics.replicates))
             elif isinstance(states[choice.keys[0]], Samples):
-                exact.setdefault(choice.keys[0], []).append(number)
-        for key, numbers in exact.items():
-            parts: dict[int, list[Array]] = {number: [] for number in numbers}
-            for some in states[key].replicated(self.replicates):
-                for number in numbers:
+                exact.setdefault((choice.keys[0], choice.arguments.get("average") == "micro"), []).append(number)
+        for (key, micro), places in exact.items():
+            parts: dict[int, list[Array]] = {number: [] for number in places}
+            samples = states[key].pooled() if micro else states[key]
+            of_scores = "scores" in self.choices[places[0]].metric.statistics[0].needs
+            for some in (levelled if of_scores else Samples.replicated)(samples, self.replicates):
+                for number in places:
                     parts[number].append(self.choices[number].value({key: some}))
             drawn |= {number: np.concatenate(values) for number, values in parts.items()}
         return drawn
@@ -316,11 +349,23 @@ def merge_all(parts: Iterable[Statistics]) -> Statistics:
     return level[0]
 
 
+def slabs(batch: Batch, replicates: int) -> Iterator[Batch]:
+    """The batch in parts, so that the draws of each fit the memory; at least one, which may be empty."""
+    step = max(1, SLAB_DRAWS // max(1, replicates))
+    if batch.units <= step:
+        yield batch
+        return
+    for start in range(0, batch.units, step):
+        chosen = np.zeros(batch.units, bool)
+        chosen[start : start + step] = True
+        yield batch.take(chosen)
+
+
 def _ordered(states: Mapping[str, State]) -> dict[str, Any]:
     return {key: state.ordered() if isinstance(state, Samples) else state for key, state in states.items()}
 
 
-def _state(item: Any, batch: Batch, drawn: Array | None, arguments: Mapping[str, Any]) -> State:
+def _state(item: Statistic, batch: Batch, drawn: Draws | None, arguments: Mapping[str, Any]) -> State:
     state: State = item.function(batch, batch.weighting(drawn), **{name: arguments[name] for name in item.parameters})
     return state
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from lossmeter.errors import MalformedBody, TooLarge
-from lossmeter.wire import _numbers
+from lossmeter.wire import _numbers, _rows
 from lossmeter.wire._numbers import Numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
@@ -72,11 +72,11 @@ class Lifted:
         item = self.get(value)
         return [self.restored(element, depth + 1) for element in value] if item is None else self.plain(item)
 
-    def plain(self, item: Item) -> Any:
+    def plain(self, item: Item, levels: int = MAX_DIMENSIONS) -> Any:
         """What was lifted, as Python objects.
 
         Raises:
-            BadValue: if it is not even JSON.
+            BadValue: if it is not even JSON, or nested deeper than so many levels.
             TooLarge: if it is too long for that.
         """
         if item.stop - item.start > MAX_REST_BYTES:
@@ -84,7 +84,13 @@ class Lifted:
         if isinstance(item, Text):
             return self.text(item)
         span = memoryview(self.body)[item.start : item.stop]
-        return orjson.loads(span) if item.bad is None else loads(span)
+        try:
+            found = orjson.loads(span) if item.bad is None else loads(span)
+        except RecursionError:
+            found = None
+        if found is None or _depth(found) > levels:
+            raise BadValue(f"is nested deeper than {levels} levels")
+        return found
 
     def malformed(self) -> BadValue | None:
         """What was lifted and is not JSON, though nobody may have looked at it."""
@@ -172,8 +178,10 @@ class _Lifting:
             return found.end()
         if self.short > MAX_SHORT:
             return len(self.body)
-        limit = self._next_mark(start)
-        numbers = _numbers.read(self.body, start, limit)
+        numbers = _rows.read(self.body, start)
+        if numbers is None:
+            limit = self._next_mark(start)
+            numbers = _numbers.read(self.body, start, limit)
         if numbers is None:
             if limit == len(self.body):
                 raise MalformedBody("The body is not JSON: it ends inside an array.")
@@ -206,6 +214,15 @@ class _Lifting:
     def _check(self, position: int) -> None:
         if self.kept + position - self.done > MAX_REST_BYTES:
             raise _too_large()
+
+
+def _depth(value: Any) -> int:
+    """How many lists stand one inside of the other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, list)]:
+        depth += 1
+        level = [item for inner in level for item in inner]
+    return depth
 
 
 def _too_large() -> TooLarge:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from lossmeter.api import body
 from lossmeter.api.admission import Ticket
@@ -29,8 +31,10 @@ from lossmeter.api.runs import (
 from lossmeter.api.tensor_routes import Limits, TensorRoute
 from lossmeter.engine.evaluation import Plan
 from lossmeter.engine.evaluation.reports import not_finite
-from lossmeter.errors import Busy, Invalid, pointer
+from lossmeter.errors import Busy, Invalid, LossmeterError, pointer
 from lossmeter.runs import Ledger, Margin, compare, plan_of
+
+log = logging.getLogger(__name__)
 
 PATH = "/v1/runs"
 MAX_WAITING = 256
@@ -67,6 +71,17 @@ class Desk:
             return await self.run(lambda: JSON.decode(given.take(), frozenset()))
         finally:
             ticket.close()
+
+    def answer(self, run_id: str, content: bytes) -> Response:
+        """What was read of a run; after it has gone, later readers are made to find less to read."""
+        return Response(content, media_type="application/json", background=BackgroundTask(self.gather, run_id))
+
+    async def gather(self, run_id: str) -> None:
+        """Nobody waits for it, and nobody is told if it fails: a later reader tries again."""
+        try:
+            await self.run(self.ledger.gather, run_id)
+        except LossmeterError as error:
+            log.warning("run %s: its states could not be gathered: %s", run_id, error.detail)
 
     def report(self, run_id: str) -> bytes:
         run, found = self.ledger.report(run_id)
@@ -112,6 +127,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         },
     )
     async def open_run(request: Request, response: Response) -> RunModel:
+        """What is measured is settled now; batches follow, with `PUT /v1/runs/{run_id}/batches/{batch_id}`."""
         fields = plan_fields(await desk.fields(request))
         run = await desk.run(lambda: ledger.open(fields.name, fields.tags, Plan.of(fields)))
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{PATH}/{run.id}"
@@ -125,6 +141,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(422, 503),
     )
     async def list_runs(request: Request) -> RunList:
+        """By tag, in pages; `next` of one page is the cursor of the following one."""
         limit = _limit(request.query_params.get("limit", str(PAGE)))
         cursor = request.query_params.get("cursor", "")
         if cursor and not RUN_ID.fullmatch(cursor):
@@ -141,7 +158,8 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("RunReport") | error_answers(404, 503),
     )
     async def report_run(run_id: str) -> Response:
-        return Response(await desk.run(desk.report, known(run_id)), media_type="application/json")
+        """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
+        return desk.answer(run_id, await desk.run(desk.report, known(run_id)))
 
     @routes.get(
         PATH + "/{run_id}/state",
@@ -150,7 +168,8 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("RunState") | error_answers(404, 503),
     )
     async def run_state(run_id: str) -> Response:
-        return Response(await desk.run(desk.state, known(run_id)), media_type="application/json")
+        """Sufficient statistics as JSON, which any language can add up."""
+        return desk.answer(run_id, await desk.run(desk.state, known(run_id)))
 
     @routes.post(
         PATH + "/{run_id}/close",
@@ -159,6 +178,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(404, 503),
     )
     async def close_run(run_id: str) -> RunModel:
+        """Batches that the run has may still be sent again; a new one is refused with 409."""
         return run_model(await desk.run(ledger.close, known(run_id)))
 
     @routes.delete(
@@ -169,6 +189,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(404, 503),
     )
     async def delete_run(run_id: str) -> None:
+        """The run, its batches and its statistics are gone."""
         await desk.run(ledger.store.delete, known(run_id))
 
     @routes.post(
@@ -179,6 +200,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("Comparison") | error_answers(400, 404, 413, 415, 422, 503),
     )
     async def compare_runs(request: Request) -> Response:
+        """Candidate minus baseline, over the samples that both have where they keep them."""
         wanted = validated(ComparisonRequest, "comparison", await desk.fields(request))
         return Response(await desk.run(desk.comparison, wanted), media_type="application/json")
 
@@ -196,6 +218,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
             PATH + "/{run_id}/batches/{batch_id}",
             add_batch,
             methods=["PUT"],
+            tags=routes.tags,
             operation_id="add_batch",
             summary="Add a batch, which is durable when this is answered",
             openapi_extra=_takes("BatchRequest", BATCH, SAFETENSORS),
@@ -238,12 +261,6 @@ LINKS: dict[str, Any] = {
         "close_run": "lets no new batch in",
         "delete_run": "forgets it",
     }.items()
-} | {
-    "compare_runs": {
-        "operationId": "compare_runs",
-        "description": "The run as the candidate.",
-        "requestBody": {"baseline": "$response.body#/id", "candidate": "$response.body#/id"},
-    }
 }
 
 

@@ -129,6 +129,8 @@ def _probabilities(logarithms: Array) -> Array:
 
 def _names(task: str, fields: Mapping[str, Any], role: str) -> Ids:
     names: list[Any] | None = fields.get(role)
+    if set(map(type, names or ())) <= {str, int}:
+        return names
     for position, name in enumerate(names or ()):
         if type(name) not in (str, int):
             message = f"{role}[{position}] is {name!r}; expected a string or an integer"

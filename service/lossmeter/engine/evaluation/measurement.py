@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lossmeter.engine.compute import Call, Engine
+from lossmeter.engine.calls import Call
+from lossmeter.engine.compute import Engine
 from lossmeter.engine.evaluation import hardest
 from lossmeter.engine.evaluation.inputs import Inputs, checked
 from lossmeter.engine.evaluation.plan import Plan
@@ -19,16 +19,18 @@ from lossmeter.engine.evaluation.record import Record
 from lossmeter.engine.evaluation.reports import report, tensor_warnings
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.metrics import Ratio, Statistics, Weighting
-from lossmeter.metrics._draws import Hashes, draws
+from lossmeter.metrics._batches import Batch
+from lossmeter.metrics._draws import Draws, draws
 from lossmeter.metrics._states import Quotient, State
-from lossmeter.metrics._weighting import quotient
+from lossmeter.metrics._weighting import Booleans, Integers, drawn_sums, quotient
+from lossmeter.metrics.evaluation import slabs
 from lossmeter.tensors import Array, Datatype, Tensor
 
 MAX_SLICES = 1000
 """Values of one column in one batch; a column with more of them is an id."""
-SLAB_ELEMENTS = 1 << 21
 
-Booleans = npt.NDArray[np.bool_]
+Rows = Sequence[tuple[Array, Array, Array]]
+"""For each loss, what each sample adds to its numerator, to its denominator and to its count."""
 
 
 @cache
@@ -36,7 +38,9 @@ def _own_engine() -> Engine:
     return Engine()
 
 
-def measure(plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine: Engine | None = None) -> Record:
+def measure(
+    plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine: Engine | None = None, paired: bool = True
+) -> Record:
     """What a batch adds to what is known.
 
     Args:
@@ -45,12 +49,13 @@ def measure(plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine
             lists; `slices`, lists by column, one value for each sample.
         batch_id: with the position, stands in for the ids of samples that have none.
         engine: computes the losses; one of its own, if not given.
+        paired: whether the record may be compared with another one; without that a report is made with fewer replicates.
 
     Raises:
         Invalid: with a pointer to the field and the index of its first wrong element.
         DoesNotFit: the device has too little memory.
     """
-    return _record(plan, checked(plan, fields, batch_id), batch_id, engine or _own_engine())
+    return _record(plan, checked(plan, fields, batch_id), batch_id, engine or _own_engine(), paired=paired)
 
 
 def evaluate(
@@ -69,7 +74,7 @@ def evaluate(
         raise Invalid.at(plan.task, pointer("gradients"), "no loss is in the objective, so there is nothing to derive")
     engine = engine or _own_engine()
     inputs = checked(plan, fields, "")
-    found = report(plan, _record(plan, inputs, "", engine))
+    found = report(plan, _record(plan, inputs, "", engine, paired=False))
     gradients = {"predictions": _gradient(plan, inputs, engine)} if wanted else {}
     objective = {**found["objective"], "gradients": gradients}
     more = [
@@ -80,16 +85,31 @@ def evaluate(
     return {**found, "objective": objective, "warnings": [*found["warnings"], *more]}
 
 
-def _record(plan: Plan, inputs: Inputs, batch_id: str, engine: Engine) -> Record:
+def _record(plan: Plan, inputs: Inputs, batch_id: str, engine: Engine, *, paired: bool) -> Record:
     rows = _rows(plan, inputs, engine)
+    coded = [_coded(plan, inputs, column) for column in plan.slices]
     with np.errstate(invalid="ignore", over="ignore"):
-        sliced = {
-            column: {name: _statistics(plan, inputs, rows, codes == code) for code, name in enumerate(names)}
-            for column, (names, codes) in ((column, _coded(plan, inputs, column)) for column in plan.slices)
-        }
-        whole = _statistics(plan, inputs, rows, None)
+        samples, states = _states(plan, inputs, rows, None)
+        names = _replicated(plan, states, clustered=inputs.clustered, paired=paired)
+        drawn, parts = _replicates(plan, inputs, rows, names, [(len(values), codes) for values, codes in coded])
+        whole = Statistics(samples, inputs.clustered, states, drawn)
+        sliced = {}
+        for column, (values, codes), found in zip(plan.slices, coded, parts, strict=True):
+            sliced[column] = {
+                value: Statistics(counted, inputs.clustered, of, found[number])
+                for number, value in enumerate(values)
+                for counted, of in [_states(plan, inputs, rows, codes == number)]
+            }
         hard = hardest.of_batch(plan.hardest, _objective(plan, rows), inputs.ids, batch_id)
     return Record(inputs.classes, whole, sliced, plan.hardest, hard)
+
+
+def _replicated(plan: Plan, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
+    """The names of the states of which replicates are kept; of losses, those that a comparison or the objective needs."""
+    names = plan.evaluation.replicated(states, clustered=clustered, paired=paired)
+    if not plan.evaluation.replicates:
+        return names
+    return names | {one.key for one in plan.criteria if one.weight or clustered or paired}
 
 
 def _gradient(plan: Plan, inputs: Inputs, engine: Engine) -> Tensor:
@@ -117,8 +137,7 @@ def _call(plan: Plan, inputs: Inputs, number: int) -> Call:
     )
 
 
-def _rows(plan: Plan, inputs: Inputs, engine: Engine) -> list[tuple[Array, Array, Array]]:
-    """For each loss, what each sample adds to its numerator, to its denominator and to its count."""
+def _rows(plan: Plan, inputs: Inputs, engine: Engine) -> Rows:
     found = []
     for number, one in enumerate(plan.criteria):
         try:
@@ -135,7 +154,7 @@ def _rows(plan: Plan, inputs: Inputs, engine: Engine) -> list[tuple[Array, Array
     return found
 
 
-def _objective(plan: Plan, rows: Sequence[tuple[Array, Array, Array]]) -> Array:
+def _objective(plan: Plan, rows: Rows) -> Array:
     """The weighted sum of its losses for each sample; -inf for a sample that counts in none."""
     if not rows:
         return np.zeros(0)
@@ -147,12 +166,13 @@ def _objective(plan: Plan, rows: Sequence[tuple[Array, Array, Array]]) -> Array:
     return np.where(counts, total, -np.inf)
 
 
-def _coded(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _coded(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], Integers]:
     """The values of a column as JSON text, and for each sample the number of its own."""
-    known: dict[tuple[type, Any], int] = {}
     values = inputs.slices[column]
     # By type too, because True equals 1.
-    codes = np.fromiter((known.setdefault((type(one), one), len(known)) for one in values), np.int64, len(values))
+    pairs = list(zip(map(type, values), values, strict=True))
+    known = {pair: code for code, pair in enumerate(dict.fromkeys(pairs))}
+    codes = np.fromiter(map(known.__getitem__, pairs), np.int64, len(pairs))
     for (kind, value), code in known.items():
         if kind not in (str, int, bool):
             position = int(np.argmax(codes == code))
@@ -164,25 +184,14 @@ def _coded(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], npt.NDAr
     return [json.dumps(value) for _, value in known], codes
 
 
-def _statistics(
-    plan: Plan, inputs: Inputs, rows: Sequence[tuple[Array, Array, Array]], chosen: Booleans | None
-) -> Statistics:
-    """The states of metrics and losses over the chosen samples, or over all."""
+def _states(plan: Plan, inputs: Inputs, rows: Rows, chosen: Booleans | None) -> tuple[int, dict[str, State]]:
+    """How many of the chosen samples count, or of all; the states of metrics and losses over them."""
     batch = inputs.batch if chosen is None else inputs.batch.where(chosen)
-    measured = plan.evaluation.measure(batch, clustered=inputs.clustered)
+    states = plan.evaluation.states(batch)
     place = slice(None) if chosen is None else chosen
-    part = [tuple(array[place] for array in one) for one in rows]
-    states: dict[str, State] = dict(measured.states)
-    for one, (numerator, denominator, count) in zip(plan.criteria, part, strict=True):
-        states[one.key] = _ratio(numerator, denominator, count)
-    replicates = dict(measured.replicates)
-    if plan.evaluation.replicates and part:
-        hashes = np.zeros(inputs.samples, np.uint64)
-        hashes[inputs.batch.samples] = inputs.batch.hashes
-        sums = _drawn(np.stack([array for one in part for array in one[:2]], axis=1), hashes[place], plan)
-        for number, one in enumerate(plan.criteria):
-            replicates[one.key] = Quotient(sums[:, 2 * number], sums[:, 2 * number + 1])
-    return Statistics(measured.samples, measured.clustered, states, replicates)
+    for one, (numerator, denominator, count) in zip(plan.criteria, rows, strict=True):
+        states[one.key] = _ratio(numerator[place], denominator[place], count[place])
+    return batch.units, states
 
 
 def _ratio(numerator: Array, denominator: Array, count: Array) -> State:
@@ -193,12 +202,40 @@ def _ratio(numerator: Array, denominator: Array, count: Array) -> State:
     return replace(ratio, elements=np.asarray(count.sum()))  # type: ignore[call-arg]
 
 
-def _drawn(columns: Array, hashes: Hashes, plan: Plan) -> Array:
-    """The sums of the columns in every replicate."""
-    count = plan.evaluation.replicates
-    step = max(1, SLAB_ELEMENTS // count)
-    total = np.zeros((count, columns.shape[1]))
-    for start in range(0, len(columns), step):
-        part = slice(start, start + step)
-        total += draws(hashes[part], 0, count) @ columns[part]
-    return total
+def _replicates(
+    plan: Plan, inputs: Inputs, rows: Rows, names: Collection[str], codes: Sequence[tuple[int, Integers]]
+) -> tuple[dict[str, State], list[list[dict[str, State]]]]:
+    """The replicates of all samples, and for each column of slices those of every slice.
+
+    The slices of a column are all samples, so that what all samples add up to is what its slices do.
+
+    Args:
+        names: of the states of which replicates are kept.
+        codes: of each column, how many slices there are, and that of each sample.
+    """
+    columns = [array for one, row in zip(plan.criteria, rows, strict=True) if one.key in names for array in row[:2]]
+    sums = np.stack(columns, axis=1) if columns else np.zeros((inputs.samples, 0))
+    losses = [one.key for one in plan.criteria if one.key in names]
+
+    def states(batch: Batch, drawn: Draws) -> dict[str, State]:
+        found = plan.evaluation.drawn(batch, drawn, names)
+        both = drawn_sums(sums[batch.samples], drawn)
+        return found | {key: Quotient(both[:, 2 * place], both[:, 2 * place + 1]) for place, key in enumerate(losses)}
+
+    whole: dict[str, State] = {}
+    slices: list[list[dict[str, State]]] = [[{} for _ in range(count)] for count, _ in codes]
+    for batch in slabs(inputs.batch, plan.evaluation.replicates) if names else ():
+        drawn = draws(batch.hashes, 0, plan.evaluation.replicates)
+        if not any(slices):
+            whole = _merged(whole, states(batch, drawn))
+        for parts, (_, code) in zip(slices, codes, strict=True):
+            for number in range(len(parts)):
+                chosen = code[batch.samples] == number
+                parts[number] = _merged(parts[number], states(batch.take(chosen), drawn[chosen]))
+    if any(slices) and names:
+        whole = reduce(_merged, slices[0])
+    return whole, slices
+
+
+def _merged(one: dict[str, State], other: dict[str, State]) -> dict[str, State]:
+    return {key: one[key].merge(state) for key, state in other.items()} if one else other

@@ -14,7 +14,8 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-clients lint-openapi fuzz image test-image check sync bench confidence clean
+.PHONY: install run test test-crash test-jax test-clients lint-openapi fuzz soak chaos image test-image check sync bench \
+  confidence clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +49,14 @@ fuzz: install build/fuzz
 build/fuzz: constraints.txt
 	rm -rf $@
 	$(BIN)/python -m pip install --quiet --target $@ --constraint constraints.txt atheris
+
+# Ten minutes of mixed load; rewrites its section of docs/operations.md.
+soak: install
+	PYTHONPATH=service $(BIN)/python -m tests.endurance.soak --write
+
+# Faults under load, for root and with PostgreSQL installed; rewrites its section of docs/operations.md.
+chaos: install
+	PYTHONPATH=service $(BIN)/python -m tests.endurance.chaos --write
 
 # TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any; docs/deployment.md has the rest.
 image:

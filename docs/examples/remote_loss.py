@@ -90,10 +90,11 @@ def investigate(client: Client) -> Findings:
 def tell(found: Findings) -> None:
     """What was found, in words."""
     text = (
-        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of those held out "
-        f"are recognised (F1 {found.f1:.3f}), at a cross entropy of {found.loss:.6f}. The mean of the means of the batches, the "
-        f"last of which is short, would have been {found.of_means:.6f}. A step took {found.remote_milliseconds:.2f} ms with the "
-        f"loss over the wire, and {found.local_milliseconds:.2f} ms with a loss of torch in process."
+        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of those held "
+        f"out are recognised (F1 {found.f1:.3f}), at a cross entropy of {found.loss:.6f}. The mean of the means of the "
+        f"batches, the last of which is short, would have been {found.of_means:.6f}. A step took "
+        f"{found.remote_milliseconds:.2f} ms with the loss over the wire, and {found.local_milliseconds:.2f} ms with a loss "
+        "of torch in process."
     )
     print(textwrap.fill(text, 100))
 

@@ -27,6 +27,7 @@ OLDER = Path("openapi/openapi-3.0.json")
 README = Path("README.md")
 INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
+OPERATIONS = Path("docs/operations.md")
 EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
 CLIENT = Path("docs/client.md")
@@ -60,6 +61,7 @@ def files() -> dict[Path, str]:
         CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),
         TOUR: tour.page(ROOT / TOUR_SCRIPT),
         CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
+        OPERATIONS: _filled(OPERATIONS, measures=pages.measure_table()),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}

@@ -12,6 +12,7 @@ from typing import Any
 
 from lossmeter.api.catalogue import LossEntry, ParameterModel, RoleModel
 from lossmeter.api.schemas import LossAnswer, request_model
+from lossmeter.api.watching.measures import MEASURES
 from lossmeter.console.terminal import setting_meanings
 from lossmeter.losses import LOSSES
 from lossmeter.settings import Settings
@@ -170,6 +171,12 @@ def decision_list(folder: Path) -> str:
         f"- [{path.read_text().partition(chr(10))[0].removeprefix('# ')}](decisions/{path.name})"
         for path in sorted(folder.glob("[0-9]*.md"))
     )
+
+
+def measure_table() -> str:
+    """What `/metrics` shows."""
+    rows = ((f"`{m.shown}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.help) for m in MEASURES.values())
+    return table(("name", "kind", "labels", "meaning"), rows)
 
 
 def _in_torch(entry: LossEntry) -> str:

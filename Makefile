@@ -11,7 +11,7 @@ RUNS ?= 1000000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
-.PHONY: install run test test-crash test-jax fuzz image test-image check sync bench confidence clean
+.PHONY: install run test test-crash test-jax fuzz image test-image check sync bench attacks confidence clean
 
 install: $(VENV)/.installed
 
@@ -82,6 +82,10 @@ bench: install build/litserve
 # How often intervals hold, over 2,000 simulated data sets; rewrites the table of docs/confidence.md.
 confidence: install
 	PYTHONPATH=service $(BIN)/python -m tests.metrics.coverage
+
+# Attacks a real server and writes what came of it into docs/security.md.
+attacks: install
+	$(BIN)/python -m tests.attacks
 
 # Beside the environment, not in it: what LitServe brings along would change how uvicorn starts.
 build/litserve: constraints.txt

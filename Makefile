@@ -14,7 +14,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos image test-image check sync bench \
+.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks image test-image check sync bench \
   confidence clean
 
 install: $(VENV)/.installed
@@ -124,6 +124,10 @@ bench: install build/litserve
 # How often intervals hold, over 2,000 simulated data sets; rewrites the table of docs/confidence.md.
 confidence: install
 	PYTHONPATH=service $(BIN)/python -m tests.metrics.coverage
+
+# Attacks a real server and writes what came of it into docs/security.md.
+attacks: install
+	$(BIN)/python -m tests.attacks
 
 # Beside the environment, not in it: what LitServe brings along would change how uvicorn starts.
 build/litserve: constraints.txt

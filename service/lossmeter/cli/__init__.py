@@ -55,6 +55,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option(envvar=_default("access_log"), help="Log a line for each request.")
     ] = False,
+    tls_certificate: Annotated[
+        str, typer.Option(envvar=_default("tls_certificate"), help="PEM file: speak HTTPS.")
+    ] = "",
+    tls_key: Annotated[str, typer.Option(envvar=_default("tls_key"), help="PEM file of its private key.")] = "",
     drain_seconds: Annotated[
         float,
         typer.Option(envvar=_default("drain_seconds"), min=0, help="After SIGTERM, to go on serving while unready."),
@@ -68,7 +72,10 @@ def serve(
         raise typer.BadParameter(f"{log_level!r} is not one of {', '.join(LOG_LEVELS)}", param_hint="--log-level")
     if log_format not in LOG_FORMATS:
         raise typer.BadParameter(f"{log_format!r} is not one of {', '.join(LOG_FORMATS)}", param_hint="--log-format")
+    _check_tls(tls_certificate, tls_key)
     chosen = {
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
         "host": host,
         "port": port,
         "uds": uds,
@@ -86,6 +93,14 @@ def serve(
     from lossmeter.api.server import run
 
     run(Settings())
+
+
+def _check_tls(certificate: str, key: str) -> None:
+    if key and not certificate:
+        raise typer.BadParameter("a key without a certificate", param_hint="--tls-key")
+    for path, option in ((certificate, "--tls-certificate"), (key, "--tls-key")):
+        if path and not os.access(path, os.R_OK):
+            raise typer.BadParameter(f"{path} cannot be read", param_hint=option)
 
 
 @cli.command("losses")

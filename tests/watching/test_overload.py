@@ -90,7 +90,7 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
 
 def test_small_requests_that_come_all_at_once_are_refused_after_half_a_second() -> None:
     request = httpx.Request("POST", RANKING, json=SMALL)
-    head = f"POST {RANKING} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
     with serving() as url, slow(0.05), ExitStack() as stack:
         connections = [stack.enter_context(connected(url)) for _ in range(80)]
         time.sleep(0.5)

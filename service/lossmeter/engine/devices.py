@@ -82,7 +82,8 @@ def share_one_heap() -> None:
 
     By default each thread keeps a heap of its own, and memory that one thread frees is of no use to the next: ten large
     requests then hold twice the memory, and one request a fifth more. By default, too, the end of the heap goes back to the
-    system after each large request, and the next one pays for it page by page: an eighth of the time that 11 MB of JSON take.
+    system after each large request, and the next one pays for it page by page: for JSON of 11 MB an eighth of its processor
+    time.
     """
     with contextlib.suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import torch
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -28,6 +29,7 @@ from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
 from lossmeter.api.watching.snapshots import Snapshots
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.watching.traces import traced
 from lossmeter.api.watching.watch import Watch
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
@@ -36,6 +38,8 @@ from lossmeter.keys import Keyring, SqlKeys
 from lossmeter.runs import Ledger, SqlStore
 from lossmeter.settings import Settings
 
+NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `watching/traces.py`."""
 STORE_THREADS = 4
 """Threads that wait for the database of runs."""
 
@@ -47,10 +51,13 @@ class Application(FastAPI):
     watch: Watch
     guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
     origins: tuple[str, ...] = ()
+    ended: Callable[[], None] = staticmethod(lambda: None)
 
     def build_middleware_stack(self) -> ASGIApp:
         routed = self.guarded(Express(super().build_middleware_stack(), self.express))
-        return access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        framed = access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        stack, self.ended = traced(framed)
+        return stack
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -85,9 +92,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         pool.close()
         store_pool.close()
         database.close()
+        app.ended()
 
     app = Application(
-        title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="lossmeter",
+        version=lossmeter.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NONE_OF_ITS_OWN,
     )
     gathering = Gathering(engine)
     loss_routes, express = losses.router(gathering, limits, settings.max_elements)

@@ -63,6 +63,7 @@ class Tallies:
             tally = self._known.get(scope["path"].removeprefix(scope.get("root_path", "")))
         if tally is None:
             tally = self._found(scope)
+        scope["lossmeter.route"] = tally.key[1:]
         statuses = tally.statuses
         statuses[status] = statuses.get(status, 0) + 1
         durations = tally.durations

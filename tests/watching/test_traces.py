@@ -50,7 +50,7 @@ def collecting() -> Iterator[tuple[Collector, str]]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *arguments: object) -> None:
+        def log_message(self, *arguments: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -11,7 +11,11 @@ RUNS ?= 1000000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
-.PHONY: soak chaos install run test test-crash test-jax fuzz image test-image check sync bench confidence clean
+TOOLS := build/openapi
+NODE_BIN = $(TOOLS)/node/node_modules/.bin
+
+.PHONY: install run test test-crash test-jax test-clients lint-openapi fuzz soak chaos image test-image check sync bench \
+  confidence clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +74,29 @@ build/image/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/image
 	build/image/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	build/image/bin/python -m pip install --quiet --constraint constraints.txt --group image
+	touch $@
+
+# Both documents against the recommended rules of Spectral and Redocly, every warning an error. Needs Node.js.
+lint-openapi: $(TOOLS)/node/.installed
+	$(NODE_BIN)/spectral lint --ruleset openapi/spectral.yaml --fail-severity hint openapi/openapi.json openapi/openapi-3.0.json
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(NODE_BIN)/redocly lint --config openapi/redocly.yaml \
+	  --max-problems 1000 openapi/openapi.json openapi/openapi-3.0.json
+
+# Generates clients in Python, TypeScript, Java and Go, compiles them, and calls a server with each. Needs Node.js, a JDK, and
+# for Go, where no module proxy can be reached, the Debian package golang-gopkg-validator.v2-dev.
+test-clients: install $(TOOLS)/node/.installed $(TOOLS)/venv/.installed
+	$(BIN)/python -m pytest tests/generated_clients
+
+$(TOOLS)/node/.installed: openapi/package.json openapi/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund
+	touch $@
+
+$(TOOLS)/venv/.installed: openapi/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 check: install

@@ -9,6 +9,8 @@ LossmeterError
 ├── NotFound               no loss, metric or resource of that name
 ├── Conflict               the resource is in a state that does not allow it
 ├── TooLarge               over a limit that the settings state
+├── TooSlow                the body does not arrive in time
+├── TookTooLong            the answer is not there in time
 ├── UnsupportedFormat      a media type or an encoding that is not spoken here
 ├── NotAcceptable          no format that the caller accepts can be produced
 ├── Busy                   no room at present; the same request may succeed later
@@ -115,6 +117,16 @@ class Conflict(LossmeterError):
 class TooLarge(LossmeterError):
     code = "too_large"
     title = "The request is over a limit"
+
+
+class TooSlow(LossmeterError):
+    code = "too_slow"
+    title = "The request did not arrive in time"
+
+
+class TookTooLong(LossmeterError):
+    code = "took_too_long"
+    title = "The answer was not there in time"
 
 
 class UnsupportedFormat(LossmeterError):

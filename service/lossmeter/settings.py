@@ -62,6 +62,28 @@ class Settings(BaseSettings):
     max_wait_seconds: float = Field(default=5.0, gt=0)
     """New requests get 503 while those before them are taken up later than they should by this."""
 
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections that one worker has at the same time; a new one takes the place of an idle one, or gets 503."""
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Largest head of a request, the address included; beyond it 431."""
+    max_headers: int = Field(default=100, ge=8)
+    """Most fields in the head of a request; beyond it 431."""
+    header_seconds: float = Field(default=10.0, ge=0.1)
+    """How long the head of a request may take to arrive; beyond it 408."""
+    body_seconds: float = Field(default=10.0, ge=0.1)
+    """How long a body, and the reading of an answer, may be slower than `LOSSMETER_MIN_BYTES_PER_SECOND`; beyond it 408."""
+    min_bytes_per_second: int = Field(default=1000, ge=0)
+    """Slowest client that is waited for."""
+    keep_alive_seconds: int = Field(default=75, ge=1)
+    """How long a connection stays open between requests; more than the load balancer before it."""
+    compute_seconds: float = Field(default=300.0, gt=0)
+    """How long a request may wait and be computed; beyond it 504, while the thread that computes it goes on to the end."""
+
+    tls_certificate: str = ""
+    """File of the certificate, and of those between it and the authority (PEM); with it the server speaks HTTPS alone."""
+    tls_key: str = ""
+    """File of its private key, unless the certificate's file holds it."""
+
     auth: Literal["auto", "off", "required"] = "auto"
     """Who is answered: `required` is whoever has a key, `off` anybody, `auto` anybody on this machine (loopback, a Unix socket)
     and elsewhere whoever has a key."""

@@ -84,7 +84,7 @@ def test_a_name_that_is_made_to_lead_to_this_machine_does_not_count_as_it(url: s
     assert b"LOSSMETER_AUTH" in answer
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "[::1]:8000", "127.8.8.8"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "[::1]:8000", "127.8.8.8", "workstation:80"])
 def test_a_name_of_this_machine_does(url: str, host: str) -> None:
     headers = {"Host": host, "Origin": f"http://{host}"}
     assert httpx.post(url + "/v1/losses/mse", headers=headers, json=MSE).status_code == 200
@@ -120,7 +120,7 @@ def test_the_log_holds_no_key_no_payload_and_no_line_that_a_client_wrote(service
     assert not any(ord(character) < 32 and character != "\n" for character in log)
     assert SECRET not in log
     assert "i" * 200 not in log
-    assert token.split("_")[2] not in log.replace(f"GET /{token}", "")
+    assert token.split("_", 2)[2] not in log.replace(f"GET /{token}", "")
 
 
 def test_a_server_does_not_say_what_it_is(service: Service) -> None:

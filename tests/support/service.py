@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from lossmeter.api import connections
 from lossmeter.api.app import create_app
 from lossmeter.settings import Settings
 
@@ -21,7 +22,9 @@ def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL."""
     folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
     settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
-    config = uvicorn.Config(create_app(Settings(**settings)), port=0, log_level="warning", lifespan="on")
+    chosen = Settings(**settings)
+    told = connections.options(chosen)
+    config = uvicorn.Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
     server = uvicorn.Server(config)
     listener = _listener(listens_on, settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -35,7 +38,7 @@ def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
         yield (
             f"http+unix://{settings['uds']}"
             if "uds" in settings
-            else f"http://{listens_on}:{listener.getsockname()[1]}"
+            else f"http{'s' if chosen.tls_certificate else ''}://{listens_on}:{listener.getsockname()[1]}"
         )
     finally:
         server.should_exit = True

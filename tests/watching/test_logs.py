@@ -58,7 +58,7 @@ def test_a_bug_is_one_object_with_its_traceback_and_request_id() -> None:
 def test_text_says_the_same_in_a_line() -> None:
     with started("--access-log") as service, connected(service.url) as connection:
         httpx.post(service.url + FORGED, headers={"x-request-id": "mine"})
-        connection.sendall(b"GET /caf\xc3\xa9\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /caf\xc3\xa9\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer_of(connection)
         service.stop()
         lines = service.output.splitlines()

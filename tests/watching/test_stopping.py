@@ -14,8 +14,9 @@ from tests.support.processes import Service, ready, started, wait_until
 from tests.support.service import answer_of, connected
 
 BODY = b'{"predictions": [1.0, 2.0], "labels": [0.0, 0.0]}'
-HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-    BODY
+HEAD = (
+    b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    % len(BODY)
 )
 
 

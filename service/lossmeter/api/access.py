@@ -118,9 +118,13 @@ class Access:
         # A page of another site, in a browser of this machine, can get here too: by a name of its own that it has resolve to
         # loopback, or by posting blindly.
         for name, value in scope["headers"]:
-            if name == b"host" and not is_local(host_of(value)):
+            if name == b"host" and not is_ours(value):
                 return False
-            if name == b"origin" and value.decode("latin-1") not in self.origins and not is_local(host_of(value)):
+            if (
+                name == b"origin"
+                and not is_ours(value.partition(b"://")[2])
+                and value.decode("latin-1") not in self.origins
+            ):
                 return False
         return True
 
@@ -142,13 +146,16 @@ def way_of(host: str) -> Way:
 
 
 @lru_cache(256)
-def host_of(value: bytes) -> str:
-    """The host in a `Host` or `Origin` header; something that is not local if it is unreadable."""
+def is_ours(value: bytes) -> bool:
+    """Whether the `Host` header, or what follows the scheme in `Origin`, is a name of this machine.
+
+    One without a dot counts: no site elsewhere can have it.
+    """
     try:
-        parts = urlsplit("//" + value.decode("ascii").rpartition("//")[2])
+        host = urlsplit("//" + value.decode("ascii")).hostname or "."
     except ValueError:
-        return "null"
-    return "null" if parts.username is not None else parts.hostname or "null"
+        return False
+    return b"@" not in value and (is_local(host) if is_number(host) else "." not in host)
 
 
 @lru_cache(256)

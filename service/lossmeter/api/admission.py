@@ -65,14 +65,15 @@ class Admission:
 
 
 class Ticket:
-    """The room that one request holds."""
+    """The room that one request holds; while it is `kept`, closing it gives nothing back."""
 
-    __slots__ = ("admission", "begin", "elements", "size", "warnings")
+    __slots__ = ("admission", "begin", "elements", "kept", "size", "warnings")
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.size = 0
         self.elements = 0
+        self.kept = False
         self.warnings: Sequence[str] = ()
         """Codes of the warnings in the answer."""
         self.begin = monotonic()
@@ -88,6 +89,6 @@ class Ticket:
         self.elements += elements
 
     def close(self) -> None:
-        if self.size or self.elements:
+        if (self.size or self.elements) and not self.kept:
             self.admission.give(self.size, self.elements, monotonic() - self.begin)
             self.size = self.elements = 0

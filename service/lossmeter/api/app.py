@@ -19,7 +19,6 @@ import lossmeter
 from lossmeter.api import access, openapi, problems
 from lossmeter.api.access import Access
 from lossmeter.api.admission import Admission
-from lossmeter.api.declared import with_access
 from lossmeter.api.frame import Frame
 from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
@@ -75,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
     pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
     database = Database(settings.store_url)
@@ -131,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reads = partial(store_pool.run, 0)
         app.guarded = lambda inner: Access(inner, keyring, reads, local=local, origins=settings.origins)
     app.origins = settings.origins
-    app.openapi = cache(lambda: with_access(openapi.document(app)))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from lossmeter.api import codings
 from lossmeter.api.frame import ClientGone
 from lossmeter.api.headers import header
-from lossmeter.errors import MalformedBody, TooLarge
+from lossmeter.errors import MalformedBody, TooLarge, TooSlow
 from lossmeter.wire.compression import expand
 
 EXPANSION = 4
@@ -81,9 +81,7 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     if declared is not None:
         reserve(int(declared))
     message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    first: bytes = message.get("body", b"")
+    first = _piece(scope, message)
     if len(first) > limit:
         raise over(limit)
     if not message.get("more_body"):
@@ -94,9 +92,7 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     position = len(first)
     while message.get("more_body"):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        piece: bytes = message.get("body", b"")
+        piece = _piece(scope, message)
         if position + len(piece) > limit:
             raise over(limit)
         if declared is None:
@@ -104,6 +100,17 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         whole[position : position + len(piece)] = piece
         position += len(piece)
     return whole
+
+
+def _piece(scope: Scope, message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    piece: bytes = message.get("body", b"")
+    if not piece and "lossmeter.too_slow" in scope:
+        raise TooSlow(
+            "The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS, LOSSMETER_MIN_BYTES_PER_SECOND)."
+        )
+    return piece
 
 
 def over(limit: int) -> TooLarge:

@@ -14,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from starlette.types import Receive, Scope
 
 from lossmeter.api import body
+from lossmeter.api.errands import run_within
 from lossmeter.api.tensor_routes import Limits, Stages
 from lossmeter.engine import Call, Done, Engine, Outcome, Work, outcome
 
@@ -71,7 +72,7 @@ async def computed(
                 done = perf_counter()
                 return answer(found), _stages(begin, decoded, done)
 
-            result, stages = await limits.pool.run(given.cost, work)
+            result, stages = await run_within(limits.compute_seconds, limits.pool, ticket, given.cost, work)
         scope["lossmeter.elements"] = ticket.elements
         scope["lossmeter.warnings"] = ticket.warnings
     finally:

@@ -27,6 +27,7 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
+    errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
@@ -36,6 +37,7 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.StoreUnavailable: 503,
     errors.NotReady: 503,
     errors.DeviceLost: 503,
+    errors.TookTooLong: 504,
     errors.DoesNotFit: 507,
 }
 
@@ -105,6 +107,8 @@ def answer(error: LossmeterError, scope: Scope) -> Response:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.TooSlow):
+        headers["Connection"] = "close"
     if isinstance(error, errors.Unauthorized | errors.Forbidden):
         headers["WWW-Authenticate"] = _challenge(error)
     return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from lossmeter.api import connections
 from lossmeter.api.supervisor import Supervisor
 from lossmeter.api.watching import logs
 from lossmeter.settings import Settings
@@ -35,7 +36,7 @@ def run(settings: Settings) -> None:
         workers=settings.workers,
         log_config=logs.configuration(settings),
         access_log=False,  # ours tells more
-        server_header=False,
+        **connections.options(settings),
         timeout_graceful_shutdown=settings.grace_seconds,
     )
     if settings.log_format == "text":
@@ -72,5 +73,5 @@ def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
 def _welcome(settings: Settings) -> str:
     if settings.uds:
         return f"lossmeter: listening on the Unix socket {settings.uds}"
-    base = f"http://{settings.host}:{settings.port}"
+    base = f"http{'s' if settings.tls_certificate else ''}://{settings.host}:{settings.port}"
     return f"lossmeter: API {base}/v1/losses · docs {base}/docs · console {base}/ · OpenAPI {base}/openapi.json"

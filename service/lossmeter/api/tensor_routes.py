@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.body import Body
+from lossmeter.api.errands import run_within
 from lossmeter.api.formats import Format
 from lossmeter.api.headers import header
 from lossmeter.api.pool import Pool
@@ -38,6 +39,7 @@ class Limits:
     inline_bytes: int
     admission: Admission
     pool: Pool
+    compute_seconds: float
 
     def admit(self, scope: Scope) -> None:
         """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
@@ -76,7 +78,8 @@ async def worked(
     try:
         limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
-        result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+        seconds = limits.compute_seconds
+        result, stages = await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
         scope["lossmeter.elements"] = ticket.elements
         scope["lossmeter.warnings"] = ticket.warnings
     finally:

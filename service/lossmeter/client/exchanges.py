@@ -23,6 +23,8 @@ Piece = bytes | memoryview
 PROBLEM = "application/problem+json"
 REFUSALS = (429, 503)
 """Of the answers that say "not now", those that the service itself gives, before it has done anything."""
+TOOK_TOO_LONG = "took_too_long"
+"""The code of an answer that says that there was none in time: the same request would take as long again."""
 SHOWN = 200
 """Bytes of an unexpected body that an error shows."""
 
@@ -90,7 +92,8 @@ class Retries:
 
     def wait_seconds(self, attempt: int, failure: ServiceError) -> float | None:
         """How long to wait after an attempt (1 is the first) that failed; none if there should be no other."""
-        if not isinstance(failure, Busy | NoAnswer) or attempt >= self.attempts:
+        worth = isinstance(failure, Busy | NoAnswer) and getattr(failure, "code", "") != TOOK_TOO_LONG
+        if not worth or attempt >= self.attempts:
             return None
         own = min(self.first_wait_seconds * 2.0 ** (attempt - 1), self.longest_wait_seconds) * random.uniform(0.5, 1.0)
         asked = failure.retry_after_seconds if isinstance(failure, Problem) else None

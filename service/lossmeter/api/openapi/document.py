@@ -13,7 +13,7 @@ import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.inference import InferAnswer, InferError, InferRequest
-from lossmeter.api.openapi import answers
+from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
 from lossmeter.api.openapi.components import REF, Schema, components
 from lossmeter.api.openapi.plain import plain
@@ -44,9 +44,6 @@ TAGS = [
     {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
     {"name": "service", "description": "Health."},
 ]
-SECURITY_SCHEMES: dict[str, Any] = {}
-SECURITY: list[dict[str, list[str]]] = []
-"""What a request must show: one of these. None at present: whoever reaches the server may use it."""
 
 PATH_PARAMETERS = {
     "loss": ("The name of a loss, or an alias.", "mse"),
@@ -77,8 +74,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas |= _models()
     for path, item in whole["paths"].items():
-        for operation in item.values():
-            _complete(path, operation)
+        for method, operation in item.items():
+            _complete(method, path, operation)
     whole["paths"] = plain(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
     schemas = {name: plain(schema) for name, schema in schemas.items()} | components()
@@ -86,9 +83,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         "schemas": schemas,
         "responses": answers.responses(),
         "headers": answers.HEADERS,
-        **({"securitySchemes": SECURITY_SCHEMES} if SECURITY_SCHEMES else {}),
+        "securitySchemes": access.SCHEMES,
     }
-    whole["security"] = SECURITY
     found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
     return found
 
@@ -116,14 +112,16 @@ def _models() -> dict[str, Schema]:
     return schemas
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
-    """Adds what is the same everywhere: errors, headers, and what the parameters of paths are."""
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Adds what is the same everywhere: keys, errors, headers, and what the parameters of paths are."""
     declared: dict[str, Any] = operation["responses"]
     refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
         del declared["422"]  # parameters are text here, and our own answers refuse
     errors = answers.plain_errors if path.startswith(problems.OPEN_INFERENCE) else answers.error_answers
-    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS).items()}
+    refusals = access.refusals(method, path, takes_body="requestBody" in operation)
+    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS, *refusals).items()}
+    operation["security"] = access.security(method, path)
     for status, response in declared.items():
         if "$ref" in response:
             declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it

@@ -109,7 +109,7 @@ def run(seconds: float, share: float) -> tuple[str, list[str]]:
         f"mixture (16 clients that wait for each answer get {most:,.0f} a second): {len(found):,} requests, {len(wrong)} of "
         "them not answered as expected.",
         f"Resident memory: {memory[int(WINDOW * len(memory))]:.0f} MB after the first tenth, {steady[0]:.0f} MB at half time, "
-        f"{steady[-1]:.0f} MB at the end. The heap first grows to what the largest requests need at the same time; in the second "
+        f"{steady[-1]:.0f} MB at the end. The heap first grows to what large requests need at the same time; in the second "
         f"half the line through a sample each second rises by {rise:.1f} MB, and the samples lie {noise:.1f} MB around it.",
         table(COLUMNS, latencies(found, kinds, seconds)),
         "*Start* is the second tenth of the time, *end* the last; a request waits from when it was due.",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from lossmeter.api.frame import Frame
 from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
+from lossmeter.api.shedding import STATE, Refusals
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
@@ -72,7 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share(engine.device, settings.workers)
     readiness = Readiness()
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
+    pulse = Pulse(
+        [stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds, lambda: app.watch.tallies.total
+    )
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
@@ -81,11 +85,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ledger = Ledger(SqlStore(database), engine, settings.retention_days)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         engine.warm_up()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
-            yield
+            yield {STATE: Refusals(pulse, app.watch.tallies)}
         pulse.stop()
         app.watch.publish()
         pool.close()

@@ -48,8 +48,8 @@ def workers() -> str:
         ratio = median(b / a for a, b in zip(one, two, strict=True))
         rows.append((name, number(median(one)), number(median(two)), f"{ratio:.2f}"))
     return (
-        f"{conditions()} Answers a second to {CONNECTIONS} connections, medians of {ROUNDS} rounds in turns; the client runs on "
-        "the same cores.\n\n" + table(("request", "`--workers 1`", "`--workers 2`", "ratio"), rows)
+        f"{conditions()} Answers a second to {CONNECTIONS} connections, medians of {ROUNDS} rounds in turns; the client runs "
+        "on the same cores.\n\n" + table(("request", "`--workers 1`", "`--workers 2`", "ratio"), rows)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -91,7 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         with drained(readiness, settings.drain_seconds):
             yield {STATE: Refusals(pulse, app.watch.tallies)}
         pulse.stop()
-        app.watch.publish()
+        with suppress(OSError):
+            app.watch.publish()
         pool.close()
         store_pool.close()
         database.close()

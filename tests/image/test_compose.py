@@ -12,8 +12,14 @@ from tests.image.running import PODMAN, Container, free_port
 
 FOLDER = ROOT / "docker"
 COMPOSE = (str(Path(sys.executable).with_name("podman-compose")), "--in-pod=false", "--podman-args=--runtime runc")
-PASSWORD = {"LOSSMETER_STORE_PASSWORD": "secret"}
-VARIANTS = {"cpu": (), "gpu": ("gpu",), "postgresql": ("postgresql",), "all": ("gpu", "postgresql")}
+PASSWORD = {"LOSSMETER_STORE_PASSWORD": "secret", "GRAFANA_PASSWORD": "secret"}
+VARIANTS = {
+    "cpu": (),
+    "gpu": ("gpu",),
+    "postgresql": ("postgresql",),
+    "monitoring": ("monitoring",),
+    "all": ("gpu", "postgresql"),
+}
 
 
 def compose(*arguments: str, files: list[Path], **environment: str) -> str:

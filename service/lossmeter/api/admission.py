@@ -38,7 +38,7 @@ class Admission:
         """
         late = self._late()
         if late > MAX_LATE_SECONDS:
-            raise Busy(f"More requests came than this worker can take up: it is {late:.1f} s late.")
+            raise too_late(late)
         return Ticket(self)
 
     def take(self, size: int, elements: int) -> None:
@@ -62,6 +62,11 @@ class Admission:
             self.elements -= elements
             if size:
                 self._rate += 0.1 * (size / max(seconds, 1e-3) - self._rate)
+
+
+def too_late(seconds: float) -> Busy:
+    """The error for a request that came with too many others."""
+    return Busy(f"More requests came than this worker can take up: it is {seconds:.1f} s late.")
 
 
 class Ticket:

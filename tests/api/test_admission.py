@@ -95,7 +95,7 @@ def test_an_error_reaches_whoever_waits_and_the_pool_goes_on() -> None:
 
 def test_beyond_the_limit_requests_get_503_with_retry_after_and_health_does_not() -> None:
     with serving(max_bytes_in_flight=50_000) as url, httpx.Client(base_url=url) as http, connected(url) as slow:
-        head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 49000\r\n\r\n"
+        head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 49000\r\n\r\n"
         slow.sendall(head + b" ")
         body = {"predictions": [[0.0] * 1000], "labels": [0]}
         for _ in range(100):

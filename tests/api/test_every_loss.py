@@ -81,7 +81,7 @@ def test_aliases_answer_with_the_proper_name(http: httpx.Client, loss: Loss) -> 
 @every_loss
 def test_the_openapi_document_knows_it(document: dict[str, Any], loss: Loss) -> None:
     operation = document["paths"][path(loss)]["post"]
-    assert operation["operationId"] == f"compute_{loss.name}"
+    assert operation["operationId"] == loss.name
     content = operation["requestBody"]["content"]["application/json"]
     name = content["schema"]["$ref"].rpartition("/")[2]
     schema = document["components"]["schemas"][name]

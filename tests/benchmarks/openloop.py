@@ -7,6 +7,7 @@ list of `Sent` to standard output.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import random
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 
 from tests.benchmarks.load import content_length
 
+COUNTER = b"@@@@@@@@"
+"""Stands in a request for a number of eight digits that no other request of the load has."""
 NO_ANSWER, RESET, REFUSED = 0, -1, -2
 
 
@@ -33,6 +36,7 @@ class Load:
         connections: the most; a request that finds none idle waits, from when it was due.
         patience: seconds that are waited for answers at the end.
         core: that the process is bound to, if any.
+        first: the number from which requests are counted.
     """
 
     port: int
@@ -43,6 +47,7 @@ class Load:
     patience: float = 15.0
     core: int | None = None
     seed: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Driver:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.poll = select.epoll()
+        self.counter = itertools.count(load.first)
         self.open: dict[int, _Connection] = {}
         self.idle: deque[_Connection] = deque()
         self.done: list[Sent] = []
@@ -121,7 +127,7 @@ class Driver:
             self.open[plain.fileno()] = one
             self.poll.register(plain, select.EPOLLIN)
         one.name, one.due, one.head, one.missing, one.closes = name, due, b"", -1, False
-        one.rest = memoryview(prepared)
+        one.rest = memoryview(prepared.replace(COUNTER, b"%08d" % next(self.counter), 1))
         self._write(one)
 
     def _write(self, one: _Connection) -> None:

@@ -46,9 +46,9 @@ class Container:
     port: int
     begin: float = field(default_factory=time.perf_counter)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            connection.request(method, path, body, headers | ({"Content-Type": "application/json"} if body else {}))
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
 
@@ -116,13 +116,13 @@ def serving(
 
 @contextmanager
 def serving_pod(image: str, deployment: dict[str, Any], folder: Path) -> Iterator[Container]:
-    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes, no hooks."""
+    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes."""
     port = free_port()
     deployment = deepcopy(deployment)
     deployment["spec"]["replicas"] = 1
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
         del container[name]
     container |= {"image": image, "imagePullPolicy": "Never"}
     container["env"].append({"name": "LOSSMETER_PORT", "value": str(port)})

@@ -34,8 +34,8 @@ assert len(sources) > 500
 print(*(m.__file__ for m in sources if not os.path.exists(m.__cached__)), sep="\\n")
 """
 BUILDS = re.compile(
-    r"bin/(pip|gcc|g\+\+|cc|c\+\+|cpp|clang|ld|make|git|hatch)[-\d.]*$|-packages/(pip|wheel|hatchling)(-[\d.]+dist-info)?$"
-    r"|^(opt|usr/local)/.*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/(?!lock|partial)|^(tmp|build|package)/."
+    r"bin/(pip|gcc|g\+\+|cc|c\+\+|cpp|clang|ld|make|git|hatch)[-\d.]*$|-packages/(pip|wheel|hatchling|triton)(-[\d.]+dist-info)?$"
+    r"|^(opt|usr/local)/(?!.*/nvidia/).*\.(a|h|whl)$|(^|/)\.cache/|\.deb$|^var/lib/apt/lists/(?!lock|partial)|^(tmp|build|package)/."
 )
 SIZE_OF_TORCH = """
 import importlib.metadata as m
@@ -98,8 +98,9 @@ def test_nothing_is_written(image: str) -> None:
     with serving(image, options=("--cap-drop=ALL",), workers=2) as container:
         container.wait_until_ready()
         assert container.request("POST", "/v1/losses/cross_entropy", CROSS_ENTROPY)[0] == 200
-        # podman puts names of hosts there, whatever runs.
-        assert set(container.changes()) <= {"C /etc", "C /run", "A /run/.containerenv"}
+        # podman puts names of hosts there, whatever runs; the workers add up what they count.
+        changes = {change for change in container.changes() if " /tmp/lossmeter-metrics-" not in change}
+        assert changes <= {"C /etc", "C /run", "A /run/.containerenv", "C /tmp"}
         container.execute("touch", "/tmp/seen")
         assert "A /tmp/seen" in container.changes()
 

@@ -257,9 +257,25 @@ def test_many_classes_agree_on_digits_and_iris() -> None:
                 ours = evaluate("multiclass", "logits", "auroc", data, average=average)
                 agrees(ours, sk.roc_auc_score(y, p, multi_class="ovr", average=average, sample_weight=w))
             hot = np.eye(classes, dtype=int)[y]
-            for average in ("macro", "weighted"):
+            for average in ("macro", "micro", "weighted"):
                 ours = evaluate("multiclass", "logits", "average_precision", data, average=average)
                 agrees(ours, sk.average_precision_score(hot, p, average=average, sample_weight=w))
+            ours = evaluate("multiclass", "logits", "auroc", data, average="micro")
+            agrees(ours, sk.roc_auc_score(hot, p, average="micro", sample_weight=w))
+
+
+@given(st.integers(0, 2**32), st.integers(2, 40), st.sampled_from(["macro", "micro", "weighted", "none"]))
+@settings(max_examples=40, deadline=None)
+def test_curves_of_many_labels_agree_on_made_batches(seed: int, n: int, average: str) -> None:
+    rng = np.random.default_rng(seed)
+    p, y = rng.integers(0, 12, (n, 4)) / 11, rng.integers(0, 2, (n, 4))
+    y[0], y[1] = 0, 1  # without positives or negatives there is no curve
+    shown = None if average == "none" else average
+    for w in weights_of(rng, n):
+        data = weighted({"predictions": p, "labels": y}, w)
+        for name, theirs in (("auroc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)):
+            ours = evaluate("multilabel", "probabilities", name, data, average=average)
+            agrees(ours, theirs(y, p, average=shown, sample_weight=w))
 
 
 def test_rankings_agree() -> None:

@@ -114,3 +114,24 @@ def test_a_report_needs_no_replicates_where_intervals_have_formulas(task: str) -
     assert spared <= paired.replicates.keys()
     clustered = made.measure(batch, clustered=True, paired=False)
     assert clustered.replicates.keys() == paired.replicates.keys()
+
+
+@pytest.mark.parametrize("name", ["auroc", "average_precision"])
+def test_the_micro_average_pools_the_scores_of_all_classes(name: str) -> None:
+    rng = np.random.default_rng(SEED)
+    p, y = rng.integers(0, 200, (150, 3)) / 200, rng.integers(0, 2, (150, 3))
+    ids = [f"sample {number}" for number in range(150)]
+    wanted = [{"metric": name, "average": "micro"}]
+    together = {"predictions": p, "labels": y, "sample_ids": ids}
+    # Each score of a sample is drawn with the sample: as if it were one of a group.
+    apart = {"predictions": p.reshape(-1), "labels": y.reshape(-1), "groups": np.repeat(ids, 3).tolist()}
+    for curves in (Curves(), Curves(bins=200)):
+        found = []
+        for task, data in (("multilabel", together), ("binary", apart)):
+            made = Evaluation(task, "probabilities", wanted, curves, replicates=30)
+            found.extend(made.report(measured(made, data)))
+        assert found[0].value == pytest.approx(found[1].value, rel=1e-12)
+        assert found[0].interval is not None
+        assert found[1].interval is not None
+        assert found[0].interval.standard_error == pytest.approx(found[1].interval.standard_error, rel=1e-9)
+        assert found[0].error_bound == pytest.approx(found[1].error_bound, rel=1e-9)

@@ -52,7 +52,7 @@ def killed(url: str, folder: Path, seed: int, meanwhile: Iterator[None]) -> int:
     with ledger(url) as books:
         run_id = opened(books, {**SMALL, "losses": [{"loss": "mse"}]}).id
     processes = start(url, run_id, folder, seed)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(acknowledged(folder)) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(random.Random(seed).random())

@@ -136,9 +136,11 @@ def test_states_stay_few(tmp_path: Path) -> None:
             assert len(books.store.sizes(run.id)) <= FOLDED_STATES + 3
         assert sorted(batches for _, batches in books.store.sizes(run.id)) == [FOLDED_STATES] * 3
         for number in range(READ_STATES):
+            books.gather(run.id)
             put(books, run.id, f"more {number}", numbers(number))
-        books.record(run.id)
-        assert [batches for _, batches in books.store.sizes(run.id)] == [3 * FOLDED_STATES + READ_STATES]
+        sizes = [batches for _, batches in books.store.sizes(run.id)]
+        assert len(sizes) <= READ_STATES
+        assert sum(sizes) == 3 * FOLDED_STATES + READ_STATES
 
 
 def test_runs_are_listed_by_tag_newest_first(books: Ledger) -> None:

@@ -1,17 +1,16 @@
 """Processes that write to one run until they are killed, and what they have been told.
 
-`python -m tests.support.writers URL RUN WRITER FOLDER SEED` adds batches without end; each acknowledgement is a line in a file
-of the folder, written after it has come.
+Each adds batches without end; each acknowledgement is a line in a file of its own, written after it has come. They are forked
+from a process that has imported everything, so that a hundred rounds do not take hours.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from lossmeter.errors import StoreUnavailable
 from lossmeter.runs import Ledger, plan_of
 from tests.support.runs import ledger, numbers, put
 
-ROOT = Path(__file__).parents[2]
 WRITERS = 4
 SHARED = 5
 """Of as many batches one is added by every writer."""
@@ -45,24 +43,29 @@ def write(books: Ledger, run_id: str, writer: int, acknowledged: Path, seed: int
                 books.fold(run_id)
             if rng.random() < 0.05:
                 books.record(run_id)
+                books.gather(run_id)
 
 
-def start(url: str, run_id: str, folder: Path, seed: int) -> list[subprocess.Popen[bytes]]:
+def start(url: str, run_id: str, folder: Path, seed: int) -> list[ForkServerProcess]:
     """Four of them."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'service'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.writers", url, run_id]
-    return [
-        subprocess.Popen([*command, str(writer), str(folder / f"{writer}"), str(seed)], env=environment, cwd=ROOT)
-        for writer in range(WRITERS)
-    ]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    processes = []
+    for writer in range(WRITERS):
+        arguments = (url, run_id, writer, folder / f"{writer}", seed * WRITERS + writer)
+        processes.append(context.Process(target=work, args=arguments, daemon=True))
+        processes[-1].start()
+    return processes
 
 
-def kill(processes: list[subprocess.Popen[bytes]]) -> None:
+def kill(processes: list[ForkServerProcess]) -> None:
     """Ends them as a power cut would."""
     for process in processes:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     for process in processes:
-        process.wait(30)
+        process.join(60)
+        assert process.exitcode is not None
 
 
 def acknowledged(folder: Path) -> set[str]:
@@ -73,16 +76,12 @@ def acknowledged(folder: Path) -> set[str]:
     return found
 
 
-def main() -> None:
-    url, run_id, writer, file, seed = sys.argv[1:]
+def work(url: str, run_id: str, writer: int, told: Path, seed: int) -> None:
+    """Writes for ever, also when the database is away for a while."""
     with ledger(url) as books:
         plan_of(books.store.run(run_id).plan)
         while True:
             try:
-                write(books, run_id, int(writer), Path(file), int(seed) * WRITERS + int(writer))
+                write(books, run_id, writer, told, seed)
             except StoreUnavailable:
                 time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from lossmeter.api import problems
 from lossmeter.api.body import SPOILED
 from lossmeter.api.headers import ALWAYS
+from lossmeter.api.upgrades import without_offer
 from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
 from lossmeter.settings import Settings
 
@@ -112,7 +113,7 @@ class Connection(HttpToolsProtocol):
         self.received += self.chunk
         if self.deaf:
             return
-        super().data_received(data)
+        super().data_received(without_offer(data) if self.phase == IDLE else data)
         if self.phase == HEAD and self.received - self.since_head > self.bounds.max_header_bytes:
             self._refuse_head()
         elif self.phase == BODY and self._framing() > self.bounds.max_header_bytes + FRAMING * self.of_body:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,7 +147,26 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+def _ended(error: BaseException, text: str, code: int) -> typer.Exit:
+    """Tells why, with what was noted on the way."""
+    for line in (text, *getattr(error, "__notes__", ())):
+        typer.echo(line, err=True)
+    return typer.Exit(code)
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def run(*arguments: Any, **named: Any) -> None:
+        try:
+            command(*arguments, **named)
+        except KeyboardInterrupt as error:
+            raise _ended(error, "Interrupted.", 130) from None
+
+    return run
+
+
 @cli.command("evaluate")
+@_interruptible
 def evaluate_file(
     file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ.")],
     predictions: Annotated[
@@ -183,7 +204,7 @@ def evaluate_file(
     tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Evaluate the predictions in a file. Exits with 1 if a gate fails, with 2 if the input is not usable."""
+    """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted."""
     from lossmeter.client import Client, ServiceError
     from lossmeter.console import choices
     from lossmeter.console.evaluation import plan_of, record_of
@@ -222,14 +243,11 @@ def evaluate_file(
             with client:
                 found = report_of_run(file, columns, plan, client, name, tag or ())
     except LossmeterError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, error.detail, 2) from None
     except ServiceError as error:
-        typer.echo(f"{server}: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, f"{server}: {error}", 2) from None
     except ModuleNotFoundError as error:
-        typer.echo(f"{error}: install lossmeter[files].", err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, f"{error}: install lossmeter[files].", 2) from None
     if as_json:
         import orjson
 
@@ -266,7 +284,8 @@ def upgrade_database() -> None:
     from lossmeter.database import Database
     from lossmeter.errors import StoreUnavailable
 
-    chosen = Database(Settings().store_url)
+    settings = Settings()
+    chosen = Database(settings.store_url, settings.store_timeout_seconds)
     try:
         chosen.upgrade()
     except StoreUnavailable as error:

@@ -35,6 +35,7 @@ from lossmeter.client.errors import (
     UnsupportedFormat,
 )
 from lossmeter.client.exchanges import Retries
+from lossmeter.client.metrics import RemoteMetrics
 from lossmeter.client.results import LossResult, Timing, Warned
 from lossmeter.client.runs import AsyncRun, Run
 
@@ -60,6 +61,7 @@ __all__ = [
     "NotFound",
     "Problem",
     "RemoteLoss",
+    "RemoteMetrics",
     "Retries",
     "Run",
     "ServiceError",

@@ -10,7 +10,6 @@ from pydantic import Field
 from lossmeter.metrics._weighting import Array, Booleans, quotient
 
 Average = Literal["macro", "micro", "weighted", "none"]
-CurveAverage = Literal["macro", "weighted", "none"]
 Absent = Literal["skip", "zero", "one", "nan"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]

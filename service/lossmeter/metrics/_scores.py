@@ -64,6 +64,11 @@ class ScoreHistogram(State, kind="score_histogram"):
     def classes(self) -> int:
         return int(self.positive.shape[-2])
 
+    def pooled(self) -> ScoreHistogram:
+        """Of all classes together, as if they were one."""
+        sums = (part.sum(axis=-2, keepdims=True) for part in (self.positive, self.negative))
+        return ScoreHistogram(self.low, self.high, *sums)
+
     @property
     def support(self) -> Array:
         """Weight of the positives per class."""
@@ -114,6 +119,10 @@ class Samples(State, kind="samples"):
         order = np.lexsort((self.weight, self.y, self.x, self.column, self.low, self.high))
         return replace(self, **{name: getattr(self, name)[order] for name in self.arrays()})
 
+    def pooled(self) -> Samples:
+        """Of all classes together, as if they were one."""
+        return replace(self, classes=1, column=np.zeros_like(self.column))
+
     @property
     def units(self) -> Hashes:
         """The hash of the id of each element's unit."""
@@ -156,6 +165,12 @@ class Levels:
     @property
     def classes(self) -> int:
         return len(self.positive)
+
+    def pooled(self) -> Levels:
+        """Levels of different classes cannot be compared: pool the samples, and then take their levels."""
+        if self.classes != 1:
+            raise ValueError(f"these are levels of {self.classes} classes")
+        return self
 
     @property
     def support(self) -> Array:

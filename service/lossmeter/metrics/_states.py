@@ -8,7 +8,7 @@ data of both. States of B bootstrap replicates are the same records with a leadi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -19,7 +19,27 @@ from lossmeter.metrics._weighting import Array, Weighting, drawn_sums, quotient
 
 VERSION = 1
 STATES: dict[str, type[State]] = {}
-_SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+Writer = Callable[[Array], Any]
+Reader = Callable[[Any], Array]
+
+
+def spelled(array: Array) -> Any:
+    """Numbers and nested lists; NaN and infinities as the strings `NaN`, `Infinity`, `-Infinity`."""
+    listed = array.tolist()
+    return listed if np.isfinite(array).all() else _spelled(listed)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def numbers(value: Any) -> Array:
+    """What `spelled` wrote: numpy reads these strings as the numbers that they name."""
+    return np.asarray(value, np.float64)
 
 
 def total() -> Any:
@@ -77,17 +97,13 @@ class State:
         """The fields that do not merge by addition."""
         return {}
 
-    def to_json(self) -> dict[str, Any]:
-        """Numbers and nested lists; NaN and infinities as the strings `NaN`, `Infinity`, `-Infinity`."""
-        record: dict[str, Any] = {"state": self.kind, "version": VERSION, **self.settings()}
-        for name in self.arrays():
-            array = getattr(self, name)
-            listed = array.tolist()
-            record[name] = listed if np.isfinite(array).all() else _spelled(listed)
-        return record
+    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
+        """Its settings, and its arrays as `write` gives them: nested lists, unless said otherwise."""
+        arrays = {name: write(getattr(self, name)) for name in self.arrays()}
+        return {"state": self.kind, "version": VERSION, **self.settings(), **arrays}
 
 
-def from_json(record: Mapping[str, Any]) -> State:
+def from_json(record: Mapping[str, Any], read: Reader = numbers) -> State:
     """The state that `to_json` wrote.
 
     Raises:
@@ -98,27 +114,12 @@ def from_json(record: Mapping[str, Any]) -> State:
         raise MalformedBody(f"state {record.get('state')!r} of version {record.get('version')!r} is not known")
     try:
         values = {
-            item.name: _array(record[item.name]) if "merge" in item.metadata else record[item.name]
+            item.name: read(record[item.name]) if "merge" in item.metadata else record[item.name]
             for item in fields(kind)
         }
         return kind(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedBody(f"state {kind.kind}: {error}") from error
-
-
-def _spelled(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_spelled(item) for item in value]
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _array(value: Any) -> Array:
-    def number(item: Any) -> Any:
-        return [number(part) for part in item] if isinstance(item, list) else _SPELLED.get(item, item)
-
-    return np.asarray(number(value), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

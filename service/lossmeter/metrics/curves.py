@@ -9,7 +9,7 @@ import numpy as np
 
 from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
-from lossmeter.metrics._parameters import Absent, CurveAverage, averaged
+from lossmeter.metrics._parameters import Absent, Average, averaged
 from lossmeter.metrics._scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
@@ -51,6 +51,10 @@ def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves
     return ScoreHistogram.of(score, positive, column, (classes, curves.bins), bounds, weighting)
 
 
+def _pooled(scores: Scores, average: str) -> Scores:
+    return scores.pooled() if average == "micro" else scores
+
+
 def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
     areas: list[Array] = []
@@ -70,6 +74,7 @@ def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
 
 def auroc_error(scores: Scores, *, average: str, absent: str) -> Array:
     """Half the share of pairs in the same bin: within a bin the order is unknown, so each pair is wrong by at most one half."""
+    scores = _pooled(scores, average)
     _, ties, defined = _areas(scores)
     if isinstance(scores, Samples):
         ties = np.zeros_like(ties)
@@ -97,6 +102,7 @@ def _precisions(scores: Scores) -> tuple[Array, Array, Booleans]:
 
 def average_precision_error(scores: Scores, *, average: str, absent: str) -> Array:
     """The larger distance to the best and the worst order that the samples within each bin can have."""
+    scores = _pooled(scores, average)
     _, errors, defined = _precisions(scores)
     if isinstance(scores, Samples):
         errors = np.zeros_like(errors)
@@ -115,7 +121,7 @@ def average_precision_error(scores: Scores, *, average: str, absent: str) -> Arr
 def auroc(
     scores: Annotated[Scores, score_distribution],
     *,
-    average: CurveAverage = "macro",
+    average: Average = "macro",
     absent: Absent = "skip",
 ) -> Array:
     r"""Area under the ROC curve: how probably a positive scores higher than a negative.
@@ -129,7 +135,8 @@ def auroc(
 
     Args:
         scores: distribution of the scores of positives and negatives.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools the scores of all classes,
+            each a score of its own, and `none` gives one value per class.
         absent: what a class has without positives or without negatives.
 
     Returns:
@@ -145,6 +152,7 @@ def auroc(
         Hanley and McNeil, The meaning and use of the area under a ROC curve, 1982.
         https://doi.org/10.1148/radiology.143.1.7063747
     """
+    scores = _pooled(scores, average)
     value, _, defined = _areas(scores)
     return averaged(value, defined, scores.support, average, absent)
 
@@ -159,7 +167,7 @@ def auroc(
 def average_precision(
     scores: Annotated[Scores, score_distribution],
     *,
-    average: CurveAverage = "macro",
+    average: Average = "macro",
     absent: Absent = "skip",
 ) -> Array:
     r"""Average precision: the precision at the rank of each positive, averaged.
@@ -172,7 +180,8 @@ def average_precision(
 
     Args:
         scores: distribution of the scores of positives and negatives.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `none` gives one value per class.
+        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools the scores of all classes,
+            each a score of its own, and `none` gives one value per class.
         absent: what a class has without positives.
 
     Returns:
@@ -187,6 +196,7 @@ def average_precision(
     Source:
         Zhu, Recall, Precision and Average Precision, 2004.
     """
+    scores = _pooled(scores, average)
     value, _, defined = _precisions(scores)
     return averaged(value, defined, scores.support, average, absent)
 

@@ -14,7 +14,7 @@ from lossmeter.metrics._batches import Batch
 from lossmeter.metrics._catalogue import GIVES, METRICS, TASKS, Metric, Statistic, find_metric
 from lossmeter.metrics._draws import SLAB_DRAWS, Draws, draws
 from lossmeter.metrics._scores import Samples, levelled
-from lossmeter.metrics._states import Ratio, State, from_json
+from lossmeter.metrics._states import Ratio, Reader, State, Writer, from_json, numbers, spelled
 from lossmeter.metrics._weighting import Array
 from lossmeter.metrics.confidence import Difference, Interval
 from lossmeter.metrics.curves import Curves
@@ -56,19 +56,19 @@ class Statistics:
             {name: state.merge(other.replicates[name]) for name, state in self.replicates.items()},
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists; see docs/statistics.md."""
+    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
+        """Plain numbers and lists, unless `write` makes something else of arrays; see docs/statistics.md."""
         return {
             "format": "lossmeter.statistics",
             "version": VERSION,
             "samples": self.samples,
             "clustered": self.clustered,
-            "states": {name: state.to_json() for name, state in self.states.items()},
-            "replicates": {name: state.to_json() for name, state in self.replicates.items()},
+            "states": {name: state.to_json(write) for name, state in self.states.items()},
+            "replicates": {name: state.to_json(write) for name, state in self.replicates.items()},
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Statistics:
+    def from_json(cls, record: Mapping[str, Any], read: Reader = numbers) -> Statistics:
         """What `to_json` wrote.
 
         Raises:
@@ -78,7 +78,8 @@ class Statistics:
             raise MalformedBody("statistics: the format or its version is not known")
         try:
             parts = [
-                {name: from_json(state) for name, state in record[part].items()} for part in ("states", "replicates")
+                {name: from_json(state, read) for name, state in record[part].items()}
+                for part in ("states", "replicates")
             ]
             return cls(int(record["samples"]), bool(record["clustered"]), *parts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -294,19 +295,20 @@ class Evaluation:
     def _drawn(self, states: Mapping[str, Any], statistics: Statistics) -> dict[int, Array]:
         """By number of the choice, the values of each scalar metric in every replicate."""
         drawn: dict[int, Array] = {}
-        exact: dict[str, list[int]] = {}
+        exact: dict[tuple[str, bool], list[int]] = {}
         for number, choice in enumerate(self.choices):
             if not choice.scattered or not self.replicates:
                 continue
             if all(key in statistics.replicates for key in choice.keys):
                 drawn[number] = np.asarray(choice.value(statistics.replicates))
             elif isinstance(states[choice.keys[0]], Samples):
-                exact.setdefault(choice.keys[0], []).append(number)
-        for key, numbers in exact.items():
-            parts: dict[int, list[Array]] = {number: [] for number in numbers}
-            of_scores = "scores" in self.choices[numbers[0]].metric.statistics[0].needs
-            for some in (levelled if of_scores else Samples.replicated)(states[key], self.replicates):
-                for number in numbers:
+                exact.setdefault((choice.keys[0], choice.arguments.get("average") == "micro"), []).append(number)
+        for (key, micro), places in exact.items():
+            parts: dict[int, list[Array]] = {number: [] for number in places}
+            samples = states[key].pooled() if micro else states[key]
+            of_scores = "scores" in self.choices[places[0]].metric.statistics[0].needs
+            for some in (levelled if of_scores else Samples.replicated)(samples, self.replicates):
+                for number in places:
                     parts[number].append(self.choices[number].value({key: some}))
             drawn |= {number: np.concatenate(values) for number, values in parts.items()}
         return drawn

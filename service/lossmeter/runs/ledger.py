@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,17 +13,21 @@ import orjson
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.errors import StoreUnavailable
+from lossmeter.runs.packing import packed, unpacked
 from lossmeter.runs.run import Run, microseconds, new_id
-from lossmeter.runs.store import Batch, State, Store, closed, same_content
+from lossmeter.runs.store import Batch, Store, closed, same_content
 
 log = logging.getLogger(__name__)
 
-TIER_BITS = 6
-"""States of 1 to 63 batches are folded together, those of 64 to 4095, and so on: each batch is merged a few times only."""
+TIER_BITS = 4
+"""States of 1 to 15 batches are folded together, those of 16 to 255, and so on: each batch is merged a few times only."""
 FOLDED_STATES = 1 << TIER_BITS
 READ_STATES = 8
-"""A reader that had to merge more than these leaves one in their place."""
+"""What is read once is likely to be read again: of more than these, readers leave one."""
 MICROSECONDS_PER_DAY = 86_400_000_000
+
+Sizes = Sequence[tuple[int, int]]
+"""Number and batches of each state."""
 
 
 class Ledger:
@@ -83,12 +86,19 @@ class Ledger:
 
     def fold(self, run_id: str) -> None:
         """Replaces many states by few. Does nothing if there are few, or if another thread is at it."""
+        self._folded(run_id, _foldable)
+
+    def gather(self, run_id: str) -> None:
+        """Replaces all states by one, if they are not few already; otherwise as `fold`."""
+        self._folded(run_id, lambda sizes: [number for number, _ in sizes] if len(sizes) > READ_STATES else [])
+
+    def _folded(self, run_id: str, choice: Callable[[Sizes], list[int]]) -> None:
         with self._lock:
             if run_id in self._folding:
                 return
             self._folding.add(run_id)
         try:
-            while (numbers := _foldable(self.store.sizes(run_id))) and self._fold(run_id, numbers):
+            while (numbers := choice(self.store.sizes(run_id))) and self._fold(run_id, numbers):
                 pass
         except StoreUnavailable:
             log.warning("run %s: its states could not be folded; later ones will be", run_id)
@@ -107,18 +117,11 @@ class Ledger:
         pieces = self.store.states(run_id)
         run = next(pieces)
         assert isinstance(run, Run)
-        read: list[State] = []
         total: Record | None = None
         for piece in pieces:
             assert isinstance(piece, list)
             records = [unpacked(state.content) for state in piece]
             total = merge_all(records if total is None else [total, *records])
-            read += [state._replace(content=b"") for state in piece]
-        if total is not None and len(read) > READ_STATES:
-            try:
-                self.store.replace(run_id, read, packed(total))
-            except StoreUnavailable:
-                log.warning("run %s: its states could not be folded; later ones will be", run_id)
         return run, total
 
     def report(self, run_id: str) -> tuple[Run, dict[str, Any]]:
@@ -137,17 +140,7 @@ def plan_of(text: str) -> Plan:
     return Plan.from_json(orjson.loads(text))
 
 
-def packed(record: Record) -> bytes:
-    """A record as it is kept: its JSON, compressed."""
-    return zlib.compress(orjson.dumps(record.to_json()), 1)
-
-
-def unpacked(content: bytes) -> Record:
-    """What `packed` made."""
-    return Record.from_json(orjson.loads(zlib.decompress(content)))
-
-
-def _foldable(sizes: Sequence[tuple[int, int]]) -> list[int]:
+def _foldable(sizes: Sizes) -> list[int]:
     """The numbers of states that should become one: as many as a tier may not have, of the lowest that has them."""
     tiers: dict[int, list[int]] = {}
     for number, batches in sizes:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from lossmeter.errors import MalformedBody, TooLarge
-from lossmeter.wire import _numbers
+from lossmeter.wire import _numbers, _rows
 from lossmeter.wire._numbers import Numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
@@ -178,8 +178,10 @@ class _Lifting:
             return found.end()
         if self.short > MAX_SHORT:
             return len(self.body)
-        limit = self._next_mark(start)
-        numbers = _numbers.read(self.body, start, limit)
+        numbers = _rows.read(self.body, start)
+        if numbers is None:
+            limit = self._next_mark(start)
+            numbers = _numbers.read(self.body, start, limit)
         if numbers is None:
             if limit == len(self.body):
                 raise MalformedBody("The body is not JSON: it ends inside an array.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import simdjson
 
+from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates
 from lossmeter.wire._lift import Lifted, Text
 from lossmeter.wire._numbers import Numbers, numbers
@@ -110,6 +111,11 @@ class Reader:
                     _careful(array.as_list())
                 except BadValue as bad:
                     yield path, bad
+
+    def refusal(self, invalid: Invalid) -> Invalid | MalformedBody:
+        """What weighs more than content that is wrong: something that was taken out and is not even JSON."""
+        malformed = self.lifted.malformed()
+        return invalid if malformed is None else malformed.error("an array")
 
     def declared(self, value: simdjson.Object, path: Path) -> Tensor:
         """A tensor object: datatype, shape, and data or base64."""

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from lossmeter.api.openapi.components import REF, Schema
 from lossmeter.engine.evaluation.fields import LossChoice
-from lossmeter.losses import LOSSES, Loss, Parameter, TensorArgument
+from lossmeter.losses import LOSSES, Loss, Parameter
 from lossmeter.metrics import METRICS, Metric
 
 
@@ -29,8 +29,9 @@ WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 
 
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
-    parameters: list[TensorArgument | Parameter] = [*(one for one in loss.tensors if one.keyword), *loss.parameters]
-    properties = {one.name: _parameter(one) for one in parameters}
+    numbers = {"$ref": REF.format(model="Numbers")}
+    properties = {one.name: {**numbers, "description": one.description} for one in loss.tensors if one.keyword}
+    properties |= {one.name: _parameter(one) for one in loss.parameters}
     described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
     return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described
 
@@ -41,9 +42,7 @@ def _metric_choice(metric: Metric) -> tuple[str, tuple[str, ...], Schema]:
     return class_name(metric.name) + "Metric", (metric.name, *metric.aliases), described
 
 
-def _parameter(one: Any) -> Schema:
-    if not hasattr(one, "annotation"):
-        return {"$ref": REF.format(model="Numbers"), "description": one.description}
+def _parameter(one: Parameter) -> Schema:
     schema = TypeAdapter(one.annotation).json_schema()
     return {**schema, "default": one.default, "description": one.description}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from lossmeter.api import body
 from lossmeter.api.admission import Ticket
@@ -29,8 +31,10 @@ from lossmeter.api.runs import (
 from lossmeter.api.tensor_routes import Limits, TensorRoute
 from lossmeter.engine.evaluation import Plan
 from lossmeter.engine.evaluation.reports import not_finite
-from lossmeter.errors import Busy, Invalid, pointer
+from lossmeter.errors import Busy, Invalid, LossmeterError, pointer
 from lossmeter.runs import Ledger, Margin, compare, plan_of
+
+log = logging.getLogger(__name__)
 
 PATH = "/v1/runs"
 MAX_WAITING = 256
@@ -67,6 +71,17 @@ class Desk:
             return await self.run(lambda: JSON.decode(given.take(), frozenset()))
         finally:
             ticket.close()
+
+    def answer(self, run_id: str, content: bytes) -> Response:
+        """What was read of a run; after it has gone, later readers are made to find less to read."""
+        return Response(content, media_type="application/json", background=BackgroundTask(self.gather, run_id))
+
+    async def gather(self, run_id: str) -> None:
+        """Nobody waits for it, and nobody is told if it fails: a later reader tries again."""
+        try:
+            await self.run(self.ledger.gather, run_id)
+        except LossmeterError as error:
+            log.warning("run %s: its states could not be gathered: %s", run_id, error.detail)
 
     def report(self, run_id: str) -> bytes:
         run, found = self.ledger.report(run_id)
@@ -144,7 +159,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
     )
     async def report_run(run_id: str) -> Response:
         """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
-        return Response(await desk.run(desk.report, known(run_id)), media_type="application/json")
+        return desk.answer(run_id, await desk.run(desk.report, known(run_id)))
 
     @routes.get(
         PATH + "/{run_id}/state",
@@ -154,7 +169,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
     )
     async def run_state(run_id: str) -> Response:
         """Sufficient statistics as JSON, which any language can add up."""
-        return Response(await desk.run(desk.state, known(run_id)), media_type="application/json")
+        return desk.answer(run_id, await desk.run(desk.state, known(run_id)))
 
     @routes.post(
         PATH + "/{run_id}/close",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from starlette.types import Scope
 
+from lossmeter.api.problems import STATUS
 from lossmeter.api.watching.measures import BOUNDS, STAGES, Labels, Reading
 from lossmeter.errors import NotFound
 from lossmeter.losses import find
@@ -48,7 +49,8 @@ class Tallies:
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
         self.in_flight = 0
-        self.codes: Counter[str] = Counter()
+        # All from the start: what appears with its first count is no increase for Prometheus.
+        self.codes: Counter[str] = Counter(dict.fromkeys((*(error.code for error in STATUS), "internal"), 0))
         self.warnings: Counter[str] = Counter(non_finite=0)
         self._durations: dict[str, list[list[float]]] = {}
         self._tallies: dict[Labels, Tally] = {}

@@ -12,6 +12,7 @@ import numpy as np
 from lossmeter.engine.evaluation.hardest import Hard, hardest
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics import Statistics
+from lossmeter.metrics._states import Reader, Writer, numbers, spelled
 
 FORMAT = "lossmeter.record"
 VERSION = 1
@@ -61,16 +62,17 @@ class Record:
                 hardest(self.limit, (*self.hardest, *other.hardest)),
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists."""
+    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
+        """Plain numbers, strings and lists, unless `write` makes something else of arrays."""
         return {
             "format": FORMAT,
             "version": VERSION,
             "classes": self.classes,
-            "whole": self.whole.to_json(),
+            "whole": self.whole.to_json(write),
             "slices": {
                 column: [
-                    {"value": json.loads(value), "statistics": part.to_json()} for value, part in sorted(parts.items())
+                    {"value": json.loads(value), "statistics": part.to_json(write)}
+                    for value, part in sorted(parts.items())
                 ]
                 for column, parts in self.slices.items()
             },
@@ -78,7 +80,7 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Record:
+    def from_json(cls, record: Mapping[str, Any], read: Reader = numbers) -> Record:
         """What `to_json` wrote.
 
         Raises:
@@ -89,9 +91,11 @@ class Record:
         try:
             return cls(
                 record["classes"],
-                Statistics.from_json(record["whole"]),
+                Statistics.from_json(record["whole"], read),
                 {
-                    column: {json.dumps(part["value"]): Statistics.from_json(part["statistics"]) for part in parts}
+                    column: {
+                        json.dumps(part["value"]): Statistics.from_json(part["statistics"], read) for part in parts
+                    }
                     for column, parts in record["slices"].items()
                 },
                 int(record["hardest"]["limit"]),

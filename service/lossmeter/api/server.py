@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from lossmeter.api import connections
+from lossmeter.api import shedding
 from lossmeter.api.supervisor import Supervisor
 from lossmeter.api.watching import logs
 from lossmeter.settings import Settings
@@ -36,7 +36,7 @@ def run(settings: Settings) -> None:
         workers=settings.workers,
         log_config=logs.configuration(settings),
         access_log=False,  # ours tells more
-        **connections.options(settings),
+        **shedding.options(settings),
         timeout_graceful_shutdown=settings.grace_seconds,
     )
     if settings.log_format == "text":

@@ -29,13 +29,19 @@ class Pulse:
     Args:
         each_second: are called about once a second.
         hang_seconds: ends the process if the event loop has stood still for that long; 0 never does.
+        total: tells how many requests have been answered.
 
     Attributes:
         lag: seconds by which the loop ran late what was due, lately.
+        mark: how many requests had been answered at the last beat.
     """
 
-    def __init__(self, each_second: Sequence[Callable[[], None]], hang_seconds: float) -> None:
+    def __init__(
+        self, each_second: Sequence[Callable[[], None]], hang_seconds: float, total: Callable[[], int]
+    ) -> None:
         self.lag = 0.0
+        self.mark = 0
+        self._total = total
         self._each_second = each_second
         self._hang_seconds = hang_seconds
         self._beats = 0
@@ -43,6 +49,10 @@ class Pulse:
         self._crowded = False
         self._handle: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
+
+    def behind(self) -> float:
+        """By how many seconds the loop is late at this moment; that it has reached what comes from outside is not known."""
+        return monotonic() - self._due if self._due else 0.0
 
     def late(self) -> float:
         """By how many seconds the loop is late with a crowd of requests, at this moment; 0 without a crowd.
@@ -76,6 +86,7 @@ class Pulse:
         late = max(0.0, monotonic() - self._due)
         self.lag = max(late, self.lag * FADING)
         self._beats += 1
+        self.mark = self._total()
         if self._beats % round(1 / BEAT_SECONDS) == 0:
             try:
                 for function in self._each_second:

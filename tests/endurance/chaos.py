@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from lossmeter.runs import Database
+from lossmeter.database import Database
 from tests.benchmarks.openloop import quantile
 from tests.benchmarks.tables import table
 from tests.endurance.clients import Clients, Tally

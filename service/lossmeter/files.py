@@ -20,6 +20,7 @@ ROWS = 1 << 16
 """Most rows of one piece."""
 BLOCK_BYTES = 1 << 24
 """Text that is read at a time."""
+BUFFER_BYTES = 1 << 20
 MISSING = "(missing)"
 DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": Datatype.BOOL}
 
@@ -197,7 +198,8 @@ def _of_batch(batch: Any, names: list[str]) -> dict[str, Any]:
 def _parquet(path: Path, names: list[str]) -> Tables:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    # Without a buffer the whole chunk of a column would be read at once.
+    with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
         known = file.schema_arrow.names
         total, done = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(ROWS, columns=[name for name in names if name in known] or known):

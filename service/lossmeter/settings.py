@@ -94,6 +94,8 @@ class Settings(BaseSettings):
 
     store_url: str = ""
     """Database of runs and keys: `sqlite:///path` or `postgresql://…`; empty for a file among the user's data (SQLite)."""
+    store_timeout_seconds: float = Field(default=15.0, gt=0)
+    """Seconds that a statement of PostgreSQL may take, or a writer of SQLite waits for another one; then callers get 503."""
     retention_days: int = Field(default=0, ge=0)
     """Days that a run is kept after the last thing that happened to it; 0 for ever."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -70,6 +72,14 @@ def test_what_is_wrong_is_said(tmp_path: Path, url: str) -> None:
     result = run(path, *options, "--server", url, predictions="p")
     assert result.exit_code == 2
     assert "d.csv, row 2230: " in result.output
+    kept = re.search(
+        r"Run (\S+) holds the first ([\d,]+) rows, and is not closed.* delete it: curl -X DELETE (\S+)", result.output
+    )
+    assert kept is not None, result.output
+    with Client(url) as client:
+        assert f"{client.attach(kept[1]).report()['samples']:,}" == kept[2] == "2,000"
+    assert kept[3] == f"{url}/v1/runs/{kept[1]}"
+    assert httpx.delete(kept[3]).status_code == 204
     result = run(path, *options, "--server", "http://127.0.0.1:9", predictions="p")
     assert result.exit_code == 2
     assert "http://127.0.0.1:9: POST /v1/runs" in result.output

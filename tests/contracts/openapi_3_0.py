@@ -37,10 +37,22 @@ def converted(document: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"there are no words in 3.0 for {', '.join(sorted(unknown))}")
     whole["paths"] = _everywhere(document["paths"])
+    for item in whole["paths"].values():
+        for operation in item.values():
+            _keyless_scopes(operation)
     components = _everywhere({name: part for name, part in document["components"].items() if name != "schemas"})
     components["schemas"] = {name: schema_3_0(schema) for name, schema in document["components"]["schemas"].items()}
     whole["components"] = components
     return whole
+
+
+def _keyless_scopes(operation: dict[str, Any]) -> None:
+    """Only OAuth has scopes in 3.0: those of keys are said in the description."""
+    security: list[dict[str, list[str]]] = operation.get("security", [])
+    scopes = sorted({scope for one in security for scopes in one.values() for scope in scopes})
+    if scopes:
+        operation["security"] = [{scheme: [] for scheme in one} for one in security]
+        operation["description"] += f"\n\nNeeds a key with the scope `{'`, `'.join(scopes)}`."
 
 
 def _info(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -325,6 +325,25 @@ def test_gates_pass_and_fail() -> None:
     assert high["where"] is None
 
 
+def test_a_gate_against_a_baseline_is_not_worse_by_more_than_the_margin() -> None:
+    found = evaluate(full("multiclass"), fields(digits()))
+    accuracy, loss = figure(found, "accuracy"), figure(found, "log_loss")
+    within, beyond, sure, easier, harder, per_slice = gates(
+        {"metric": "accuracy", "baseline": accuracy["value"] + 0.01, "margin": 0.0100001},
+        {"metric": "accuracy", "baseline": accuracy["value"] + 0.01, "margin": 0.0099999},
+        {"metric": "accuracy", "baseline": accuracy["value"], "margin": 0.0, "at": "lower"},
+        {"metric": "log_loss", "baseline": loss["value"]},
+        {"loss": "cross_entropy", "baseline": loss["value"] - 0.2, "margin": 0.1},
+        {"metric": "accuracy", "baseline": accuracy["value"], "slice": "country"},
+    )
+    verdicts = [one["passed"] for one in (within, beyond, sure, easier, harder, per_slice)]
+    assert verdicts == [True, False, False, True, False, False]
+    assert beyond["threshold"] == pytest.approx(accuracy["value"] + 0.01 - 0.0099999)
+    assert harder["threshold"] == pytest.approx(loss["value"] - 0.1)
+    assert sure["observed"] == accuracy["interval"]["low"]
+    assert per_slice["failed_slices"]
+
+
 def test_a_gate_on_a_column_holds_in_every_slice_or_names_where_it_does_not() -> None:
     found = evaluate(full("multiclass"), fields(digits()))
     by_country = {
@@ -434,14 +453,15 @@ def test_usual_losses_suit_their_tasks() -> None:
         ({"losses": [{"loss": "cross_entropy", "weight": [[1], [2, 3]]}]}, "/losses/0/weight", "no rectangular array"),
         ({"metrics": [{"metric": "mse"}]}, "/metrics/0/metric", "not for the task"),
         ({"metrics": [{"metric": "f1", "average": "x"}]}, "/metrics/0/average", "average"),
-        ({"gates": [{"metric": "accuracy"}]}, "/gates/0", "minimum or a maximum"),
+        ({"gates": [{"metric": "accuracy"}]}, "/gates/0", "minimum, a maximum or a baseline"),
         ({"gates": [{"minimum": 0.5}]}, "/gates/0", "either a metric or a loss"),
         ({"gates": [{"metric": "accuracy", "minimum": 2.0, "maximum": 1.0}]}, "/gates/0", "above maximum"),
         ({"gates": [{"metric": "accuracy", "minimum": 0, "slice": "c"}]}, "/gates/0/slice", "no column of slices"),
         ({"gates": [{"metric": "accuracy", "minimum": 0, "slice": {"column": "c"}}]}, "/gates/0/slice", "neither"),
         ({"gates": [{"metric": "confusion_matrix", "minimum": 0}]}, "/gates/0/metric", "no single number"),
         ({"gates": [{"metric": "accuracy", "minimum": 0, "average": "x"}]}, "/gates/0/average", "average"),
-        ({"gates": [{"metric": "accuracy", "baseline": "run", "margin": 0.1}]}, "/gates/0/baseline", "comparison"),
+        ({"gates": [{"metric": "accuracy", "baseline": 0.9, "minimum": 0.1}]}, "/gates/0", "or else a baseline"),
+        ({"gates": [{"metric": "accuracy", "minimum": 0.9, "margin": 0.1}]}, "/gates/0/margin", "needs a baseline"),
         (
             {
                 "metrics": [{"metric": "f1"}, {"metric": "f1", "average": "micro"}],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -86,6 +89,48 @@ def test_a_database_that_goes_away_and_comes_back(server: Postgres) -> None:
         assert http.get(path).json()["run"]["batches"] == 2
 
 
+def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(postgres: Postgres) -> None:
+    with (
+        serving(store_url=postgres.url, store_timeout_seconds=0.5) as url,
+        httpx.Client(base_url=url, timeout=30) as http,
+        psycopg.connect(postgres.url) as other,
+    ):
+        path = http.post("/v1/runs", json=SMALL).headers["location"]
+        other.execute("SELECT 1 FROM runs WHERE id = %s FOR UPDATE", [path.rpartition("/")[2]])
+        begin = time.monotonic()
+        answer = http.put(f"{path}/batches/a", json=numbers(1.0))
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable"), answer.text
+        assert "did not answer in time" in answer.json()["detail"]
+        assert 0.5 <= time.monotonic() - begin < 10
+        assert http.get(path).json()["run"]["batches"] == 0
+        other.rollback()
+        assert http.put(f"{path}/batches/a", json=numbers(1.0)).status_code == 201
+
+
+def test_a_server_that_has_stopped_is_not_waited_for_for_ever(server: Postgres) -> None:
+    database = Database(server.url)
+    database.upgrade()
+    with (
+        serving(store_url=server.url, store_timeout_seconds=0.5) as url,
+        httpx.Client(base_url=url, timeout=60) as http,
+        ThreadPoolExecutor(24) as threads,
+    ):
+        path = http.post("/v1/runs", json=SMALL).headers["location"]
+        server.signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            answers = list(threads.map(lambda n: http.put(f"{path}/batches/{n}", json=numbers(1.0)), range(24)))
+            assert {answer.status_code for answer in answers} == {503}
+            # Those that find no thread free learn from those that have waited.
+            assert time.monotonic() - begin < 30
+            assert http.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]}).status_code == 200
+        finally:
+            server.signal(signal.SIGCONT)
+        time.sleep(1.5)
+        assert http.put(f"{path}/batches/1", json=numbers(1.0)).status_code in {200, 201}
+        assert http.get(path).json()["run"]["batches"] >= 1
+
+
 def test_two_servers_on_one_database_serve_the_same_run(postgres: Postgres) -> None:
     whole = data(40)
     with (
@@ -132,8 +177,6 @@ def test_the_tables_are_those_of_the_newest_migration(store_url: str) -> None:
 
 
 def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     def use(_: int) -> int:
         with ledger(f"sqlite:///{tmp_path}/deep/er/runs.sqlite") as books:
             return put(books, run_id, str(_), numbers(1)) if (run_id := opened(books, SMALL).id) else 0

@@ -96,15 +96,19 @@ class Postgres:
             self.process.wait(30)
             self.process = None
 
-    def kill(self) -> None:
-        """Ends all its processes at once, as a power cut would."""
+    def signal(self, which: signal.Signals) -> None:
+        """To all its processes, itself before those that it started: they neither end nor begin others meanwhile."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = [int(pid) for pid in children.read_text().split()] if children.exists() else []
-        self.process.kill()
-        for pid in pids:
+        for pid in (self.process.pid, *pids):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, which)
+
+    def kill(self) -> None:
+        """Ends all its processes at once, as a power cut would."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
         self.process.wait(30)
         self.process = None
         # What they shared is freed when the last of them is gone; a start before that would be refused.

@@ -1,4 +1,4 @@
-// A loss with its gradient, an error, and an evaluation, through the generated client: `example URL`.
+// A loss with its gradient, an error, and an evaluation, through the generated client: `example URL KEY`.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 	configuration := lossmeter.NewConfiguration()
 	configuration.Servers = lossmeter.ServerConfigurations{{URL: os.Args[1]}}
 	client := lossmeter.NewAPIClient(configuration)
-	ctx := context.Background()
+	ctx := context.WithValue(context.Background(), lossmeter.ContextAccessToken, os.Args[2])
 	labels := nested(0, 1, 2, 1)
 
 	request := lossmeter.NewCrossEntropyRequest(nested(logits...), labels)

@@ -1,5 +1,4 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.net.http.HttpClient;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,7 +26,7 @@ import lossmeter.client.model.Task;
 import lossmeter.client.model.TensorAnswer;
 import lossmeter.client.model.TensorObject;
 
-/** A loss with its gradient, an error, and an evaluation, through the generated client: {@code java Example URL}. */
+/** A loss with its gradient, an error, and an evaluation, through the generated client: {@code java Example URL KEY}. */
 final class Example {
   private static final double[][] LOGITS = {{2.0, -1.0, 0.3}, {0.1, 1.5, -0.4}, {-0.5, 0.2, 1.1}, {1.2, 0.9, -1.0}};
   private static final long[] LABELS = {0, 1, 2, 1};
@@ -37,8 +36,7 @@ final class Example {
   public static void main(String[] arguments) throws Exception {
     ApiClient client = new ApiClient();
     client.updateBaseUri(arguments[0]);
-    // By itself the JDK offers to upgrade to HTTP/2, and the server then misses the body of the request.
-    client.setHttpClientBuilder(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1));
+    client.setRequestInterceptor(request -> request.header("Authorization", "Bearer " + arguments[1]));
     ObjectMapper json = client.getObjectMapper();
     LossesApi losses = new LossesApi(client);
 

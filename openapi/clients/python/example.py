@@ -1,11 +1,11 @@
-"""A loss with its gradient, an error, and an evaluation, through the generated client: `python example.py URL`."""
+"""A loss with its gradient, an error, and an evaluation, through the generated client: `python example.py URL KEY`."""
 
 from __future__ import annotations
 
 import json
 import sys
 
-from lossmeter_client import Client
+from lossmeter_client import AuthenticatedClient
 from lossmeter_client.api.evaluation import evaluate
 from lossmeter_client.api.losses import cross_entropy
 from lossmeter_client.models import (
@@ -27,8 +27,8 @@ LOGITS = [[2.0, -1.0, 0.3], [0.1, 1.5, -0.4], [-0.5, 0.2, 1.1], [1.2, 0.9, -1.0]
 LABELS = [0, 1, 2, 1]
 
 
-def main(url: str) -> None:
-    client = Client(base_url=url, raise_on_unexpected_status=True)
+def main(url: str, key: str) -> None:
+    client = AuthenticatedClient(base_url=url, token=key, raise_on_unexpected_status=True)
 
     request = CrossEntropyRequest(predictions=LOGITS, labels=LABELS, label_smoothing=0.1, gradients=["predictions"])
     loss = cross_entropy.sync(client=client, body=request)
@@ -83,4 +83,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -1,4 +1,4 @@
-// A loss with its gradient, an error, and an evaluation, through the generated types: `node example.js URL`.
+// A loss with its gradient, an error, and an evaluation, through the generated types: `node example.js URL KEY`.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./lossmeter.js";
@@ -8,8 +8,11 @@ type Tensor = components["schemas"]["Tensor"];
 const logits: Tensor = [[2.0, -1.0, 0.3], [0.1, 1.5, -0.4], [-0.5, 0.2, 1.1], [1.2, 0.9, -1.0]];
 const labels: Tensor = [0, 1, 2, 1];
 
-const baseUrl = process.argv[2] ?? "http://127.0.0.1:8000";
-const client = createClient<paths, "application/json" | "application/problem+json">({ baseUrl });
+const [baseUrl = "http://127.0.0.1:8000", key = ""] = process.argv.slice(2);
+const client = createClient<paths, "application/json" | "application/problem+json">({
+  baseUrl,
+  headers: { Authorization: `Bearer ${key}` },
+});
 
 const { data: loss } = await client.POST("/v1/losses/cross_entropy", {
   body: { predictions: logits, labels, label_smoothing: 0.1, gradients: ["predictions"] },

@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
-    database = Database(settings.store_url)
+    database = Database(settings.store_url, settings.store_timeout_seconds)
     ledger = Ledger(SqlStore(database), engine, settings.retention_days)
 
     @asynccontextmanager

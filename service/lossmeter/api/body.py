@@ -6,6 +6,7 @@ this costs a copy of 4 µs at most (200 kB).
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
@@ -13,9 +14,11 @@ from starlette.types import Message, Receive, Scope
 from lossmeter.api import codings
 from lossmeter.api.frame import ClientGone
 from lossmeter.api.headers import header
-from lossmeter.errors import MalformedBody, TooLarge, TooSlow
+from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.wire.compression import expand
 
+SPOILED = "lossmeter.spoiled"
+"""Where a scope holds the error of a body of which no more will come."""
 EXPANSION = 4
 """How many times larger a compressed body is taken to become, until it is known."""
 
@@ -87,7 +90,9 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     if not message.get("more_body"):
         return bytearray(first)
     # With the length known, the memory is taken once; a bytearray that grows leaves as much again behind in pieces.
-    whole = bytearray(0 if declared is None else int(declared))
+    whole = bytearray()
+    if declared is not None:
+        _resize(whole, int(declared))
     whole[: len(first)] = first
     position = len(first)
     while message.get("more_body"):
@@ -102,14 +107,18 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     return whole
 
 
+# bytearray(n) writes zeros: who announces a body and sends none of it would have all its memory taken.
+_resize = ctypes.pythonapi.PyByteArray_Resize
+_resize.argtypes = (ctypes.py_object, ctypes.c_ssize_t)
+_resize.restype = ctypes.c_int
+
+
 def _piece(scope: Scope, message: Message) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientGone
     piece: bytes = message.get("body", b"")
-    if not piece and "lossmeter.too_slow" in scope:
-        raise TooSlow(
-            "The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS, LOSSMETER_MIN_BYTES_PER_SECOND)."
-        )
+    if SPOILED in scope:
+        raise scope[SPOILED]
     return piece
 
 

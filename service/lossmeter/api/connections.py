@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import resource
 import secrets
+from collections.abc import Sized
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lossmeter.api import problems
+from lossmeter.api.body import SPOILED
 from lossmeter.api.headers import ALWAYS
+from lossmeter.api.upgrades import without_offer
+from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
 from lossmeter.settings import Settings
 
 IDLE, HEAD, BODY = range(3)
@@ -23,6 +28,8 @@ LINGER_SECONDS = 3.0
 LOOK_SECONDS = 1.0
 SPARE_FILES = 64
 """Of the files that a process may have open, those that are no connections."""
+MAX_PIPELINED = 100
+"""Requests that wait for those before them on the same connection."""
 FRAMING = 8
 """Bytes around each byte of a body, at the most: a chunk of one byte has five."""
 
@@ -54,6 +61,18 @@ class Bounds(NamedTuple):
         return min(LOOK_SECONDS, self.header_seconds / 4, self.body_seconds / 4)
 
 
+class _Flow(FlowControl):
+    """Reads nothing while requests wait that were read already."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol, bounded."""
 
@@ -75,6 +94,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = _Flow(self.transport, self.pipeline)
         if len(self.connections) > self.bounds.max_connections and not self._make_room():
             self._refuse(503, "busy", "No room at present", "This server has as many connections as it may have.")
         self._look = self.loop.call_later(self.bounds.look_seconds, self.look)
@@ -93,12 +113,12 @@ class Connection(HttpToolsProtocol):
         self.received += self.chunk
         if self.deaf:
             return
-        super().data_received(data)
+        super().data_received(without_offer(data) if self.phase == IDLE else data)
         if self.phase == HEAD and self.received - self.since_head > self.bounds.max_header_bytes:
             self._refuse_head()
         elif self.phase == BODY and self._framing() > self.bounds.max_header_bytes + FRAMING * self.of_body:
             detail = "The body consists of little but what surrounds it: extensions of chunks, or trailers."
-            self._refuse(400, "malformed_body", "The body is not what it claims to be", detail)
+            self._spoil(MalformedBody(detail))
 
     def on_message_begin(self) -> None:
         self.phase = HEAD
@@ -110,7 +130,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         bounds = self.bounds
-        if len(self.headers) > bounds.max_headers:
+        if len(self.headers) > bounds.max_headers or len(self.pipeline) >= MAX_PIPELINED:
             raise Refusal
         if self.first + self.received - self.since_head > bounds.max_header_bytes:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -134,12 +154,17 @@ class Connection(HttpToolsProtocol):
         """Called for whatever cannot be parsed, which includes what a callback has refused."""
         if self.phase == HEAD and self._is_refused():
             self._refuse_head()
+        elif self.phase == BODY and self._busy:
+            self._spoil(MalformedBody("The body is not in the chunks that it claims to be in."))
         else:
             self._refuse(400, "malformed_request", "This is not HTTP", msg)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.phase == BODY and self.expect_100_continue and not self.of_body and not self._busy:
+        if self.deaf:
+            self._unset_keepalive_if_required()
+            self._finish()
+        elif self.phase == BODY and self.expect_100_continue and not self.of_body and not self._busy:
             # The client was never told to send the body: what comes next would be taken for it.
             self._end()
 
@@ -192,12 +217,10 @@ class Connection(HttpToolsProtocol):
         self._since, self._mark = self._since + waited, self.received
         if arrived >= self.bounds.min_bytes_per_second * waited or self.flow.read_paused:
             return
-        if "lossmeter.too_slow" in self.scope:
+        if SPOILED in self.scope:
             self.transport.abort()
-            return
-        # Whoever waits for the rest finds this, and answers.
-        self.scope["lossmeter.too_slow"] = True  # type: ignore[typeddict-unknown-key]
-        self.cycle.message_event.set()
+        else:
+            self._spoil(TooSlow("The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS)."))
 
     def _check_reader(self, waited: float, unsent: int) -> None:
         if waited < self.bounds.body_seconds:
@@ -220,6 +243,17 @@ class Connection(HttpToolsProtocol):
     def _end(self) -> None:
         self._unset_keepalive_if_required()
         self.transport.close()
+
+    def _finish(self) -> None:
+        """Sends what is written, and says that this was all."""
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def _spoil(self, error: LossmeterError) -> None:
+        """Leaves it to whoever waits for the rest of the body to say that it will not come, and hears nothing any more."""
+        self.deaf = True
+        self.scope[SPOILED] = error  # type: ignore[literal-required]
+        self.cycle.message_event.set()
 
     def _refuse_head(self) -> None:
         bounds = self.bounds
@@ -250,8 +284,11 @@ class Connection(HttpToolsProtocol):
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + content)
         self.logger.info("Refused with %d: %s", status, detail)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        if status == 408:
+            self.transport.close()
+        else:
+            # What the client is sending has to be taken, or it would not get to read the answer.
+            self._finish()
 
 
 def options(settings: Settings) -> dict[str, Any]:

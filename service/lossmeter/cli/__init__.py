@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +55,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option(envvar=_default("access_log"), help="Log a line for each request.")
     ] = False,
+    tls_certificate: Annotated[
+        str, typer.Option(envvar=_default("tls_certificate"), help="PEM file: speak HTTPS.")
+    ] = "",
+    tls_key: Annotated[str, typer.Option(envvar=_default("tls_key"), help="PEM file of its private key.")] = "",
     drain_seconds: Annotated[
         float,
         typer.Option(envvar=_default("drain_seconds"), min=0, help="After SIGTERM, to go on serving while unready."),
@@ -66,7 +72,10 @@ def serve(
         raise typer.BadParameter(f"{log_level!r} is not one of {', '.join(LOG_LEVELS)}", param_hint="--log-level")
     if log_format not in LOG_FORMATS:
         raise typer.BadParameter(f"{log_format!r} is not one of {', '.join(LOG_FORMATS)}", param_hint="--log-format")
+    _check_tls(tls_certificate, tls_key)
     chosen = {
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
         "host": host,
         "port": port,
         "uds": uds,
@@ -84,6 +93,14 @@ def serve(
     from lossmeter.api.server import run
 
     run(Settings())
+
+
+def _check_tls(certificate: str, key: str) -> None:
+    if key and not certificate:
+        raise typer.BadParameter("a key without a certificate", param_hint="--tls-key")
+    for path, option in ((certificate, "--tls-certificate"), (key, "--tls-key")):
+        if path and not os.access(path, os.R_OK):
+            raise typer.BadParameter(f"{path} cannot be read", param_hint=option)
 
 
 @cli.command("losses")
@@ -130,7 +147,26 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+def _ended(error: BaseException, text: str, code: int) -> typer.Exit:
+    """Tells why, with what was noted on the way."""
+    for line in (text, *getattr(error, "__notes__", ())):
+        typer.echo(line, err=True)
+    return typer.Exit(code)
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def run(*arguments: Any, **named: Any) -> None:
+        try:
+            command(*arguments, **named)
+        except KeyboardInterrupt as error:
+            raise _ended(error, "Interrupted.", 130) from None
+
+    return run
+
+
 @cli.command("evaluate")
+@_interruptible
 def evaluate_file(
     file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ.")],
     predictions: Annotated[
@@ -168,7 +204,7 @@ def evaluate_file(
     tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Evaluate the predictions in a file. Exits with 1 if a gate fails, with 2 if the input is not usable."""
+    """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted."""
     from lossmeter.client import Client, ServiceError
     from lossmeter.console import choices
     from lossmeter.console.evaluation import plan_of, record_of
@@ -207,14 +243,11 @@ def evaluate_file(
             with client:
                 found = report_of_run(file, columns, plan, client, name, tag or ())
     except LossmeterError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, error.detail, 2) from None
     except ServiceError as error:
-        typer.echo(f"{server}: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, f"{server}: {error}", 2) from None
     except ModuleNotFoundError as error:
-        typer.echo(f"{error}: install lossmeter[files].", err=True)
-        raise typer.Exit(2) from None
+        raise _ended(error, f"{error}: install lossmeter[files].", 2) from None
     if as_json:
         import orjson
 
@@ -251,7 +284,8 @@ def upgrade_database() -> None:
     from lossmeter.database import Database
     from lossmeter.errors import StoreUnavailable
 
-    chosen = Database(Settings().store_url)
+    settings = Settings()
+    chosen = Database(settings.store_url, settings.store_timeout_seconds)
     try:
         chosen.upgrade()
     except StoreUnavailable as error:

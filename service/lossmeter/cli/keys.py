@@ -86,7 +86,8 @@ def _store() -> Iterator[SqlKeys]:
     from lossmeter.errors import LossmeterError
     from lossmeter.keys import SqlKeys
 
-    database = Database(Settings().store_url)
+    settings = Settings()
+    database = Database(settings.store_url, settings.store_timeout_seconds)
     try:
         yield SqlKeys(database)
     except LossmeterError as error:

@@ -27,6 +27,8 @@ def report_of_run(
     Raises:
         LossmeterError: the file cannot be read, or its contents do not suit the plan.
         ServiceError: the service refuses, or cannot be reached.
+
+    Whatever breaks it off has a note that says which run holds what came before.
     """
     what = {key: value for key, value in plan.to_json().items() if key not in ("format", "version")}
     run = client.run(name, tags=tags, **what)
@@ -34,11 +36,25 @@ def report_of_run(
         first = next(pieces, None)  # so that a file that cannot be read leaves no run behind
         if first is None:
             raise Invalid.at(path.name, "", "there are no rows")
+        sent = 0
         with run:
-            for piece in chain([first], pieces):
-                for part in parts(piece):
-                    _add(run, path, part)
+            try:
+                for piece in chain([first], pieces):
+                    for part in parts(piece):
+                        _add(run, path, part)
+                        sent += part.rows
+            except BaseException as error:
+                error.add_note(_partial(run.id, sent, client))
+                raise
     return run.report()
+
+
+def _partial(run_id: str, rows: int, client: Client) -> str:
+    at = f"{client.base_url}/v1/runs/{run_id}"
+    return (
+        f"Run {run_id} holds the first {rows:,} rows, and is not closed. A new attempt opens a new run; "
+        f"if this one is of no use, delete it: curl -X DELETE {at}"
+    )
 
 
 def _add(run: Run, path: Path, part: files.Piece) -> None:

@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 
 BACKENDS = ("sqlite", "postgresql")
 CONNECT_SECONDS = 5
-BUSY_SECONDS = 15
-"""How long a writer waits for another one (SQLite)."""
+TIMEOUT_SECONDS = 15.0
+"""How long a statement, or a writer of SQLite for another one, may take if nothing else is said."""
 PAUSE_SECONDS = 1.0
 """How long nobody tries to connect after it has failed: meanwhile callers are told at once."""
 UNREACHABLE = "The database of runs cannot be reached."
 MISSING = "does not exist"
+GAVE_UP = "gave up waiting for the server"
+LATE = "The database of runs did not answer in time (LOSSMETER_STORE_TIMEOUT_SECONDS)."
 
 
 class Database:
@@ -35,10 +37,12 @@ class Database:
 
     Args:
         url: `sqlite:///path` or `postgresql://…`; empty for the default path.
+        timeout_seconds: how long a statement may take; with SQLite, how long a writer waits for another one.
     """
 
-    def __init__(self, url: str = "") -> None:
+    def __init__(self, url: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = located(url)
+        self.timeout_seconds = timeout_seconds
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
         self._lock = threading.Lock()
@@ -72,7 +76,8 @@ class Database:
     def upgrade(self) -> None:
         """Brings the tables to the newest form; does nothing if they have it."""
         with self._failures():
-            engine = self._connected()
+            # A migration takes the time that it takes.
+            engine = self._connected(0 if not self.sqlite else self.timeout_seconds)
             try:
                 migrate(engine)
             finally:
@@ -93,7 +98,7 @@ class Database:
         return self._engine
 
     def _opened(self) -> Engine:
-        engine = self._connected()
+        engine = self._connected(self.timeout_seconds)
         try:
             (migrate if self.sqlite else demand_newest)(engine)
         except BaseException:
@@ -101,10 +106,10 @@ class Database:
             raise
         return engine
 
-    def _connected(self) -> Engine:
+    def _connected(self, timeout_seconds: float) -> Engine:
         if self.sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        return _engine(self.url)
+        return _engine(self.url, timeout_seconds)
 
     def _connection(self) -> Connection:
         if monotonic() < self._down_until:
@@ -127,6 +132,8 @@ class Database:
             ):
                 raise
             log.warning("the database of runs: %s", " ".join(str(cause).split()))
+            if GAVE_UP in str(cause):  # those that wait for a connection need not find out one after the other
+                self._down_until = monotonic() + PAUSE_SECONDS
             raise StoreUnavailable(_told(str(cause))) from error
         except OSError as error:
             log.warning("the database of runs: %s", error)
@@ -148,10 +155,10 @@ def located(url: str) -> URL:
     return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, timeout_seconds: float) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(
-            url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=0, hide_parameters=True
+            url, connect_args={"timeout": timeout_seconds}, pool_size=8, max_overflow=0, hide_parameters=True
         )
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -165,7 +172,7 @@ def _engine(url: URL) -> Engine:
         "application_name": "lossmeter",
         "prepare_threshold": None,
     }
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         connect_args=patience,
         pool_size=8,
@@ -174,6 +181,19 @@ def _engine(url: URL) -> Engine:
         pool_timeout=10,
         hide_parameters=True,
     )
+    if timeout_seconds:
+        from lossmeter.database.patience import connect
+
+        @sa.event.listens_for(engine, "do_connect")
+        def _connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:
+            return connect(timeout_seconds, *arguments, **named)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # For this transaction alone: a pooler such as PgBouncer may give the next one another session.
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_seconds * 1000))}")
+
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -195,6 +215,8 @@ TOLD: tuple[tuple[str, str], ...] = (
     ("could not extend", "There is no room left for runs."),
     ("unable to open", "Runs cannot be kept here: their file cannot be opened (LOSSMETER_STORE_URL)."),
     ("readonly", "Runs cannot be kept here: their file cannot be written to (LOSSMETER_STORE_URL)."),
+    ("statement timeout", LATE),
+    (GAVE_UP, LATE),
     ("locked", "Too many write to the database of runs at once."),
     (MISSING, "The database of runs has no tables of this version; run `lossmeter db upgrade`."),
 )

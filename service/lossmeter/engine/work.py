@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from lossmeter.engine import backward
@@ -143,7 +144,8 @@ def _computed(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> list[
     plain = values.detach()
     lengths = [part.work.batch for part in parts]
     pieces = _split(plain, lengths)
-    results = [part.reduced(piece) for part, piece in zip(parts, pieces, strict=True)]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, the outcome tells
+        results = [part.reduced(piece) for part, piece in zip(parts, pieces, strict=True)]
     if not call.gradients:
         return results
     found: backward.Gradients = (None,) * len(call.gradients)

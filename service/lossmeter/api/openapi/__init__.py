@@ -1,7 +1,8 @@
 """The OpenAPI document: FastAPI's own, with the models of the tensor routes put in.
 
-`operations` is what routes declare of themselves, `answers` what goes wrong, `components` and `choices` the schemas that no
-pydantic model stands for, `plain` how a schema is said so that generators of clients understand it, `document` the whole.
+`operations` is what routes declare of themselves, `answers` what goes wrong, `access` what a call must show, `components` and
+`choices` the schemas that no pydantic model stands for, `plain` how a schema is said so that generators understand it, and
+`document` the whole.
 """
 
 from __future__ import annotations

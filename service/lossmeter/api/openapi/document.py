@@ -76,13 +76,14 @@ def document(app: FastAPI) -> dict[str, Any]:
     for path, item in whole["paths"].items():
         for method, operation in item.items():
             _complete(method, path, operation)
+            _describe(operation, schemas)
     whole["paths"] = plain(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
     schemas = {name: plain(schema) for name, schema in schemas.items()} | components()
     whole["components"] = {
         "schemas": schemas,
         "responses": answers.responses(),
-        "headers": answers.HEADERS,
+        "headers": plain(answers.HEADERS),
         "securitySchemes": access.SCHEMES,
     }
     found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
@@ -131,6 +132,15 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
             parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+
+
+def _describe(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
+    """Says what an answer is where a route says nothing, and FastAPI says that it is one."""
+    for response in operation["responses"].values():
+        if response.get("description") == "Successful Response":
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            model = schema.get("$ref", "").rpartition("/")[2]
+            response["description"] = schemas[model]["description"] if model else "It is done."
 
 
 def short(name: str) -> str:

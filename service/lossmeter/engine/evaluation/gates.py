@@ -13,7 +13,7 @@ from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 from lossmeter.metrics.evaluation import Choice
 
-OWN = ("metric", "loss", "minimum", "maximum", "slice", "at")
+OWN = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
 Place = Mapping[str, Any] | None
 """Where a figure was observed: None for all samples, or a column and a value."""
 
@@ -131,6 +131,11 @@ def gate(
         message = f"{name} is measured {len(fitting)} times; say which is meant, by its parameters"
         raise Invalid.at("gates", pointer(*at, kind), message)
     place = given.get("slice")
+    better = choices[fitting[0]].metric.better if kind == "metric" else "lower"
+    if "baseline" in given and better == "neither":
+        message = f"{name} is neither better when higher nor when lower; expected a minimum or a maximum"
+        raise Invalid.at("gates", pointer(*at, kind), message)
+    minimum, maximum = _bounds(given, better)
     return Gate(
         dict(given),
         "losses" if kind == "loss" else "metrics",
@@ -138,20 +143,30 @@ def gate(
         place["column"] if isinstance(place, dict) else place,
         [place["value"]] if isinstance(place, dict) else None,
         given.get("at", "value"),
-        given.get("minimum"),
-        given.get("maximum"),
+        minimum,
+        maximum,
     )
+
+
+def _bounds(given: Mapping[str, Any], better: str) -> tuple[float | None, float | None]:
+    """The least and the largest value that pass; not worse than a baseline by more than a margin is one of them."""
+    if "baseline" not in given:
+        return given.get("minimum"), given.get("maximum")
+    baseline, margin = given["baseline"], given.get("margin", 0.0)
+    return (baseline - margin, None) if better == "higher" else (None, baseline + margin)
 
 
 def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequence[str]) -> Iterable[Flaw]:
     here = pointer(*at)
-    if "baseline" in given:
-        yield Flaw(pointer(*at, "baseline"), "a gate with a baseline belongs to a comparison of two runs")
-        return
     if ("metric" in given) == ("loss" in given):
         yield Flaw(here, "a gate names either a metric or a loss")
-    if "minimum" not in given and "maximum" not in given:
-        yield Flaw(here, "a gate needs a minimum or a maximum")
+    if "baseline" in given:
+        if "minimum" in given or "maximum" in given:
+            yield Flaw(here, "a gate has a minimum and a maximum, or else a baseline")
+    elif "margin" in given:
+        yield Flaw(pointer(*at, "margin"), "a margin needs a baseline: the figure from which it is measured")
+    elif "minimum" not in given and "maximum" not in given:
+        yield Flaw(here, "a gate needs a minimum, a maximum or a baseline")
     elif given.get("minimum", -math.inf) > given.get("maximum", math.inf):
         yield Flaw(here, f"minimum {given['minimum']} is above maximum {given['maximum']}")
     place = given.get("slice")

@@ -1,7 +1,7 @@
 """A plain training loop with a loss that is computed elsewhere: `RemoteLoss` stands where `nn.CrossEntropyLoss` stood.
 
-A network learns handwritten digits with the focal loss of the service, is evaluated over batches of unequal size, and the loop
-is timed beside the same loop with the cross entropy of torch in process.
+A network learns handwritten digits with the focal loss of the service, is evaluated over batches of unequal size by the metrics
+of the service, and the loop is timed beside the same loop with the cross entropy of torch in process.
 
     python docs/examples/remote_loss.py --url http://127.0.0.1:8000
 """
@@ -18,7 +18,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from lossmeter.client import Client, MeanLoss, RemoteLoss
+from lossmeter.client import Client, MeanLoss, RemoteLoss, RemoteMetrics
 
 STEPS, BATCH, TRAINED, UNEQUAL = 150, 64, 1297, 128
 
@@ -33,12 +33,14 @@ class Findings:
         loss: mean cross entropy of the held-out digits, after training.
         of_means: the mean of the batches' means, which is not the same.
         accuracy: share of the held-out digits that are recognised.
+        f1: of each digit, averaged.
         remote_milliseconds, local_milliseconds: of one training step.
     """
 
     loss: float
     of_means: float
     accuracy: float
+    f1: float
     remote_milliseconds: float
     local_milliseconds: float
 
@@ -72,23 +74,27 @@ def investigate(client: Client) -> Findings:
     network, remote = train(RemoteLoss("focal", client=client, gamma=2.0), learned)
     _, local = train(nn.CrossEntropyLoss(), learned)
     mean = MeanLoss(client, "cross_entropy")
-    means, right = [], 0
+    choices = ["accuracy", {"metric": "f1", "average": "macro"}]
+    metrics = RemoteMetrics(client, choices, task="multiclass", predictions_are="logits", name="held-out digits")
+    means = []
     with torch.no_grad():
         for inputs, labels in zip(*(part.split(UNEQUAL) for part in held_out), strict=True):
             logits = network(inputs)
             means.append(mean.update(logits, labels).value or 0.0)
-            right += int((logits.argmax(1) == labels).sum())
-    accuracy = right / len(held_out[1])
-    return Findings(mean.compute(), sum(means) / len(means), accuracy, remote, local)
+            metrics.update(logits, labels)
+    figures = metrics.compute()
+    metrics.reset()
+    return Findings(mean.compute(), sum(means) / len(means), figures["accuracy"], figures["f1"], remote, local)
 
 
 def tell(found: Findings) -> None:
     """What was found, in words."""
     text = (
-        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of those held out "
-        f"are recognised, at a cross entropy of {found.loss:.6f}. The mean of the means of the batches, the last of which is "
-        f"short, would have been {found.of_means:.6f}. A step took {found.remote_milliseconds:.2f} ms with the loss over the "
-        f"wire, and {found.local_milliseconds:.2f} ms with a loss of torch in process."
+        f"After {STEPS} steps of {BATCH} digits with the focal loss of the service, {found.accuracy:.1%} of those held "
+        f"out are recognised (F1 {found.f1:.3f}), at a cross entropy of {found.loss:.6f}. The mean of the means of the "
+        f"batches, the last of which is short, would have been {found.of_means:.6f}. A step took "
+        f"{found.remote_milliseconds:.2f} ms with the loss over the wire, and {found.local_milliseconds:.2f} ms with a loss "
+        "of torch in process."
     )
     print(textwrap.fill(text, 100))
 

@@ -3,20 +3,29 @@
 LossmeterError
 ├── MalformedBody          the bytes are not the format they claim to be
 ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
+├── Unauthorized           who asks is not known
+├── Forbidden              who asks is known, and may not
+├── TooManyRequests        who asks may, but not so often
 ├── NotFound               no loss, metric or resource of that name
 ├── Conflict               the resource is in a state that does not allow it
 ├── TooLarge               over a limit that the settings state
+├── TooSlow                the body does not arrive in time
+├── TookTooLong            the answer is not there in time
 ├── UnsupportedFormat      a media type or an encoding that is not spoken here
 ├── NotAcceptable          no format that the caller accepts can be produced
 ├── Busy                   no room at present; the same request may succeed later
 ├── StoreUnavailable       what is kept in a database cannot be reached, or no more can be kept
+├── NotReady               this server starts, is about to stop, or must be replaced
+├── DeviceLost             the device can no longer be used by this process
 └── DoesNotFit             the work does not fit into the memory of the device
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,33 @@ class Invalid(LossmeterError):
         return cls(f"{subject}: {flaws[0].message}{more}", flaws)
 
 
+class Unauthorized(LossmeterError):
+    code = "unauthorized"
+    title = "This needs a key"
+
+    def __init__(self, detail: str, reason: Literal["missing", "invalid"] = "missing") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Forbidden(LossmeterError):
+    code = "forbidden"
+    title = "The key does not allow this"
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
+class TooManyRequests(LossmeterError):
+    code = "too_many_requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = math.ceil(wait_seconds)
+
+
 class NotFound(LossmeterError):
     code = "not_found"
     title = "There is nothing of that name"
@@ -81,6 +117,16 @@ class Conflict(LossmeterError):
 class TooLarge(LossmeterError):
     code = "too_large"
     title = "The request is over a limit"
+
+
+class TooSlow(LossmeterError):
+    code = "too_slow"
+    title = "The request did not arrive in time"
+
+
+class TookTooLong(LossmeterError):
+    code = "took_too_long"
+    title = "The answer was not there in time"
 
 
 class UnsupportedFormat(LossmeterError):
@@ -106,6 +152,18 @@ class StoreUnavailable(LossmeterError):
     code = "store_unavailable"
     title = "Nothing can be kept or looked up at present"
     retry_after_seconds = 2
+
+
+class NotReady(LossmeterError):
+    code = "not_ready"
+    title = "The server is not ready for work"
+    retry_after_seconds = 1
+
+
+class DeviceLost(LossmeterError):
+    code = "device_lost"
+    title = "The device failed"
+    retry_after_seconds = 5
 
 
 class DoesNotFit(LossmeterError):

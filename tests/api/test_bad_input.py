@@ -268,6 +268,46 @@ def test_other_methods_are_405(http: httpx.Client) -> None:
     assert problem["code"] == "method_not_allowed"
 
 
+def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client) -> None:
+    request = {"predictions": [0.5], "labels": [1.0], "margin": -1e226}
+    problem = assert_problem(http.post("/v1/losses/hinge_embedding", json=request), 422)
+    expected = "margin is -1e+226; expected a number of at most 3.40282e+38 either way, that of float32"
+    assert problem["errors"] == [{"pointer": "/margin", "message": expected, "index": None}]
+    assert http.post("/v1/losses/hinge_embedding", json={**request, "precision": "float64"}).status_code == 200
+
+
+@pytest.mark.parametrize("reduction", ["mean", "batchmean"])
+def test_a_gradient_beyond_the_precision_is_infinite(http: httpx.Client, reduction: str) -> None:
+    request = {
+        "predictions": [[-1.0, -0.5]],
+        "labels": [[0.5, 0.5]],
+        "gradients": ["predictions"],
+        "normalizer": 1e-186,
+    }
+    answer = http.post("/v1/losses/kl_div", json={**request, "reduction": reduction}).json()
+    assert answer["gradients"]["predictions"]["data"] == [None, None]
+    found = {warning["pointer"]: warning["value"] for warning in answer["warnings"]}
+    assert found["/gradients/predictions"] == "-Infinity"
+    precise = {**request, "reduction": reduction, "precision": "float64"}
+    assert http.post("/v1/losses/kl_div", json=precise).json()["gradients"]["predictions"]["data"][0] < -1e185
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("OPTIONS", CE, "GET, POST"),
+        ("PUT", "/v1/runs", "GET, POST"),
+        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, DELETE"),
+        ("GET", "/v1/runs/a/batches/b", "PUT"),
+        ("POST", "/healthz", "GET"),
+        ("POST", "/static/console.css", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_all_methods_of_the_address(http: httpx.Client, method: str, path: str, allowed: str) -> None:
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_limits_on_bytes_and_elements_are_413() -> None:
     with serving(max_body_bytes=1000, max_elements=10) as url, httpx.Client(base_url=url) as http:
         problem = assert_problem(http.post(CE, content=b" " * 1001, headers=JSON), 413)
@@ -295,14 +335,14 @@ def test_a_chunked_body_without_length_is_read(http: httpx.Client) -> None:
 def test_a_client_that_hangs_up_in_the_middle_harms_nobody(url: str, http: httpx.Client) -> None:
     for sent in (b"", b'{"predictions":'):
         with connected(url) as connection:
-            head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
+            head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n"
             connection.sendall(head + sent)
     works(http)
 
 
 def test_a_lying_content_length_is_refused(url: str, http: httpx.Client) -> None:
     with connected(url) as connection:
-        connection.sendall(b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n{}")
+        connection.sendall(b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n{}")
         assert answer_of(connection).startswith(b"HTTP/1.1 400")
     works(http)
 

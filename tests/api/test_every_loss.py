@@ -81,7 +81,7 @@ def test_aliases_answer_with_the_proper_name(http: httpx.Client, loss: Loss) -> 
 @every_loss
 def test_the_openapi_document_knows_it(document: dict[str, Any], loss: Loss) -> None:
     operation = document["paths"][path(loss)]["post"]
-    assert operation["operationId"] == f"compute_{loss.name}"
+    assert operation["operationId"] == loss.name
     content = operation["requestBody"]["content"]["application/json"]
     name = content["schema"]["$ref"].rpartition("/")[2]
     schema = document["components"]["schemas"][name]
@@ -181,3 +181,14 @@ def test_null_stands_for_what_is_not_given(http: httpx.Client, loss: Loss) -> No
     optional = [argument.name for argument in loss.tensors if not argument.required and argument.name not in request]
     given = {**request, **dict.fromkeys([*optional, "upstream", "sample_weight", "mask", "normalizer"])}
     assert http.post(path(loss), json=given).json()["value"] == http.post(path(loss), json=request).json()["value"]
+
+
+@pytest.mark.parametrize(("loss", "parameter"), PARAMETERS)
+def test_no_number_is_too_large_to_be_answered(http: httpx.Client, loss: Loss, parameter: Parameter) -> None:
+    for value in (1e300, -1e300, 3.5e38, 1e-300, 2**62, -(2**62)):
+        request = {**loss.examples[0].request, parameter.name: value}
+        for precision in ("float32", "float64"):
+            answer = http.post(path(loss), json={**request, "precision": precision})
+            assert answer.status_code in (200, 422), answer.text
+            if answer.status_code == 422:
+                assert answer.json()["errors"][0]["pointer"].startswith(f"/{parameter.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,8 +14,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from lossmeter.database import Database
+from lossmeter.keys import SqlKeys, issued
 from lossmeter.losses import LOSSES
 from tests.console.conftest import Browser
+from tests.support.service import serving
 
 FOCAL = {"predictions": [[2.0, -1.0, 0.3], [0.5, 0.1, 0.0]], "labels": [0, 2], "gradients": ["predictions"]}
 
@@ -266,3 +270,37 @@ def test_the_documentation_needs_no_other_network(console: Console) -> None:
     assert f"{console.url}/openapi.json" in asked
     assert all(request.startswith(console.url) for request in asked)
     assert console.browser.errors() == []
+
+
+def test_a_violation_of_the_policy_is_noticed(console: Console) -> None:
+    for page in ("/", "/docs"):
+        console.browser.open(console.url + page)
+        assert console.browser.errors() == []
+        console.driver.execute_script(
+            "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
+            "document.body.append(script)"
+        )
+        assert console.driver.execute_script("return window.ran") is None
+        assert any("Content Security Policy" in error for error in console.browser.errors())
+
+
+def test_a_server_that_asks_for_keys_is_given_one(browser: Browser, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/keys.sqlite"
+    database = Database(store)
+    key, token = issued("console", ["evaluate"])
+    SqlKeys(database).add(key)
+    database.close()
+    with serving(auth="required", store_url=store) as url:
+        console = Console(browser, url)
+        browser.open(url + "/#/mse")
+        console.one("#key").send_keys("lm_wrong" + Keys.ENTER)
+        console.wait(lambda: "not a key" in "".join(console.texts("form .hint")))
+        console.one("#key").send_keys(token + Keys.ENTER)
+        console.wait(lambda: console.heading() == "mse")
+        console.compute()
+        assert console.value() >= 0
+        shown = console.driver.execute_script("return document.body.innerText")
+        assert "$LOSSMETER_API_KEY" in shown
+        assert token not in shown
+        # The browser itself complains of each 401, and of nothing else.
+        assert all("401" in error for error in browser.errors())

@@ -6,6 +6,7 @@ With `--check` nothing is written, and the command fails if a file is not what i
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -18,13 +19,22 @@ from lossmeter.api.evaluation import EXAMPLES
 from lossmeter.api.metrics import metric_entry
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
-from tests.contracts import answers, metric_pages, pages
+from tests.contracts import answers, metric_pages, openapi_3_0, pages, tour
 
 ROOT = Path(__file__).parents[2]
+DOCUMENT = Path("openapi/openapi.json")
+OLDER = Path("openapi/openapi-3.0.json")
 README = Path("README.md")
 INDEX = Path("docs/index.md")
 REQUESTS = Path("docs/requests.md")
+OPERATIONS = Path("docs/operations.md")
 EVALUATION = Path("docs/evaluation.md")
+CI = Path("docs/ci.md")
+CLIENT = Path("docs/client.md")
+FIGURES = Path("tests/benchmarks/results.json")
+TOUR = Path("docs/tour.md")
+TOUR_SCRIPT = Path("docs/examples/tour.py")
+GATES = Path("docs/examples/ci/gates.json")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
 
@@ -36,17 +46,22 @@ def files() -> dict[Path, str]:
     """What every generated file should hold."""
     entries = [loss_entry(loss) for loss in LOSSES.values()]
     found = answers.of_examples(entries)
+    document = rendered_document()
     whole = {
-        Path("openapi/openapi.json"): rendered_document(),
+        DOCUMENT: document,
+        OLDER: json.dumps(openapi_3_0.converted(json.loads(document)), indent=2, ensure_ascii=False) + "\n",
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
         README: _filled(
             README,
             answer=pages.answer_block(answers.of_command((ROOT / README).read_text())),
             losses=pages.loss_table(entries, "docs/losses/"),
-            settings=pages.settings_table(),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
+        CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),
+        TOUR: tour.page(ROOT / TOUR_SCRIPT),
+        CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
+        OPERATIONS: _filled(OPERATIONS, measures=pages.measure_table()),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lossmeter.api.catalogue import LossEntry, ParameterModel, RoleModel
 from lossmeter.api.schemas import LossAnswer, request_model
+from lossmeter.api.watching.measures import MEASURES
 from lossmeter.console.terminal import setting_meanings
 from lossmeter.losses import LOSSES
 from lossmeter.settings import Settings
@@ -24,6 +26,7 @@ take and answer is said in [requests](../requests.md)."""
 SETTINGS = """\
 Each is an environment variable, read once when the server starts; `lossmeter settings` prints them with their values, and \
 `lossmeter serve --help` says which can be given on the command line too."""
+WAYS = ("over TCP", "over a Unix socket")
 TORCH = re.compile(r"torch\.[\w.]*\w")
 
 
@@ -170,6 +173,12 @@ def decision_list(folder: Path) -> str:
     )
 
 
+def measure_table() -> str:
+    """What `/metrics` shows."""
+    rows = ((f"`{m.shown}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.help) for m in MEASURES.values())
+    return table(("name", "kind", "labels", "meaning"), rows)
+
+
 def _in_torch(entry: LossEntry) -> str:
     names = TORCH.findall(entry.source)
     return f"`{names[-1].rpartition('.')[2]}`" if names else "–"
@@ -228,6 +237,19 @@ def schema_words(schema: Mapping[str, Any]) -> str:
     words = {"boolean": "true or false", "null": "null"}.get(kind, kind)
     bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if abs(schema.get(key, UNBOUNDED)) < UNBOUNDED]
     return ", ".join([words, *bounds])
+
+
+def overhead_table(measured: Mapping[str, Any]) -> str:
+    """What a step of training takes longer where the loss is computed by the service, from the benchmarks of the client."""
+    (client,) = [one for one in measured["results"] if one["name"] == "client"]
+    milliseconds = {one["subject"]: median(one["rounds"]) for one in client["measurements"]}
+    sizes = list(dict.fromkeys(subject.partition(", ")[2] for subject in milliseconds))
+    rows = [
+        [f"`{size}`", f"{milliseconds[f'in process, {size}']:.2f} ms"]
+        + [f"{milliseconds[f'{way}, {size}'] - milliseconds[f'in process, {size}']:+.1f} ms" for way in WAYS]
+        for size in sizes
+    ]
+    return table(["logits", "in process", *WAYS], rows)
 
 
 def sentence(text: str) -> str:

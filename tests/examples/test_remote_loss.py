@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import f1_score
 
 from lossmeter.client import Client, RemoteLoss
 
@@ -23,6 +24,7 @@ def test_the_digits_are_learned(
     with torch.no_grad():
         logits = network(inputs)
     assert found.accuracy == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+    assert found.f1 == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"))
     assert found.accuracy > 0.9
     assert found.loss == pytest.approx(F.cross_entropy(logits.double(), labels).item(), rel=1e-6)
     assert found.of_means != pytest.approx(found.loss, rel=1e-6)

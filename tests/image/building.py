@@ -13,12 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BASE = "localhost/lossmeter-base:bookworm"
+VARIANT = os.environ.get("TORCH", "cpu")
+BASE = "localhost/lossmeter-base:bookworm-pip"
 DEBIAN = "localhost/lossmeter-debian:bookworm"
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-BASE_FILE = f"FROM {DEBIAN}\nRUN ln -s /usr/bin/python3 /usr/local/bin/python\n"
+# With a pip, as Python's own images have it, so that it can be seen to go.
+BASE_FILE = f"""FROM {DEBIAN}
+RUN ln -s /usr/bin/python3 /usr/local/bin/python && python -m venv /tmp/pip
+RUN mkdir -p /usr/local/lib/python3.11/dist-packages \\
+    && mv /tmp/pip/lib/python3.11/site-packages/pip* /usr/local/lib/python3.11/dist-packages/ \\
+    && sed s,/tmp/pip/bin,/usr/bin, /tmp/pip/bin/pip > /usr/local/bin/pip && chmod +x /usr/local/bin/pip && rm -r /tmp/pip
+"""
 LEFT_OUT = ("doc", "man", "info", "locale")  # as slim images do
+SECRET = "not-to-be-found-in-the-image"  # stands among the settings of pip
 
 
 def command(*arguments: str | Path, **options: object) -> str:
@@ -37,22 +45,27 @@ def base() -> str:
         return given
     if subprocess.run(["podman", "image", "exists", BASE]).returncode:
         with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder, "base.tar")
-            # The hook spares what merging /usr afterwards would take: all of Perl.
-            options = [
-                "--variant=minbase",
-                "--mode=root",
-                "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
-                "--include=python3,python3-venv,ca-certificates",
-                *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
-            ]
-            sources = [SOURCES] if SOURCES.exists() else []
-            command("mmdebstrap", *options, "bookworm", archive, *sources)
-            command("podman", "import", archive, DEBIAN)
+            _debian(Path(folder, "base.tar"))
             command(
                 "buildah", "bud", "--isolation=chroot", "--pull-never", "-t", BASE, "-f", "-", folder, input=BASE_FILE
             )
     return BASE
+
+
+def _debian(archive: Path) -> None:
+    """Imports a Debian with Python in it, by way of that archive."""
+    if subprocess.run(["podman", "image", "exists", DEBIAN]).returncode == 0:
+        return
+    # The hook spares what merging /usr afterwards would take: all of Perl.
+    options = [
+        "--variant=minbase",
+        "--mode=root",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
+        "--include=python3,python3-venv,ca-certificates",
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
+    ]
+    command("mmdebstrap", *options, "bookworm", archive, *([SOURCES] if SOURCES.exists() else []))
+    command("podman", "import", archive, DEBIAN)
 
 
 def build(tag: str, **arguments: str) -> None:
@@ -92,4 +105,5 @@ def _pip_settings(path: Path) -> Iterator[Path]:
         # The pages of an index lie beside the files that they lead to.
         yield from (Path(found.removesuffix("/simple")) for found in re.findall(r"(?:^|\s|file://)(/\S+)", value))
     with path.open("w") as file:
+        file.write(f"# {SECRET}\n")
         written.write(file)

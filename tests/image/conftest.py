@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.image.building import build
+from tests.image.building import VARIANT, build
 from tests.image.running import Container, serving
 
 FIGURES = pytest.StashKey[dict[str, str]]()
@@ -30,8 +30,8 @@ def figures(request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def image() -> str:
     """The tag of the image, built from this working tree."""
-    tag = "localhost/lossmeter:test"
-    build(tag, VERSION="test", REVISION="test")
+    tag = f"localhost/lossmeter:test-{VARIANT}"
+    build(tag, TORCH=VARIANT, VERSION="test", REVISION="test")
     return tag
 
 

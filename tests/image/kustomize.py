@@ -72,9 +72,11 @@ def merged(old: Any, new: Any, key: str = "") -> Any:
         return result
     if isinstance(old, list) and isinstance(new, list) and key in MERGE_KEYS:
         name = MERGE_KEYS[key]
-        patches = {item[name]: item for item in new}
-        added = [item for item in new if item[name] not in {item[name] for item in old}]
-        return added + [merged(item, patches.get(item[name], {})) for item in old]
+        present = {item[name]: item for item in old}
+        patches = {item[name] for item in new}
+        return [merged(present.get(item[name], {}), item) for item in new] + [
+            deepcopy(item) for item in old if item[name] not in patches
+        ]
     return deepcopy(new)
 
 

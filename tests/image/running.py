@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,14 +46,20 @@ class Container:
     port: int
     begin: float = field(default_factory=time.perf_counter)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, body, headers | ({"Content-Type": "application/json"} if body else {}))
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+
+    def status(self, method: str, path: str, body: bytes | None = None) -> int:
+        """The status of an answer that is read and forgotten, however large."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            answer = connection.getresponse()
+            while answer.read(1 << 20):
+                pass
+            return answer.status
 
     def wait_until_ready(self, seconds: float = 120) -> float:
         """Seconds from the start of the container until it was ready."""
@@ -95,7 +101,9 @@ def serving(
 ) -> Iterator[Container]:
     """A container that was just started, with these settings, and that is removed in the end."""
     port = free_port()
-    given = (f"--env=LOSSMETER_{name.upper()}={value}" for name, value in {"port": port, **settings}.items())
+    given = (
+        f"--env=LOSSMETER_{name.upper()}={value}" for name, value in {"port": port, "auth": "off", **settings}.items()
+    )
     begin = time.perf_counter()
     container = Container(
         command(*PODMAN, "run", "-d", *LIMITS, *options, *given, image, *arguments).strip(), port, begin
@@ -108,13 +116,13 @@ def serving(
 
 @contextmanager
 def serving_pod(image: str, deployment: dict[str, Any], folder: Path) -> Iterator[Container]:
-    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes, no hooks."""
+    """A pod of a Deployment, run by podman, which has no cluster: host networking, no probes."""
     port = free_port()
     deployment = deepcopy(deployment)
     deployment["spec"]["replicas"] = 1
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
         del container[name]
     container |= {"image": image, "imagePullPolicy": "Never"}
     container["env"].append({"name": "LOSSMETER_PORT", "value": str(port)})

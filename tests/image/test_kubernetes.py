@@ -18,9 +18,10 @@ from tests.image.running import run_once, serving_pod
 
 FOLDER = ROOT / "docker" / "kubernetes"
 GUIDE = ROOT / "docs" / "deployment.md"
-VARIANTS = ("base", "overlays/cpu", "overlays/gpu")
-OLDEST = "1.30"
-METRICS = pytest.param("/metrics", marks=pytest.mark.xfail(reason="no metrics yet"))
+VARIANTS = ("base", "overlays/cpu", "overlays/gpu", "overlays/volume")
+OLDEST = "1.27"
+MARGIN_SECONDS = 10  # workers that hang are killed 5 s after their time
+VOLUMES = {"emptyDir", "persistentVolumeClaim"}
 
 
 def of_kind(variant: str, kind: str) -> Resource:
@@ -109,7 +110,7 @@ def test_pods_meet_the_restricted_standard(variant: str, production: Path) -> No
         }
         assert "memory" in container["resources"]["limits"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert {kind for volume in pod.get("volumes", []) for kind in volume.keys() - {"name"}} <= {"emptyDir"}
+        assert {kind for volume in pod.get("volumes", []) for kind in volume.keys() - {"name"}} <= VOLUMES
 
 
 def test_the_guide_reaches_everything(production: Path) -> None:
@@ -130,6 +131,16 @@ def test_overlays_differ_where_they_should() -> None:
     assert of_kind("overlays/cpu", "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
 
 
+def test_one_pod_alone_has_the_volume() -> None:
+    deployment = of_kind("overlays/volume", "Deployment")["spec"]
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"] == {"type": "Recreate"}
+    assert "HorizontalPodAutoscaler" not in {resource["kind"] for resource in rendered(FOLDER / "overlays/volume")}
+    pod = deployment["template"]["spec"]
+    assert {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]} == {"/tmp", "/data"}
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
 def test_the_autoscaler_owns_the_number_of_pods() -> None:
     assert "replicas" not in of_kind("overlays/cpu", "Deployment")["spec"]
 
@@ -140,11 +151,30 @@ def test_everything_selects_the_same_pods() -> None:
     assert of_kind("base", "Service")["spec"]["selector"] == labels
     assert of_kind("base", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert of_kind("base", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    (monitor,) = rendered(FOLDER / "components/prometheus")
-    assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
+    for component in ("prometheus", "prometheus-keys"):
+        (monitor,) = rendered(FOLDER / "components" / component)
+        assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", METRICS])
+def test_prometheus_asks_in_the_same_way_with_a_key() -> None:
+    (without,), (with_key,) = (rendered(FOLDER / f"components/prometheus{key}") for key in ("", "-keys"))
+    (open_to_all,), (guarded,) = without["spec"]["endpoints"], with_key["spec"]["endpoints"]
+    assert guarded == {
+        **open_to_all,
+        "authorization": {"credentials": {"name": "lossmeter-prometheus", "key": "token"}},
+    }
+
+
+def settings_in(pod: Resource) -> dict[str, Any]:
+    return {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+
+
+def test_keys_are_asked_for_where_the_component_is(production: Path) -> None:
+    assert settings_in(pod_of("overlays/cpu"))["LOSSMETER_AUTH"] == "off"
+    assert settings_in(pods(production)[0])["LOSSMETER_AUTH"] == "required"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_paths_that_are_asked_for_exist(image: str, path: str) -> None:
     assert path in set(strings([pod_of("base"), rendered(FOLDER / "components/prometheus")]))
     assert path in json.loads(run_once(image, "openapi", entrypoint="lossmeter"))["paths"]
@@ -160,6 +190,15 @@ def test_settings_that_are_given_exist(image: str) -> None:
 def settings_of(image: str) -> set[str]:
     """The names of the settings that the image knows."""
     return set(run_once(image, "-c", "from lossmeter.settings import Settings as S; print(*S.model_fields)").split())
+
+
+def test_everything_that_stops_it_waits_until_it_has_stopped(image: str) -> None:
+    code = "from lossmeter.settings import Settings as S; print(S().drain_seconds + S().grace_seconds)"
+    at_most = float(run_once(image, "-c", code))
+    drain = float(settings_in(pod_of("base"))["LOSSMETER_DRAIN_SECONDS"])
+    assert pod_of("base")["terminationGracePeriodSeconds"] >= drain + at_most + MARGIN_SECONDS
+    (compose,) = documents(FOLDER.parent / "compose.yaml")
+    assert float(compose["services"]["lossmeter"]["stop_grace_period"].rstrip("s")) >= at_most + MARGIN_SECONDS
 
 
 def test_the_pod_runs(image: str, tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_runs_outlive_the_container(image: str, volume: str) -> None:
         assert accuracy(container.request("GET", path)[1]) == pytest.approx(2 / 3)
 
 
+def test_a_key_that_was_made_in_the_container_opens_it(image: str, volume: str) -> None:
+    with serving(image, options=(*LOCKED_DOWN, f"--volume={volume}:/data"), auth="required") as container:
+        container.wait_until_ready()
+        key = container.execute("lossmeter", "keys", "create", "test", "--scope", "runs:write").strip()
+        assert container.request("POST", "/v1/runs", RUN)[0] == 401
+        assert container.request("POST", "/v1/runs", RUN, Authorization=f"Bearer {key}")[0] == 201
+        assert container.request("POST", "/v1/evaluate", BATCH, Authorization=f"Bearer {key}")[0] == 403
+        command(*PODMAN, "healthcheck", "run", container.id)
+
+
 def test_without_a_volume_runs_are_refused_and_the_rest_works(image: str) -> None:
     with serving(image) as container:
         container.wait_until_ready()

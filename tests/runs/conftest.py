@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lossmeter.runs import Database, Ledger
+from lossmeter.database import Database
+from lossmeter.runs import Ledger
 from tests.support.postgres import Postgres
 from tests.support.runs import ledger
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossmeter.cli import cli
-from lossmeter.runs.database import located
+from lossmeter.database.connections import located
 from tests.support.postgres import Postgres
 
 

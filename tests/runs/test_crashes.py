@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from lossmeter.database.tables import BATCHES
 from lossmeter.runs import Ledger, SqlStore
-from lossmeter.runs.tables import BATCHES
 from tests.support.postgres import Postgres
 from tests.support.runs import SMALL, ledger, opened
 from tests.support.writers import acknowledged, kill, start, value

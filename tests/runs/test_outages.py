@@ -14,9 +14,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from lossmeter.database import Database
+from lossmeter.database.tables import BATCHES, HEAD, STATES
 from lossmeter.errors import StoreUnavailable
-from lossmeter.runs import Database, Ledger, SqlStore
-from lossmeter.runs.tables import BATCHES, HEAD, STATES
+from lossmeter.runs import Ledger, SqlStore
 from tests.support.postgres import Postgres
 from tests.support.runs import PLAN, SMALL, data, ledger, numbers, opened, part, put
 from tests.support.service import serving
@@ -154,8 +155,8 @@ def test_the_tables_are_those_of_the_newest_migration(store_url: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    from lossmeter.runs import database as module
-    from lossmeter.runs.tables import METADATA
+    from lossmeter.database import connections as module
+    from lossmeter.database.tables import METADATA
 
     with ledger(store_url) as books:
         assert isinstance(books.store, SqlStore)

@@ -40,6 +40,25 @@ def mute(connection: socket.socket, answer: Callable[[], bytes]) -> None:
     time.sleep(1.0)
 
 
+def late(connection: socket.socket, answer: Callable[[], bytes]) -> None:
+    """Has the request done, and says nothing for a second."""
+    answer()
+    time.sleep(1.0)
+
+
+def refuse(connection: socket.socket, answer: Callable[[], bytes]) -> None:
+    """Hangs up while the request is on its way: only its head is read."""
+    reset(connection, answer)
+
+
+refuse.early = True  # type: ignore[attr-defined]
+
+
+def answered(connection: socket.socket, answer: Callable[[], bytes]) -> None:
+    """Hangs up after the request was done, without a word of it."""
+    answer()
+
+
 def trickle(connection: socket.socket, answer: Callable[[], bytes]) -> None:
     """The body a byte at a time, with no end in sight."""
     head, blank, body = answer().partition(b"\r\n\r\n")
@@ -93,7 +112,7 @@ class Proxy:
                 return
             with connection:
                 connection.settimeout(10)
-                request = _request_of(connection)
+                request = _request_of(connection, whole=not (self.script and hasattr(self.script[0], "early")))
                 if request:
                     self.requests.append(request)
                     fault = self.script.pop(0) if self.script else well
@@ -110,7 +129,7 @@ class Proxy:
         self.thread.join(10)
 
 
-def _request_of(connection: socket.socket) -> bytes:
+def _request_of(connection: socket.socket, *, whole: bool = True) -> bytes:
     received = b""
     while b"\r\n\r\n" not in received:
         piece = connection.recv(1 << 16)
@@ -119,7 +138,7 @@ def _request_of(connection: socket.socket) -> bytes:
         received += piece
     head, _, body = received.partition(b"\r\n\r\n")
     length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
-    while len(body) < length:
+    while whole and len(body) < length:
         body += connection.recv(1 << 16)
     return head + b"\r\n\r\n" + body
 

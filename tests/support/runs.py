@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lossmeter.database import Database
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import Plan, SlicedFields
-from lossmeter.runs import Database, Ledger, Run, SqlStore, digest
+from lossmeter.runs import Ledger, Run, SqlStore, digest
 from lossmeter.tensors import Datatype, Tensor
 
 ENGINE = Engine("cpu")

@@ -12,18 +12,21 @@ from typing import Any
 
 import uvicorn
 
+from lossmeter.api import shedding
 from lossmeter.api.app import create_app
 from lossmeter.settings import Settings
 
 
 @contextmanager
-def serving(**settings: Any) -> Iterator[str]:
+def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL."""
     folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
     settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
-    config = uvicorn.Config(create_app(Settings(**settings)), port=0, log_level="warning", lifespan="on")
+    chosen = Settings(**settings)
+    told = shedding.options(chosen)
+    config = uvicorn.Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
     server = uvicorn.Server(config)
-    listener = _listener(settings.get("port", 0), settings.get("uds", ""))
+    listener = _listener(listens_on, settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     deadline = time.monotonic() + 30
@@ -32,7 +35,11 @@ def serving(**settings: Any) -> Iterator[str]:
             raise RuntimeError("the server did not start")
         time.sleep(0.01)
     try:
-        yield f"http+unix://{settings['uds']}" if "uds" in settings else f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield (
+            f"http+unix://{settings['uds']}"
+            if "uds" in settings
+            else f"http{'s' if chosen.tls_certificate else ''}://{listens_on}:{listener.getsockname()[1]}"
+        )
     finally:
         server.should_exit = True
         thread.join(30)
@@ -40,14 +47,14 @@ def serving(**settings: Any) -> Iterator[str]:
         folder.cleanup()
 
 
-def _listener(port: int, path: str) -> socket.socket:
+def _listener(host: str, port: int, path: str) -> socket.socket:
     if path:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
     else:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
     return listener
 
 

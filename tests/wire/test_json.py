@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody, TooLarge
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import _lift
-from lossmeter.wire.json import LIFT_BYTES, decode, encode
+from lossmeter.wire.json import LIFT_BYTES, LIFTED_BYTES, decode, encode
 from tests.support.decoding import NAMES, expected, lifting, outcome
 
 # --- what is right --------------------------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ INVALID: list[tuple[Any, str, tuple[int, ...] | None]] = [
     ([[1], None], "predictions[1] is null; expected an array of 1", (1,)),
     ([[1, 2], [3, None]], "predictions[1, 1] is null; expected a number", (1, 1)),
     ([None, 1], "predictions[0] is null; expected a number", (0,)),
-    ([1, True], "predictions[1] is true; expected a number", (1,)),
-    ([True, 1], "predictions[1] is 1; expected true or false", (1,)),
+    ([1, True], "predictions[1] is true; expected a number like the first (or true and false throughout)", (1,)),
+    ([True, 1], "predictions[1] is 1; expected true or false like the first (or numbers throughout)", (1,)),
     ([1, "2"], 'predictions[1] is "2"; expected a number', (1,)),
     ([1, {}], "predictions[1] is dict; expected a number", (1,)),
     ("1", 'predictions is "1"; expected numbers', None),
@@ -243,11 +243,13 @@ def test_bytes_that_are_not_utf8_are_malformed() -> None:
         (json.dumps({str(i): i for i in range(257)}), "", "the body has 257 members; expected at most 256"),
         ('{"a": ' + "[" * 80 + "]" * 80 + "}", "/a", "a is nested deeper than 64 levels"),
         ('{"predictions": ' + "[" * 80 + "1" + "]" * 80 + "}", "/predictions", "predictions is nested deeper than 64"),
+        ('{"a": ' + "[" * 65 + "1" + "]" * 65 + "}", "/a", "a is nested deeper than 64 levels"),
+        ('{"a": ' + "[" * 99 + "1," * LIFTED_BYTES + "1" + "]" * 99 + "}", "/a", "a is nested deeper than 64 levels"),
         ('{"predictions": ' + "[" * 9999 + "1" + "]" * 9999 + "}", "/predictions", "predictions is nested deeper than"),
         ('{"predictions": ' + "[" * 9999 + "]" * 9999 + "}", "", "the body is nested deeper than 1024 levels"),
         ('{"a":' * 9999 + "1" + "}" * 9999, "", "the body is nested deeper than 1024 levels"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: str, message: str) -> None:
     for body in (text.encode(), text.encode().rjust(LIFT_BYTES + 1)):
@@ -255,6 +257,19 @@ def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: st
             decode(body, NAMES)
         assert caught.value.flaws[0].pointer == pointer
         assert caught.value.flaws[0].message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "long", [[1.5] * 100_000, [[1, 2]] * 50_000, [[1]] * 70_000 + [[1, 2]], [1] * 100_000 + [None]]
+)
+@pytest.mark.parametrize("other", ["x", 1, True, None, [], [1], {"a": 1}, ["x"]])
+def test_a_long_array_in_a_list_of_other_things_is_invalid(long: list[Any], other: Any) -> None:
+    for value in ([other, long], [long, other]):
+        body = json.dumps({"predictions": value}).encode()
+        assert len(body) > LIFT_BYTES
+        with pytest.raises(Invalid):
+            decode(body, NAMES)
+        assert decode(json.dumps({"other": value}).encode(), NAMES) == {"other": value}
 
 
 def test_all_flawed_tensors_are_named() -> None:
@@ -352,28 +367,30 @@ def damaged(draw: st.DrawFn) -> bytes:
     return body
 
 
-WAYS = st.tuples(st.sampled_from([0, 2, 9]), st.integers(1, 24), st.sampled_from([1 << 20, 1, 7]))
+WAYS = st.tuples(st.sampled_from([0, 2, 9]), st.integers(1, 24), st.sampled_from([1 << 20, 1, 7]), st.booleans())
 
 
 @settings(max_examples=300)
 @given(bodies(), WAYS)
-def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int]) -> None:
+def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int, bool]) -> None:
     plain = outcome(body)
-    with lifting(*way):
+    with lifting(*way[:3], quick=way[3]):
         assert outcome(body) == plain
     assert plain[0] == expected(body)
 
 
 @settings(max_examples=500)
 @given(damaged(), WAYS)
-@example(b'{"predictions": [[1,2],3[,4]]}', (0, 24, 1))
-@example(b'{"predictions": [[1,2,]3,[4,5,6]]}', (0, 3, 1))
-@example(b'{"predictions": [1,2,]}', (0, 2, 1))
-@example(b'[{"a": 1e551}', (0, 2, 1))
-def test_both_ways_refuse_the_same_bodies(body: bytes, way: tuple[int, int, int]) -> None:
+@example(b'{"predictions": [[1,2],3[,4]]}', (0, 24, 1, False))
+@example(b'{"predictions": [[1,2,]3,[4,5,6]]}', (0, 3, 1, False))
+@example(b'{"predictions": [1,2,]}', (0, 2, 1, False))
+@example(b'{"\\u0000": [92233720368547758955116, 17\0]}', (0, 2, 1, False))
+@example(b"[92233720368547758955116, 17\0]", (0, 2, 1, False))
+@example(b'[{"a": 1e551}', (0, 2, 1, False))
+def test_both_ways_refuse_the_same_bodies(body: bytes, way: tuple[int, int, int, bool]) -> None:
     plain = outcome(body)
     assert plain[0] == expected(body)
-    with lifting(*way):
+    with lifting(*way[:3], quick=way[3]):
         lifted = outcome(body)
     assert (lifted == plain) if plain[0] == "fields" else lifted[0] == plain[0]
 
@@ -385,8 +402,9 @@ def test_numbers_are_those_of_numpy(value: Any, slice_bytes: int) -> None:
     if oracle.dtype.kind != "i":
         oracle = oracle.astype(np.float64)
     found = [tensor(text)]
-    with lifting(0, slice_bytes):
-        found.append(tensor(text))
+    for quick in (True, False):
+        with lifting(0, slice_bytes, quick=quick):
+            found.append(tensor(text))
     for each in found:
         assert each.shape == oracle.shape
         assert each.data.tobytes() == oracle.tobytes()
@@ -405,9 +423,9 @@ def test_truncated_bodies_are_malformed_at_every_byte(text: bytes) -> None:
 
 @settings(max_examples=300)
 @given(st.binary(max_size=60), WAYS)
-def test_only_declared_errors_come_out(body: bytes, way: tuple[int, int, int]) -> None:
+def test_only_declared_errors_come_out(body: bytes, way: tuple[int, int, int, bool]) -> None:
     outcome(body)
-    with lifting(*way):
+    with lifting(*way[:3], quick=way[3]):
         outcome(body)
 
 
@@ -447,6 +465,7 @@ def test_decoding_time_grows_no_faster_than_the_body() -> None:
         b"[1," * 300_000,
         b'{"predictions": [' + b"[1]," * 100_000 + b'"x"]}',
         b'{"predictions": [' + b'[1],"",' * 60_000 + b"1]}",
+        b'{"predictions": [' + b'[1],"",' * 60_000 + b"NaN]}",
         b'{"a": "' + b'\\"' * 300_000,
         b"{" + b",".join(b'"%d":1' % i for i in range(100_000)) + b"}",
     ):

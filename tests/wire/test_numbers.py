@@ -76,7 +76,7 @@ def test_white_space_is_read_up_to_a_limit() -> None:
         (b"1e400", ("1e400", "a number within the range of FP64")),
         (b"-1" + b"0" * 400, ("-1" + "0" * 38, "a number within the range of FP64")),
         (b"null", ("null", "a number")),
-        (b"true", ("true", "a number")),
+        (b"true", ("true", "a number like the first (or true and false throughout)")),
         (b"", ("missing; expected a number between the commas", "")),
         (b"-Infinity", ("-Infinity, which is not JSON; non-finite numbers travel in the binary forms", "")),
         (b"+1", ("'+1', which is not JSON; expected a number", "")),
@@ -91,7 +91,7 @@ def test_an_element_is_judged(token: bytes, message: tuple[str, str] | None) -> 
 
 def test_an_element_among_booleans_is_judged() -> None:
     assert complaint(b"true", boolean=True) is None
-    assert complaint(b"1", boolean=True) == ("1", "true or false")
+    assert complaint(b"1", boolean=True) == ("1", "true or false like the first (or numbers throughout)")
 
 
 def brackets(text: str) -> Brackets:

@@ -107,6 +107,14 @@ def test_a_number_that_is_not_json_is_named() -> None:
         decode(bytearray(text), None, NAMES)
 
 
+def test_what_is_not_json_weighs_more_than_a_field_that_is_unknown() -> None:
+    text = b'{"unknown": 1, "inputs": [{"name": "a", "datatype": "FP32", "shape": [2], "data": [1, NaN]}]}'
+    with pytest.raises(MalformedBody, match=r"an array\[1\] is NaN"):
+        decode(bytearray(text), None, NAMES)
+    with pytest.raises(Invalid, match="unknown field"):
+        decode(bytearray(text.replace(b"NaN", b"2")), None, NAMES)
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_damaged_bytes_raise_nothing_but_our_errors(data: st.DataObject) -> None:

@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from lossmeter.errors import Busy
+
+MAX_LATE_SECONDS = 0.5
+"""What the event loop does itself takes milliseconds: later than this it is only if too much comes at once."""
 
 
 class Admission:
     """Counts what is in flight in one worker.
 
     Args:
-        max_bytes: bytes of bodies, read or being read, whose answers are not yet computed.
+        max_bytes: bytes of bodies, read or being read, whose answers are not yet computed, and of answers being sent.
         max_elements: elements of decoded tensors, likewise.
+        late: tells by how many seconds the event loop is late.
     """
 
-    def __init__(self, max_bytes: int, max_elements: int) -> None:
+    def __init__(self, max_bytes: int, max_elements: int, late: Callable[[], float] = lambda: 0.0) -> None:
         self.max_bytes = max_bytes
         self.max_elements = max_elements
         self.bytes = 0
         self.elements = 0
+        self._late = late
         self._lock = threading.Lock()
         self._rate = 50e6  # bytes per second, until something has been measured
 
     def ticket(self) -> Ticket:
-        """An empty reservation; grow it before taking room, close it when done."""
-        return Ticket(self)
-
-    def take(self, size: int, elements: int) -> None:
-        """Reserves room.
+        """An empty reservation; grow it before taking room, close it when done.
 
         Raises:
-            Busy: if there is none; a request that would be alone is always let in.
+            Busy: if more requests have come at once than the event loop can take up in good time.
+        """
+        late = self._late()
+        if late > MAX_LATE_SECONDS:
+            raise too_late(late)
+        return Ticket(self)
+
+    @contextmanager
+    def sending(self, size: int) -> Iterator[None]:
+        """Counts an answer until it is sent. It has its room already; those who come next may have to wait for it."""
+        with self._lock:
+            self.bytes += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.bytes -= size
+
+    def take(self, ticket: Ticket, size: int, elements: int) -> None:
+        """Reserves more room for a request.
+
+        Raises:
+            Busy: if there is none; a request that is alone is always let in.
         """
         with self._lock:
-            crowded = self.bytes and self.bytes + size > self.max_bytes
-            if crowded or (self.elements and self.elements + elements > self.max_elements):
+            crowded = size and self.bytes > ticket.size and self.bytes + size > self.max_bytes
+            dense = elements and self.elements > ticket.elements and self.elements + elements > self.max_elements
+            if crowded or dense:
                 wait = max(1, min(60, round(self.bytes / self._rate)))
                 raise Busy(f"{self.bytes} bytes and {self.elements} elements are in flight, the most at a time.", wait)
             self.bytes += size
@@ -51,15 +77,23 @@ class Admission:
                 self._rate += 0.1 * (size / max(seconds, 1e-3) - self._rate)
 
 
-class Ticket:
-    """The room that one request holds."""
+def too_late(seconds: float) -> Busy:
+    """The error for a request that came with too many others."""
+    return Busy(f"More requests came than this worker can take up: it is {seconds:.1f} s late.")
 
-    __slots__ = ("admission", "begin", "elements", "size")
+
+class Ticket:
+    """The room that one request holds; while it is `kept`, closing it gives nothing back."""
+
+    __slots__ = ("admission", "begin", "elements", "kept", "size", "warnings")
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.size = 0
         self.elements = 0
+        self.kept = False
+        self.warnings: Sequence[str] = ()
+        """Codes of the warnings in the answer."""
         self.begin = monotonic()
 
     def grow(self, size: int = 0, elements: int = 0) -> None:
@@ -68,11 +102,11 @@ class Ticket:
         Raises:
             Busy: if there is no room.
         """
-        self.admission.take(size, elements)
+        self.admission.take(self, size, elements)
         self.size += size
         self.elements += elements
 
     def close(self) -> None:
-        if self.size or self.elements:
+        if (self.size or self.elements) and not self.kept:
             self.admission.give(self.size, self.elements, monotonic() - self.begin)
             self.size = self.elements = 0

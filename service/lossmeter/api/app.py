@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import cache
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import lossmeter
-from lossmeter.api import openapi, problems
+from lossmeter.api import access, openapi, problems
+from lossmeter.api.access import Access
 from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
+from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
-from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service
+from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
+from lossmeter.api.shedding import STATE, Refusals
 from lossmeter.api.tensor_routes import Express, Limits
+from lossmeter.api.watching.pulse import Pulse
+from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
+from lossmeter.api.watching.snapshots import Snapshots
+from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.watching.traces import traced
+from lossmeter.api.watching.watch import Watch
+from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
-from lossmeter.runs import Database, Ledger, SqlStore
+from lossmeter.keys import Keyring, SqlKeys
+from lossmeter.runs import Ledger, SqlStore
 from lossmeter.settings import Settings
 
+NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `watching/traces.py`."""
 STORE_THREADS = 4
 """Threads that wait for the database of runs."""
 
@@ -33,9 +49,16 @@ class Application(FastAPI):
     """FastAPI with our own frame as the outermost layer, and the express way right behind it."""
 
     express: Mapping[str, ASGIApp] = MappingProxyType({})
+    watch: Watch
+    guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
+    origins: tuple[str, ...] = ()
+    ended: Callable[[], None] = staticmethod(lambda: None)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Frame(Express(super().build_middleware_stack(), self.express))
+        routed = self.guarded(Express(super().build_middleware_stack(), self.express))
+        framed = access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        stack, self.ended = traced(framed)
+        return stack
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -49,29 +72,56 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     torch.set_num_threads(settings.torch_threads)
     engine = Engine(settings.device, settings.chunk_elements)
     devices.share(engine.device, settings.workers)
-    pool = Pool(settings.pool_threads)
-    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
-    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool)
+    readiness = Readiness()
+    pool = Pool(settings.pool_threads, settings.max_wait_seconds)
+    pulse = Pulse(
+        [stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds, lambda: app.watch.tallies.total
+    )
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
     database = Database(settings.store_url, settings.store_timeout_seconds)
     ledger = Ledger(SqlStore(database), engine, settings.retention_days)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         engine.warm_up()
-        yield
+        pulse.start()
+        with drained(readiness, settings.drain_seconds):
+            yield {STATE: Refusals(pulse, app.watch.tallies)}
+        pulse.stop()
+        with suppress(OSError):
+            app.watch.publish()
         pool.close()
         store_pool.close()
         database.close()
+        app.ended()
 
     app = Application(
-        title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="lossmeter",
+        version=lossmeter.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NONE_OF_ITS_OWN,
     )
-    loss_routes, express = losses.router(engine, limits, settings.max_elements)
+    gathering = Gathering(engine)
+    loss_routes, express = losses.router(gathering, limits, settings.max_elements)
     evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
-    infer_routes, infer_express = open_inference.router(engine, limits, settings.max_elements)
-    app.include_router(service.router())
+    infer_routes, infer_express = open_inference.router(gathering, limits, settings.max_elements, readiness)
+    app.express = express | evaluate_express | infer_express
+    app.watch = Watch(
+        Tallies(app.express),
+        readiness,
+        engine,
+        admission,
+        {"compute": pool, "store": store_pool},
+        lambda: pulse.lag,
+        Snapshots(Path(settings.metrics_dir)) if settings.metrics_dir else None,
+    )
+    app.include_router(service.router(readiness))
+    app.include_router(watching.router(app.watch))
     app.include_router(loss_routes)
     app.include_router(metrics.router())
     app.include_router(evaluate_route)
@@ -80,12 +130,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.express = express | evaluate_express | infer_express
+    if access.asks(settings):
+        keyring, local = Keyring(SqlKeys(database), settings.key_cache_seconds), access.trusts_this_machine(settings)
+        reads = partial(store_pool.run, 0)
+        app.guarded = lambda inner: Access(inner, keyring, reads, local=local, origins=settings.origins)
+    app.origins = settings.origins
     app.openapi = cache(lambda: openapi.document(app))  # type: ignore[method-assign]
     return app
 
 
 def rendered_document() -> str:
     """The OpenAPI document as it is committed: stable, readable, with a newline at the end."""
-    document = openapi.document(create_app(Settings(device="cpu")))
+    document = create_app(Settings(device="cpu")).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from lossmeter.api import formats
 from lossmeter.api.admission import Ticket
 from lossmeter.api.body import Body, read
+from lossmeter.api.errands import run_within
 from lossmeter.api.evaluation import TENSORS
 from lossmeter.api.formats import Format
 from lossmeter.api.runs import PRINTABLE, batch_fields, known
@@ -53,9 +55,11 @@ class BatchEndpoint:
         ticket = self.limits.admission.ticket()
         begin = perf_counter()
         try:
+            self.limits.pool.admit()
             given = await read(scope, receive, self.limits.max_body_bytes, ticket.grow)
             decoded = perf_counter()
             added = await self._added(run_id, batch_id, given, reader, ticket)
+            scope["lossmeter.elements"] = ticket.elements
         finally:
             ticket.close()
         scope["lossmeter.stages"] = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)
@@ -74,11 +78,12 @@ class BatchEndpoint:
             log.warning("run %s: its states could not be folded: %s", run_id, error.detail)
 
     async def _added(self, run_id: str, batch_id: str, body: Body, reader: Format, ticket: Ticket) -> bool:
-        fields, content = await self.limits.pool.run(body.cost, self._decoded, run_id, body, reader, ticket)
+        within = partial(run_within, self.limits.compute_seconds, self.limits.pool, ticket, body.cost)
+        fields, content = await within(self._decoded, run_id, body, reader, ticket)
         run = await self.stored(self.ledger.expected, run_id, batch_id, content)
         if run is None:
             return False
-        batch = await self.limits.pool.run(body.cost, self.ledger.measured, run, batch_id, fields, content)
+        batch = await within(self.ledger.measured, run, batch_id, fields, content)
         return bool(await self.stored(self.ledger.add, run_id, batch))
 
     def _decoded(self, run_id: str, body: Body, reader: Format, ticket: Ticket) -> tuple[dict[str, Any], bytes]:

@@ -6,9 +6,10 @@ this costs a copy of 4 µs at most (200 kB).
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from lossmeter.api import codings
 from lossmeter.api.frame import ClientGone
@@ -16,6 +17,8 @@ from lossmeter.api.headers import header
 from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.wire.compression import expand
 
+SPOILED = "lossmeter.spoiled"
+"""Where a scope holds the error of a body of which no more will come."""
 EXPANSION = 4
 """How many times larger a compressed body is taken to become, until it is known."""
 
@@ -64,7 +67,12 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         ClientGone: if the client hangs up.
     """
     applied = codings.of_request(scope)
-    return Body(await _raw(scope, receive, limit, reserve), applied, limit, reserve)
+    key = scope.get("lossmeter.key")
+    if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
+        limit = key.max_body_bytes
+    raw = await _raw(scope, receive, limit, reserve)
+    scope["lossmeter.received"] = len(raw)
+    return Body(raw, applied, limit, reserve)
 
 
 async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
@@ -76,22 +84,20 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     if declared is not None:
         reserve(int(declared))
     message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    first: bytes = message.get("body", b"")
+    first = _piece(scope, message)
     if len(first) > limit:
         raise over(limit)
     if not message.get("more_body"):
         return bytearray(first)
     # With the length known, the memory is taken once; a bytearray that grows leaves as much again behind in pieces.
-    whole = bytearray(0 if declared is None else int(declared))
+    whole = bytearray()
+    if declared is not None:
+        _resize(whole, int(declared))
     whole[: len(first)] = first
     position = len(first)
     while message.get("more_body"):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        piece: bytes = message.get("body", b"")
+        piece = _piece(scope, message)
         if position + len(piece) > limit:
             raise over(limit)
         if declared is None:
@@ -101,6 +107,23 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     return whole
 
 
+# bytearray(n) writes zeros: who announces a body and sends none of it would have all its memory taken.
+_resize = ctypes.pythonapi.PyByteArray_Resize
+_resize.argtypes = (ctypes.py_object, ctypes.c_ssize_t)
+_resize.restype = ctypes.c_int
+
+
+def _piece(scope: Scope, message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    piece: bytes = message.get("body", b"")
+    if SPOILED in scope:
+        raise scope[SPOILED]
+    return piece
+
+
 def over(limit: int) -> TooLarge:
     """The error for a body beyond the limit."""
-    return TooLarge(f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES).")
+    return TooLarge(
+        f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key."
+    )

@@ -33,7 +33,7 @@ class ParameterModel(BaseModel):
     description: str
 
 
-class ExampleModel(BaseModel):
+class LossExample(BaseModel):
     """A request that works when posted as it stands."""
 
     request: dict[str, Any]
@@ -60,7 +60,7 @@ class LossEntry(BaseModel):
     separable: bool = Field(description="Whether each sample's value depends on that sample alone.")
     elementwise: bool = Field(description="Whether each value depends on the elements at its own place alone.")
     mean: str = Field(description="How `mean` comes about.")
-    examples: list[ExampleModel]
+    examples: list[LossExample]
 
 
 class LossList(BaseModel):
@@ -91,7 +91,7 @@ def loss_entry(loss: Loss) -> LossEntry:
         elementwise=loss.elementwise,
         mean=loss.mean_note or "sum / normalizer",
         examples=[
-            ExampleModel(request=example.request, answer={"loss": loss.name, "value": example.value})
+            LossExample(request=example.request, answer={"loss": loss.name, "value": example.value})
             for example in loss.examples
         ],
     )

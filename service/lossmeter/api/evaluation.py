@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from typing_extensions import TypeAliasType
 
 from lossmeter.api import problems
-from lossmeter.api.schemas import TensorField, WarningModel, size_of
+from lossmeter.api.schemas import ResultWarning, TensorField, size_of
 from lossmeter.engine.evaluation import Plan, PlanFields
 from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
 
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
+ERROR_BOUND = "How far the value may be from the exact one; 0 if it is exact."
 PER_SAMPLE = "of shape (N,) or the shape of labels"
 
 
@@ -101,22 +103,52 @@ class ObjectiveAnswer(ObjectiveFigure):
 
 
 Number = float | None
-Columns = dict[str, list[Number]]
 
 
-class MetricFigure(BaseModel):
+class FigureFields(BaseModel):
     """A metric over all samples that count."""
 
     metric: str = Field(description="The proper name of the metric.")
-    parameters: dict[str, Any]
-    kind: Literal["scalar", "per_class", "matrix", "curve"]
-    value: Number | list[Number] | list[list[Number]] | list[Columns] = Field(
-        description="A number; a list with one per class; a list of rows; a list of curves, each columns by name."
-    )
+    parameters: dict[str, Any] = Field(description="All of them, with their values.")
     interval: IntervalModel | None = Field(description="Of a scalar, where one is known.")
-    error_bound: Number | list[Number] = Field(
-        description="How far the value may be from the exact one; 0 if it is exact."
-    )
+
+
+class ScalarFigure(FigureFields):
+    """A metric that is one number."""
+
+    kind: Literal["scalar"]
+    value: Number = Field(description="Null where it is not defined.")
+    error_bound: Number = Field(description=ERROR_BOUND)
+
+
+class PerClassFigure(FigureFields):
+    """A metric with one number for each class."""
+
+    kind: Literal["per_class"]
+    value: list[Number] = Field(description="In the order of the classes; null where it is not defined.")
+    error_bound: list[Number] = Field(description=ERROR_BOUND)
+
+
+class MatrixFigure(FigureFields):
+    """A metric that is a matrix."""
+
+    kind: Literal["matrix"]
+    value: list[list[Number]] = Field(description="Row by row.")
+    error_bound: Number = Field(description=ERROR_BOUND)
+
+
+class CurveFigure(FigureFields):
+    """A metric that is one curve, or several."""
+
+    kind: Literal["curve"]
+    value: list[dict[str, list[Number]]] = Field(description="For each curve its columns, by name.")
+    error_bound: Number = Field(description=ERROR_BOUND)
+
+
+MetricFigure = TypeAliasType(
+    "MetricFigure",
+    Annotated[ScalarFigure | PerClassFigure | MatrixFigure | CurveFigure, Field(discriminator="kind")],
+)
 
 
 class SliceFigures(BaseModel):
@@ -174,7 +206,7 @@ class Report(BaseModel):
     hardest: list[HardSample]
     gates: list[Verdict]
     passed: bool = Field(description="Whether all gates passed.")
-    warnings: list[WarningModel] = Field(description="Figures that are not finite, which are null in JSON.")
+    warnings: list[ResultWarning] = Field(description="Figures that are not finite, which are null in JSON.")
 
 
 class EvaluateAnswer(Report):

@@ -6,6 +6,13 @@ from collections.abc import Iterator
 
 from starlette.types import Scope
 
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""What keeps a browser from making more of an answer than it is; every answer has them."""
+
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of a header, or none."""

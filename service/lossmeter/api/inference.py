@@ -207,12 +207,12 @@ def infer_call(loss: Loss, asked: Asked, max_elements: int) -> tuple[Call, list[
     return call, wanted, size
 
 
-def infer_answer(call: Call, asked: Asked, wanted: Iterable[str], outcome: Outcome) -> Answer:
+def infer_answer(loss: Loss, precision: str, asked: Asked, wanted: Iterable[str], outcome: Outcome) -> Answer:
     """The outputs that were asked for, in the order in which they were."""
-    head: dict[str, Any] = {"model_name": call.loss.name, "model_version": VERSION}
+    head: dict[str, Any] = {"model_name": loss.name, "model_version": VERSION}
     if asked.id is not None:
         head["id"] = asked.id
-    tensors = {name: _output(name, call, outcome) for name in wanted}
+    tensors = {name: _output(name, precision, outcome) for name in wanted}
     warnings = [w.message for w in outcome.warnings if w.pointer[1:].replace("gradients/", GRADIENT) in tensors]
     if warnings:
         head["parameters"] = {"warnings": "; ".join(warnings)}
@@ -220,12 +220,12 @@ def infer_answer(call: Call, asked: Asked, wanted: Iterable[str], outcome: Outco
     return open_inference.encode(head, tensors, binary)
 
 
-def _output(name: str, call: Call, outcome: Outcome) -> Tensor:
+def _output(name: str, precision: str, outcome: Outcome) -> Tensor:
     if name.startswith(GRADIENT):
         return outcome.gradients[name.removeprefix(GRADIENT)]
     if name == "values":
         assert outcome.values is not None, "it is offered under `none` alone"
         return outcome.values
-    single = name == "value" and call.precision == "float32"
+    single = name == "value" and precision == "float32"
     datatype = Datatype.INT64 if name == "count" else Datatype.FP32 if single else Datatype.FP64
     return Tensor(datatype, (1,), np.array([getattr(outcome, name)], datatype.dtype))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
+
+from lossmeter.errors import Busy
 
 T = TypeVar("T")
 
@@ -21,9 +25,14 @@ class Pool:
 
     Each job is due at its arrival plus a time in proportion to its cost, and the job due first is run first. So small ones
     overtake large ones that came shortly before them, and none can be overtaken for longer than its cost is worth.
+
+    Args:
+        threads: how many.
+        max_wait_seconds: how much later than due jobs may be taken up before no new work is admitted.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, max_wait_seconds: float = math.inf) -> None:
+        self._max_wait_seconds = max_wait_seconds
         self._queue: list[tuple[float, int, _Job]] = []
         self._number = itertools.count()
         self._changed = threading.Condition()
@@ -39,11 +48,28 @@ class Pool:
         """Jobs that nobody works on yet."""
         return len(self._queue)
 
+    @property
+    def overdue(self) -> float:
+        """Seconds by which the job that comes next is late; 0 if none waits."""
+        with self._changed:
+            return max(0.0, monotonic() - self._queue[0][0]) if self._queue else 0.0
+
+    def admit(self) -> None:
+        """To be asked once for each request, before its first job.
+
+        Raises:
+            Busy: if jobs are taken up so late that another one had better be tried elsewhere, or later.
+        """
+        overdue = self.overdue
+        if overdue > self._max_wait_seconds:
+            message = f"Requests wait {overdue:.1f} s longer than they should; at most {self._max_wait_seconds:g} s."
+            raise Busy(message, max(1, round(overdue)))
+
     async def run(self, cost: int, function: Callable[..., T], *arguments: Any) -> T:
         """The result of the function, computed in one of the threads."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job = _Job(loop, future, function, arguments)
+        job = _Job(loop, future, contextvars.copy_context().run, (function, *arguments))
         with self._changed:
             if self._closed:
                 raise RuntimeError("the pool is closed")

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from lossmeter import errors
@@ -22,16 +23,25 @@ OPEN_INFERENCE = "/v2"
 
 STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
+    errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
     errors.Invalid: 422,
+    errors.TooManyRequests: 429,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
+    errors.NotReady: 503,
+    errors.DeviceLost: 503,
+    errors.TookTooLong: 504,
     errors.DoesNotFit: 507,
 }
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 TITLES = {
     404: ("not_found", "There is nothing at this address"),
@@ -84,6 +94,7 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the form that callers of this address expect."""
+    scope["lossmeter.code"] = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
@@ -96,7 +107,18 @@ def answer(error: LossmeterError, scope: Scope) -> Response:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.TooSlow):
+        headers["Connection"] = "close"
+    if isinstance(error, errors.Unauthorized | errors.Forbidden):
+        headers["WWW-Authenticate"] = _challenge(error)
     return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
+
+
+def _challenge(error: errors.Unauthorized | errors.Forbidden) -> str:
+    """What RFC 6750 has a client told, beside the status."""
+    if isinstance(error, errors.Forbidden):
+        return f'Bearer realm="lossmeter", error="insufficient_scope", scope="{error.scope}"'
+    return 'Bearer realm="lossmeter"' + (', error="invalid_token"' if error.reason == "invalid" else "")
 
 
 def internal(scope: Scope) -> Response:
@@ -117,7 +139,16 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, title = TITLES.get(error.status_code, ("http", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    return response(request.scope, error.status_code, code, title, detail, headers=error.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    return response(request.scope, error.status_code, code, title, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at an address; the router names only those of the first that it finds."""
+    routes: Sequence[BaseRoute] = [one for one in request.app.routes if not isinstance(one, Mount)]
+    tried = {method: {**request.scope, "method": method} for method in METHODS}
+    found = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
+    return found or ["GET", "HEAD"]  # of files, which are mounted
 
 
 def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from lossmeter.api import problems
 from lossmeter.api.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
-from lossmeter.api.schemas import WarningModel, size_of
+from lossmeter.api.schemas import ResultWarning, size_of
 from lossmeter.engine.evaluation import SlicedFields
 from lossmeter.engine.evaluation.fields import ABSENT, Values
 from lossmeter.errors import NotFound
@@ -244,7 +244,7 @@ class Comparison(DifferencePart):
     left_out: list[LeftOut]
     gates: list[MarginVerdict]
     passed: bool = Field(description="Whether all gates passed.")
-    warnings: list[WarningModel] = Field(description="Figures that are not finite, which are null in JSON.")
+    warnings: list[ResultWarning] = Field(description="Figures that are not finite, which are null in JSON.")
 
 
 def run_model(run: Run) -> RunModel:

@@ -174,14 +174,7 @@ def shape_text(shape: str) -> str:
     return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))
 
 
-class TensorObject(BaseModel):
-    """A tensor in an answer: `data`, flat and row-major, or `base64`, its little-endian bytes."""
-
-    datatype: Literal["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"]
-    shape: list[int]
-
-
-class WarningModel(BaseModel):
+class ResultWarning(BaseModel):
     """Something to know of the result: where it is not finite, say."""
 
     code: str
@@ -204,4 +197,4 @@ class LossAnswer(BaseModel):
     gradients: dict[str, TensorField] = Field(description="By role, in the role's shape.")
     precision: Literal["float32", "float64"] = Field(description="Arithmetic in which it was computed.")
     device: str = Field(description="Where it was computed.")
-    warnings: list[WarningModel] = Field(description="Something to know of the result: where it is not finite, say.")
+    warnings: list[ResultWarning] = Field(description="Something to know of the result: where it is not finite, say.")

@@ -7,6 +7,7 @@ route, and neither dependencies nor serialisation stand between the socket and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -17,7 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api import body, codings, formats
 from lossmeter.api.admission import Admission, Ticket
 from lossmeter.api.body import Body
+from lossmeter.api.errands import run_within
 from lossmeter.api.formats import Format
+from lossmeter.api.headers import header
 from lossmeter.api.pool import Pool
 from lossmeter.wire.compression import COMPRESSORS, compress
 
@@ -37,10 +40,21 @@ class Limits:
     inline_bytes: int
     admission: Admission
     pool: Pool
+    compute_seconds: float
+
+    def admit(self, scope: Scope) -> None:
+        """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
+
+        Raises:
+            Busy: if it has none.
+        """
+        declared = header(scope, b"content-length")
+        if declared is None or not declared.isdigit() or int(declared) > self.inline_bytes:
+            self.pool.admit()
 
 
 class TensorEndpoint:
-    """ASGI application: reads the body, has it worked on, sends the answer in pieces."""
+    """ASGI application: reads the body, has it worked on in the pool, sends the answer in pieces."""
 
     def __init__(self, work: Work, limits: Limits) -> None:
         self.work = work
@@ -50,8 +64,7 @@ class TensorEndpoint:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
         pieces = await worked(scope, receive, self.limits, self.work, reader, writer)
-        headers = [(b"content-type", writer.header), (b"vary", b"accept, accept-encoding")]
-        await send_pieces(scope, send, self.limits, pieces, headers)
+        await send_answer(scope, send, self.limits, pieces, writer)
 
 
 async def worked(
@@ -61,18 +74,26 @@ async def worked(
     work: Callable[..., tuple[T, Stages]],
     *arguments: Any,
 ) -> T:
-    """What the work makes of the body, the arguments and a ticket; at once, if the body is small."""
+    """What the work makes of the body, the arguments and a ticket, in the pool."""
     ticket = limits.admission.ticket()
     try:
+        limits.admit(scope)
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
-        if given.size <= limits.inline_bytes and not given.applied:
-            result, stages = work(given, *arguments, ticket)
-        else:
-            result, stages = await limits.pool.run(given.cost, work, given, *arguments, ticket)
+        seconds = limits.compute_seconds
+        result, stages = await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
+        scope["lossmeter.elements"] = ticket.elements
+        scope["lossmeter.warnings"] = ticket.warnings
     finally:
         ticket.close()
     scope["lossmeter.stages"] = stages
     return result
+
+
+async def send_answer(scope: Scope, send: Send, limits: Limits, pieces: Pieces, writer: Format) -> None:
+    """Sends an answer in the format that was negotiated."""
+    await send_pieces(
+        scope, send, limits, pieces, [(b"content-type", writer.header), (b"vary", b"accept, accept-encoding")]
+    )
 
 
 async def send_pieces(
@@ -90,10 +111,12 @@ async def send_pieces(
             pieces, length = smaller, sum(map(len, smaller))
             headers.append((b"content-encoding", coding.encode("ascii")))
     headers.append((b"content-length", b"%d" % length))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    last = len(pieces) - 1
-    for number, piece in enumerate(pieces):
-        await send({"type": "http.response.body", "body": piece, "more_body": number < last})
+    # A client that reads slowly, or not at all, holds memory for as long.
+    with limits.admission.sending(length) if length > limits.inline_bytes else nullcontext():
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        last = len(pieces) - 1
+        for number, piece in enumerate(pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < last})
 
 
 class TensorRoute(APIRoute):

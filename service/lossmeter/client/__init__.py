@@ -31,10 +31,12 @@ from lossmeter.client.errors import (
     ServiceError,
     TimedOut,
     TooLarge,
+    TooSlow,
     Unauthorized,
     UnsupportedFormat,
 )
 from lossmeter.client.exchanges import Retries
+from lossmeter.client.metrics import RemoteMetrics
 from lossmeter.client.results import LossResult, Timing, Warned
 from lossmeter.client.runs import AsyncRun, Run
 
@@ -60,12 +62,14 @@ __all__ = [
     "NotFound",
     "Problem",
     "RemoteLoss",
+    "RemoteMetrics",
     "Retries",
     "Run",
     "ServiceError",
     "TimedOut",
     "Timing",
     "TooLarge",
+    "TooSlow",
     "Unauthorized",
     "UnsupportedFormat",
     "Warned",

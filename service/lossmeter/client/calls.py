@@ -101,7 +101,7 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
 
     headers = {"Content-Type": codec.media_type, "Accept": JSON_TYPE}
     path = f"{_run(run_id)}/batches/{quote(batch_id, safe='')}"
-    return Request("PUT", path, read, headers, codec.encode({**rest, **tensors, **lists}))
+    return Request("PUT", path, read, headers, codec.encode({**rest, **tensors, **lists}), kept=True)
 
 
 def report_run(run_id: str) -> Request[Entry]:
@@ -111,7 +111,7 @@ def report_run(run_id: str) -> Request[Entry]:
 
 def close_run(run_id: str) -> Request[Entry]:
     """Lets no new batch in; once more has no effect."""
-    return Request("POST", f"{_run(run_id)}/close", _object, {"Accept": JSON_TYPE})
+    return Request("POST", f"{_run(run_id)}/close", _object, {"Accept": JSON_TYPE}, kept=True)
 
 
 def _run(run_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 from lossmeter.client import calls
 from lossmeter.client.calls import Entry
 from lossmeter.client.codecs import CODECS
+from lossmeter.client.compression import COMPRESSORS, compressed
 from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
@@ -19,11 +21,15 @@ from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Connection, 
 
 T = TypeVar("T")
 
+API_KEY = "LOSSMETER_API_KEY"
+"""The environment variable that holds a key, for all clients that are given none."""
+
 
 class Options(TypedDict, total=False):
     """What a client can be told beside where the service is.
 
-    `api_key` is sent as a bearer token; `wire` is the format of tensors, `safetensors` unless told otherwise;
+    `api_key` is sent as a bearer token, that of `LOSSMETER_API_KEY` if it is left out; `wire` is the format of tensors,
+    `safetensors` unless told otherwise; `compression` makes large bodies smaller on their way, by `zstd` or `gzip`;
     `timeout_seconds` (60) bounds one attempt, `retries` says how many there are; `headers` go with every request; `verify` is
     whose certificates are trusted, as httpx takes it; `progress` is told how many bytes of a body have been sent, and of how
     many.
@@ -31,6 +37,7 @@ class Options(TypedDict, total=False):
 
     api_key: str | None
     wire: Literal["safetensors", "json"]
+    compression: Literal["zstd", "gzip"] | None
     timeout_seconds: float
     retries: Retries
     headers: Mapping[str, str]
@@ -42,18 +49,26 @@ class _Configured:
     """What both clients hold.
 
     Raises:
-        ValueError: if the URL or the format is none that is spoken here.
+        ValueError: if the URL, the format or the compression is none that is spoken here.
+        ImportError: if the compression needs a package that is not there.
     """
 
     def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         wire = options.get("wire", "safetensors")
         if wire not in CODECS:
             raise ValueError(f"wire is {wire!r}; expected one of {', '.join(CODECS)}")
+        self._compression = options.get("compression")
+        if self._compression is not None:
+            if self._compression not in COMPRESSORS:
+                raise ValueError(f"compression is {self._compression!r}; expected one of {', '.join(COMPRESSORS)}")
+            COMPRESSORS[self._compression]()  # so that what is missing is known now
         self.base_url = base_url
         self._options = options
         self.retries = options.get("retries", Retries())
         self._codec = CODECS[wire]
         key = options.get("api_key")
+        if key is None:
+            key = os.environ.get(API_KEY, "")
         self._connection = Connection(
             base_url,
             options.get("timeout_seconds", 60.0),
@@ -157,6 +172,8 @@ class Client(_Configured):
 
     def send(self, request: Request[T]) -> T:
         """Any request, with its retries."""
+        if self._compression is not None:
+            request = compressed(request, self._compression)
         steps = conversation(request, self.retries)
         outcome: Reply | NoAnswer | None = None
         while True:
@@ -223,6 +240,8 @@ class AsyncClient(_Configured):
 
     async def send(self, request: Request[T]) -> T:
         """Any request, with its retries."""
+        if self._compression is not None:
+            request = await asyncio.to_thread(compressed, request, self._compression)
         steps = conversation(request, self.retries)
         outcome: Reply | NoAnswer | None = None
         while True:

@@ -10,7 +10,7 @@ import json
 import random
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -23,6 +23,8 @@ Piece = bytes | memoryview
 PROBLEM = "application/problem+json"
 REFUSALS = (429, 503)
 """Of the answers that say "not now", those that the service itself gives, before it has done anything."""
+TOOK_TOO_LONG = "took_too_long"
+"""The code of an answer that says that there was none in time: the same request would take as long again."""
 SHOWN = 200
 """Bytes of an unexpected body that an error shows."""
 
@@ -46,6 +48,8 @@ class Request(Generic[T]):
         read: makes the result of a successful answer.
         repeatable: whether sending it twice does no more than sending it once; under `if refused` it does more, and is sent
             again only after an answer that says that nothing was done.
+        kept: whether what one attempt did is there for the next, so that another is worth its time after one that got no
+            answer in time. A loss would be computed anew, and most likely take as long again.
     """
 
     method: str
@@ -54,6 +58,7 @@ class Request(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Sequence[Piece] = ()
     repeatable: Literal[True, False, "if refused"] = True
+    kept: bool = False
 
     @property
     def size(self) -> int:
@@ -87,8 +92,7 @@ class Retries:
 
     def wait_seconds(self, attempt: int, failure: ServiceError) -> float | None:
         """How long to wait after an attempt (1 is the first) that failed; none if there should be no other."""
-        worth = isinstance(failure, Busy) or (isinstance(failure, NoAnswer) and not isinstance(failure, TimedOut))
-        if not worth or attempt >= self.attempts:
+        if not isinstance(failure, Busy | NoAnswer) or attempt >= self.attempts:
             return None
         own = min(self.first_wait_seconds * 2.0 ** (attempt - 1), self.longest_wait_seconds) * random.uniform(0.5, 1.0)
         asked = failure.retry_after_seconds if isinstance(failure, Problem) else None
@@ -122,6 +126,9 @@ def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] 
 
 
 def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
+    late = isinstance(failure, TimedOut) or (isinstance(failure, Problem) and failure.code == TOOK_TOO_LONG)
+    if late and not request.kept:
+        return False
     if request.repeatable == "if refused":
         return isinstance(failure, Problem) and failure.status in REFUSALS
     return request.repeatable
@@ -130,7 +137,7 @@ def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
 def _identified(request: Request[T]) -> Request[T]:
     """All attempts carry the same id, by which the log of the service knows them."""
     headers = {"X-Request-ID": secrets.token_hex(8), **request.headers}
-    return Request(request.method, request.path, request.read, headers, request.body, request.repeatable)
+    return replace(request, headers=headers)
 
 
 def refusal(reply: Reply) -> Problem:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -15,6 +17,9 @@ from rich.text import Text
 from lossmeter.api.catalogue import LossEntry, RoleModel
 from lossmeter.api.metrics import MetricEntry
 from lossmeter.settings import Settings
+
+PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
+"""Of a URL."""
 
 
 def loss_table(entries: Sequence[LossEntry]) -> Table:
@@ -95,7 +100,28 @@ def settings_table(settings: Settings) -> Table:
         table.add_column(title)
     meanings = setting_meanings()
     for name in type(settings).model_fields:
-        table.add_row(Text(f"LOSSMETER_{name.upper()}", "bold"), str(getattr(settings, name)), meanings[name])
+        shown = PASSWORD.sub(r"\1…@", str(getattr(settings, name)))
+        table.add_row(Text(f"LOSSMETER_{name.upper()}", "bold"), shown, meanings[name])
+    return table
+
+
+def keys_table(keys: list[dict[str, Any]]) -> Table:
+    """All keys, without what nobody may see."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("id", "name", "state", "scopes", "created", "expires", "limits"):
+        table.add_column(title, overflow="fold")
+    for key in keys:
+        often = f"{key['requests_per_second']:g}/s, {key['burst']} at once" if key["requests_per_second"] else ""
+        large = f"{key['max_body_bytes']} bytes" if key["max_body_bytes"] else ""
+        table.add_row(
+            Text(key["id"], "bold"),
+            Text(key["name"]),
+            key["state"],
+            " ".join(key["scopes"]),
+            key["created"][:10],
+            (key["expires"] or "")[:10],
+            ", ".join(filter(None, (often, large))),
+        )
     return table
 
 
@@ -107,7 +133,7 @@ def setting_meanings() -> dict[str, str]:
     for field, note in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(note, ast.Expr):
             assert isinstance(note.value, ast.Constant)
-            meanings[field.target.id] = str(note.value.value)
+            meanings[field.target.id] = " ".join(str(note.value.value).split())
     return meanings
 
 

@@ -1,5 +1,8 @@
 """Check → call → reduce → differentiate: the only caller of autograd, the only one that chooses a device."""
 
-from lossmeter.engine.compute import Call, Engine, Outcome, Warned
+from lossmeter.engine.calls import Call, Outcome, Warned
+from lossmeter.engine.compute import Engine
+from lossmeter.engine.outcomes import outcome
+from lossmeter.engine.work import Done, Work
 
-__all__ = ["Call", "Engine", "Outcome", "Warned"]
+__all__ = ["Call", "Done", "Engine", "Outcome", "Warned", "Work", "outcome"]

@@ -22,7 +22,10 @@ from lossmeter.losses._types import Meaning, Role
 from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]
+Kin = tuple[tuple[str, str, Sizes], ...]
 
+FEW = 4096
+"""Elements up to which what numpy takes for a call matters more than what it takes for them."""
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
 
@@ -35,12 +38,14 @@ class Fit:
         sizes: what the names of dimensions are bound to.
         output: shape of the unreduced loss.
         batched: names of the tensors whose first dimension is the batch.
+        kin: what has to be equal for two batches to be one when put together; None if they cannot be.
     """
 
     roles: Mapping[str, Role]
     sizes: Bindings
     output: Sizes
     batched: frozenset[str]
+    kin: Kin | None
 
 
 @lru_cache(maxsize=4096)
@@ -66,7 +71,7 @@ def fit(loss: Loss, shapes: Shapes) -> Fit:
         batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
         if not pattern.names or not sizes.get(pattern.names[0]):
             batched = frozenset()  # the leading dimension is none that all share
-        return Fit(roles, sizes, shape, batched)
+        return Fit(roles, sizes, shape, batched, _kin(roles, dict(shapes), shape, batched))
     assert mismatch is not None
     expected = mismatch.pattern
     if mismatch.expected is not None:
@@ -90,6 +95,13 @@ def _batched(
         elif pattern.names[:1] == output[:1]:
             names.add(name)
     return frozenset(names)
+
+
+def _kin(roles: Mapping[str, Role], shapes: Mapping[str, Sizes], output: Sizes, batched: frozenset[str]) -> Kin | None:
+    # torch takes other ways through a batch of one row, which can differ in the last bits.
+    if len(batched) < len(roles) or not output or output[0] < 2:
+        return None
+    return tuple((name, role.meaning.name, shapes[name][1:]) for name, role in roles.items())
 
 
 def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
@@ -134,6 +146,17 @@ def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: np.dtype[Any], f
     return None
 
 
+def all_finite(array: Array) -> bool:
+    """Whether no element is infinite or not a number."""
+    # The sum of squares of few elements takes a third of the time; one that overflows proves nothing.
+    if len(array) <= FEW:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = array.dot(array)
+        if isfinite(squares):
+            return True
+    return isfinite(np.minimum.reduce(array, initial=0)) and isfinite(np.maximum.reduce(array, initial=0))
+
+
 class Domain:
     """Checks the elements of tensors against what they mean, and remembers what is wrong."""
 
@@ -153,12 +176,14 @@ class Domain:
         """Looks at every element; `bound` is the size of the dimension that indices point into."""
         if not len(array) or array.dtype == BOOL:
             return
+        least = meaning.minimum
+        most = meaning.maximum if bound is None else bound - 1
+        if least is None and most is None and not meaning.choices and (self.non_finite or all_finite(array)):
+            return
         low, high = float(np.minimum.reduce(array)), float(np.maximum.reduce(array))
         if not self.non_finite and not (isfinite(low) and isfinite(high)):
             self._report(name, ~np.isfinite(array), given, f"a finite number ({meaning.name})")
             return
-        least = meaning.minimum
-        most = meaning.maximum if bound is None else bound - 1
         if meaning.choices:
             wrong = ~np.isin(array, meaning.choices)
             self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices))
@@ -201,6 +226,18 @@ class Prepared:
     fit: Fit
 
 
+def _too_large(parameters: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Flaw]:
+    """Numbers that the precision of the call has no room for; a kernel would give up on them."""
+    most = float(np.finfo(dtype).max)
+    return [
+        Flaw(
+            pointer(name), f"{name} is {value}; expected a number of at most {most:g} either way, that of {dtype.name}"
+        )
+        for name, value in parameters.items()
+        if isinstance(value, float) and abs(value) > most
+    ]
+
+
 def prepare(
     loss: Loss,
     given: Mapping[str, Tensor],
@@ -217,6 +254,7 @@ def prepare(
     """
     fitted = fit(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given))
     domain = Domain(non_finite=non_finite)
+    domain.flaws += _too_large(parameters, dtype)
     ignored = parameters.get("ignore_index")
     loaded: dict[str, torch.Tensor] = {}
     for name, role in fitted.roles.items():

@@ -75,8 +75,7 @@ class Weighting:
         """The sum in float64."""
         if weighted.device.type == "cpu" and weighted.numel() <= SMALL:
             # For so few, calling torch costs more than adding.
-            with np.errstate(over="ignore", invalid="ignore"):
-                return float(np.add.reduce(weighted.numpy(), axis=None, dtype=np.float64))
+            return float(np.add.reduce(weighted.numpy(), axis=None, dtype=np.float64))
         return float(torch.sum(weighted, dtype=FLOAT64))
 
     def numerator(self, weighted: torch.Tensor) -> float:

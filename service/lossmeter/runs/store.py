@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from lossmeter.database import Database
+from lossmeter.database.tables import BATCHES, RUNS, STATES, TAGS
 from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, pointer
-from lossmeter.runs.database import Database
 from lossmeter.runs.run import Run
-from lossmeter.runs.tables import BATCHES, RUNS, STATES, TAGS
 
 PIECE = 64
 """States that are fetched at a time."""

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from lossmeter.errors import MalformedBody, TooLarge
-from lossmeter.wire import _numbers
+from lossmeter.wire import _numbers, _rows
 from lossmeter.wire._numbers import Numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
 MAX_REST_BYTES = 1 << 24
 """What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
+SHORT_BYTES = 1 << 12
 MAX_SHORT = 4096
-"""Arrays too short to be lifted that are looked at, before the rest is left as it is."""
+"""Arrays shorter than that which are looked at, lifted or not, before the rest is left as it is: each takes some time."""
 LONG_STRING_BYTES = 1 << 12
 WINDOW_BYTES = 1 << 20
 """How far one search goes: other threads get no turn until it ends."""
@@ -72,11 +73,11 @@ class Lifted:
         item = self.get(value)
         return [self.restored(element, depth + 1) for element in value] if item is None else self.plain(item)
 
-    def plain(self, item: Item) -> Any:
+    def plain(self, item: Item, levels: int = MAX_DIMENSIONS) -> Any:
         """What was lifted, as Python objects.
 
         Raises:
-            BadValue: if it is not even JSON.
+            BadValue: if it is not even JSON, or nested deeper than so many levels.
             TooLarge: if it is too long for that.
         """
         if item.stop - item.start > MAX_REST_BYTES:
@@ -84,7 +85,13 @@ class Lifted:
         if isinstance(item, Text):
             return self.text(item)
         span = memoryview(self.body)[item.start : item.stop]
-        return orjson.loads(span) if item.bad is None else loads(span)
+        try:
+            found = orjson.loads(span) if item.bad is None else loads(span)
+        except RecursionError:
+            found = None
+        if found is None or _depth(found) > levels:
+            raise BadValue(f"is nested deeper than {levels} levels")
+        return found
 
     def malformed(self) -> BadValue | None:
         """What was lifted and is not JSON, though nobody may have looked at it."""
@@ -172,15 +179,17 @@ class _Lifting:
             return found.end()
         if self.short > MAX_SHORT:
             return len(self.body)
-        limit = self._next_mark(start)
-        numbers = _numbers.read(self.body, start, limit)
+        numbers = _rows.read(self.body, start)
+        if numbers is None:
+            limit = self._next_mark(start)
+            numbers = _numbers.read(self.body, start, limit)
         if numbers is None:
             if limit == len(self.body):
                 raise MalformedBody("The body is not JSON: it ends inside an array.")
             return limit  # strings or objects among the numbers: nothing of it is lifted
-        if numbers.stop - start < self.minimum:
-            self.short += 1
-        else:
+        length = numbers.stop - start
+        self.short += length < max(self.minimum, SHORT_BYTES)
+        if length >= self.minimum:
             self._take(start, numbers.stop, numbers)
         return numbers.stop
 
@@ -206,6 +215,15 @@ class _Lifting:
     def _check(self, position: int) -> None:
         if self.kept + position - self.done > MAX_REST_BYTES:
             raise _too_large()
+
+
+def _depth(value: Any) -> int:
+    """How many lists stand one inside of the other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, list)]:
+        depth += 1
+        level = [item for inner in level for item in inner]
+    return depth
 
 
 def _too_large() -> TooLarge:

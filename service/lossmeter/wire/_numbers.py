@@ -20,7 +20,7 @@ import simdjson
 from lossmeter.errors import TooLarge
 from lossmeter.tensors import Array
 from lossmeter.wire._rectangle import Brackets, Rectangle
-from lossmeter.wire._values import BadValue, loads
+from lossmeter.wire._values import MIXED, BadValue, loads
 
 FIRST_BYTES = 1 << 13
 SLICE_BYTES = 1 << 18
@@ -79,7 +79,7 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
     scan = _Scan(text, start, limit)
     rectangle = Rectangle()
     parser = simdjson.Parser()
-    gathered = _Gathered(limit - start)
+    gathered = Gathered(limit - start)
     boolean = BOOLEAN.match(text, start) is not None
     bad: BadValue | None = None
     for part in scan.slices():
@@ -129,7 +129,7 @@ class _Scan:
         flat = bytearray()
         begin = self.start
         while begin < self.limit:
-            end = self._cut(begin, room)
+            end = cut(self.text, begin, room, self.limit)
             raw = np.frombuffer(self.text, np.uint8, end - begin, begin)
             where = np.flatnonzero((raw == OPEN) | (raw == CLOSE))
             opens = raw[where] == OPEN
@@ -158,18 +158,23 @@ class _Scan:
             begin = end + 1
             room = SLICE_BYTES
 
-    def _cut(self, begin: int, room: int) -> int:
-        """Where a slice of about that size ends: at a comma, if there is one."""
-        if begin + room >= self.limit:
-            return self.limit
-        comma = self.text.rfind(b",", begin, begin + room)
-        if comma < 0:
-            comma = self.text.find(b",", begin + room, begin + LONGEST_GAP)
-        if 0 <= comma < self.limit:
-            return comma
-        if begin + LONGEST_GAP < self.limit:
-            raise TooLarge(f"The body holds an array with more than {LONGEST_GAP} bytes between two commas.")
-        return self.limit
+
+def cut(text: bytes | bytearray, begin: int, room: int, limit: int) -> int:
+    """Where a part of about that size ends: at a comma, if there is one before the limit.
+
+    Raises:
+        TooLarge: if the next is too far away.
+    """
+    if begin + room >= limit:
+        return limit
+    comma = text.rfind(b",", begin, begin + room)
+    if comma < 0:
+        comma = text.find(b",", begin + room, begin + LONGEST_GAP)
+    if 0 <= comma < limit:
+        return comma
+    if begin + LONGEST_GAP < limit:
+        raise TooLarge(f"The body holds an array with more than {LONGEST_GAP} bytes between two commas.")
+    return limit
 
 
 def _beside(padded: Array, places: Array, step: int, bracket: int) -> bool:
@@ -227,7 +232,7 @@ def _booleans(parser: simdjson.Parser, part: _Slice) -> Array:
     return found.astype(np.bool_)
 
 
-class _Gathered:
+class Gathered:
     """The numbers of one slice after the other, in one piece of memory that is taken once.
 
     Args:
@@ -299,10 +304,10 @@ def complaint(token: bytes, *, boolean: bool = False) -> tuple[str, str] | None:
     word = "true or false" if boolean else "a number"
     shown = token[:40].decode("utf-8", "replace")
     if token in (TRUE, FALSE):
-        return None if boolean else (shown, word)
+        return None if boolean else (shown, MIXED[False])
     if NUMBER.fullmatch(token):
         if boolean:
-            return shown, word
+            return shown, MIXED[True]
         if abs(float(token)) == float("inf"):
             return shown, "a number within the range of FP64"
         if token.lstrip(b"-").isdigit() and len(token) > 18 and not -(2**63) <= int(token) < 2**64:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import simdjson
 
+from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates
 from lossmeter.wire._lift import Lifted, Text
 from lossmeter.wire._numbers import Numbers, numbers
-from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, Path, count, elements_at, members, shown
+from lossmeter.wire._values import MAX_DIMENSIONS, MIXED, BadValue, Path, count, elements_at, members, shown
 
 MAX_DEPTH = 64
 BASE64_CHARACTERS = 1 << 20
@@ -43,13 +44,13 @@ class Reader:
         Raises:
             BadValue: if it is nested too deeply, or has two members of one name.
         """
-        if len(path) > MAX_DEPTH:
+        if isinstance(value, _CONTAINERS) and len(path) >= MAX_DEPTH:
             raise BadValue(f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, simdjson.Array):
             self.arrays += 1
             item = self.lifted.get(value)
             if item is not None:
-                return self.lifted.plain(item)
+                return self.lifted.plain(item, MAX_DEPTH - len(path))
             return [self.plain(x, (*path, i)) if isinstance(x, _CONTAINERS) else x for i, x in enumerate(value)]
         if isinstance(value, simdjson.Object):
             try:
@@ -110,6 +111,11 @@ class Reader:
                     _careful(array.as_list())
                 except BadValue as bad:
                     yield path, bad
+
+    def refusal(self, invalid: Invalid) -> Invalid | MalformedBody:
+        """What weighs more than content that is wrong: something that was taken out and is not even JSON."""
+        malformed = self.lifted.malformed()
+        return invalid if malformed is None else malformed.error("an array")
 
     def declared(self, value: simdjson.Object, path: Path) -> Tensor:
         """A tensor object: datatype, shape, and data or base64."""
@@ -236,7 +242,8 @@ def _careful(nested: Any) -> tuple[Array, tuple[int, ...]]:
             if isinstance(value, list):
                 raise BadValue(f"is an array; expected {word}", index)
             if not (isinstance(value, bool) if boolean else number):
-                raise BadValue(f"is {shown(value)}; expected {word}", index)
+                wanted = MIXED[boolean] if isinstance(value, int | float) else word
+                raise BadValue(f"is {shown(value)}; expected {wanted}", index)
             leaves.append(value)
         elif isinstance(value, list):
             for i, item in enumerate(value):

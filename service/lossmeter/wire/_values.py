@@ -22,6 +22,11 @@ MAX_MEMBERS = 256
 MAX_DIMENSIONS = 64
 """What numpy can express; the requests themselves allow fewer."""
 MAX_ELEMENTS = 2**63
+MIXED = {
+    False: "a number like the first (or true and false throughout)",
+    True: "true or false like the first (or numbers throughout)",
+}
+"""What is expected in place of the other kind, in a tensor that begins with a number, or with a boolean."""
 
 
 class BadValue(Exception):

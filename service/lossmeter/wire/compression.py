@@ -46,9 +46,8 @@ def expand(body: bytearray, codings: Sequence[str], limit: int, reserve: Callabl
         whole = bytearray()
         for piece in EXPANDERS[coding](memoryview(body)):
             if len(whole) + len(piece) > limit:
-                raise TooLarge(
-                    f"The body, expanded, is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES)."
-                )
+                stated = "the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key"
+                raise TooLarge(f"The body, expanded, is larger than {limit} bytes, {stated}.")
             reserve(len(piece))
             whole += piece
         body = whole

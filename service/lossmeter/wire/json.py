@@ -44,11 +44,11 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     """
     document, reader = read(body)
     if not isinstance(document, simdjson.Object):
-        raise Invalid.at("request", "", "the body is not an object; expected the fields of the request")
+        raise reader.refusal(Invalid.at("request", "", "the body is not an object; expected the fields of the request"))
     try:
         given = members(document)
     except BadValue as bad:
-        raise Invalid.of("request", [bad.flaw()]) from None
+        raise reader.refusal(Invalid.of("request", [bad.flaw()])) from None
     found: dict[str, Any] = {}
     flaws: dict[str, Flaw] = {}
     for name, value in given.items():
@@ -60,10 +60,7 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
             flaws[name] = bad.flaw(name)
     flaws |= {str(path[0]): bad.flaw(*path) for path, bad in reader.hidden()}
     if flaws:
-        malformed = reader.lifted.malformed()
-        if malformed is not None:
-            raise malformed.error("an array")
-        raise Invalid.of("request", [flaws[name] for name in given if name in flaws])
+        raise reader.refusal(Invalid.of("request", [flaws[name] for name in given if name in flaws]))
     return found
 
 

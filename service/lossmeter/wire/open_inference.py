@@ -122,10 +122,10 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
     except BadValue as bad:
         if bad.malformed:
             raise bad.error(".".join(map(str, bad.inside)) or "the request") from None
-        raise Invalid.of("request", [bad.flaw()]) from None
+        raise reader.refusal(Invalid.of("request", [bad.flaw()])) from None
     flaws = [bad.flaw(*path) for path, bad in reader.hidden()]
     if flaws:
-        raise Invalid.of("request", flaws)
+        raise reader.refusal(Invalid.of("request", flaws))
     if binary.position != len(body):
         raise _malformed(f"has {len(body) - binary.position} bytes behind the last input")
     return Asked(name, found, parameters, outputs, as_binary)

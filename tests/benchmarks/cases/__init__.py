@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.cases import client, health, large, memory, scaling, small, startup
+from tests.benchmarks.cases import client, health, large, memory, overload, scaling, small, startup
 from tests.benchmarks.results import Case
 
 CASES: Mapping[str, Case] = {
@@ -15,4 +15,5 @@ CASES: Mapping[str, Case] = {
     "startup": startup.measure,
     "scaling": scaling.measure,
     "client": client.measure,
+    "overload": overload.measure,
 }

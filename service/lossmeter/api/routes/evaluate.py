@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -34,12 +33,13 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
             return plan, data, wanted
 
         def compute(decoded: Any) -> dict[str, Any]:
-            return evaluate(*decoded, engine=engine)
+            found = evaluate(*decoded, engine=engine)
+            ticket.warnings = [warned["code"] for warned in found["warnings"]]
+            return found
 
         return timed(decode, compute, lambda fields: writer.encode(fields, base64=base64))
 
-    # Even a small batch takes milliseconds, for which nobody else should have to wait.
-    endpoint = TensorEndpoint(work, replace(limits, inline_bytes=-1))
+    endpoint = TensorEndpoint(work, limits)
 
     async def evaluate_batch() -> Response:
         """Every loss and metric with its uncertainty, the same per slice, the hardest samples, and whether the gates hold.
@@ -58,6 +58,7 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
         EvaluateAnswer.__name__,
         examples,
         "Everything that follows from the batch.",
+        404,
     )
-    routes.routes.append(TensorRoute(PATH, evaluate_batch, methods=["POST"], **declared))
+    routes.routes.append(TensorRoute(PATH, evaluate_batch, methods=["POST"], tags=routes.tags, **declared))
     return routes, {PATH: endpoint}

@@ -6,39 +6,45 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import schemas
-from lossmeter.api.admission import Ticket
+from lossmeter.api import formats, schemas
 from lossmeter.api.body import Body
 from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.formats import Format
-from lossmeter.api.openapi import operation
-from lossmeter.api.tensor_routes import Limits, Pieces, Stages, TensorEndpoint, TensorRoute, Work, timed
-from lossmeter.engine import Engine, Outcome
+from lossmeter.api.gathering import Asked, Gathering, computed
+from lossmeter.api.openapi import error_answers, operation
+from lossmeter.api.tensor_routes import Limits, Pieces, TensorRoute, send_answer
+from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
 
 PATH = "/v1/losses"
 
 
-def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
+def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
     """The routes, and the table of those that the express way leads to."""
     routes = APIRouter(tags=["losses"])
     express: dict[str, ASGIApp] = {}
 
     @routes.get(PATH, operation_id="list_losses", summary="All losses")
     async def list_losses() -> LossList:
+        """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
         return LossList(losses=[loss_entry(loss) for loss in LOSSES.values()])
 
-    @routes.get(PATH + "/{loss}", operation_id="describe_loss", summary="One loss: formula, roles, when to use it")
+    @routes.get(
+        PATH + "/{loss}",
+        operation_id="describe_loss",
+        summary="One loss: formula, roles, when to use it",
+        responses=error_answers(404),
+    )
     async def describe_loss(loss: str) -> LossEntry:
+        """What there is to know of a loss, with a request that works when posted as it stands."""
         return loss_entry(find(loss))
 
     for loss in LOSSES.values():
-        endpoint = TensorEndpoint(_work(loss, engine, max_elements), limits)
-        routes.routes.append(
-            TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), methods=["POST"], **operation(loss))
-        )
+        endpoint = LossEndpoint(loss, gathering, limits, max_elements)
+        documented = {"methods": ["POST"], "tags": routes.tags, **operation(loss)}
+        routes.routes.append(TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), **documented))
         for name in (loss.name, *loss.aliases):
             express[f"{PATH}/{name}"] = endpoint
 
@@ -50,7 +56,7 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
     return routes, express
 
 
-def _documented(loss: Loss, endpoint: TensorEndpoint) -> Callable[..., Any]:
+def _documented(loss: Loss, endpoint: LossEndpoint) -> Callable[..., Any]:
     async def compute_loss() -> Response:
         raise AssertionError("a TensorRoute runs its tensor endpoint")
 
@@ -61,24 +67,32 @@ def _documented(loss: Loss, endpoint: TensorEndpoint) -> Callable[..., Any]:
     return compute_loss
 
 
-def _work(loss: Loss, engine: Engine, max_elements: int) -> Work:
-    names = schemas.tensor_names(loss)
+class LossEndpoint:
+    """ASGI application that computes one loss."""
 
-    def work(body: Body, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
-        base64 = False
+    def __init__(self, loss: Loss, gathering: Gathering, limits: Limits, max_elements: int) -> None:
+        self.loss = loss
+        self.gathering = gathering
+        self.limits = limits
+        self.max_elements = max_elements
+        self.names = schemas.tensor_names(loss)
 
-        def decode() -> Any:
-            nonlocal base64
-            call, base64, elements = schemas.call_of(loss, reader.decode(body.take(), names), max_elements)
-            ticket.grow(elements=elements)
-            return call
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reader = formats.of_request(scope)
+        writer = formats.of_answer(scope)
+        pieces = await computed(scope, receive, self.limits, self.gathering, self.decode, reader, writer)
+        await send_answer(scope, send, self.limits, pieces, writer)
 
-        def compute(call: Any) -> dict[str, Any]:
-            return answer(loss, call.reduction, call.precision, engine.compute(call))
+    def decode(self, body: Body, reader: Format, writer: Format) -> Asked[Pieces]:
+        """What a body asks for."""
+        given = reader.decode(body.take(), self.names)
+        call, base64, elements = schemas.call_of(self.loss, given, self.max_elements)
+        loss, reduction, precision = call.loss, call.reduction, call.precision
 
-        return timed(decode, compute, lambda fields: writer.encode(fields, base64=base64))
+        def encoded(outcome: Outcome) -> Pieces:
+            return writer.encode(answer(loss, reduction, precision, outcome), base64=base64)
 
-    return work
+        return Asked(call, elements, encoded)
 
 
 def answer(loss: Loss, reduction: str, precision: str, outcome: Outcome) -> dict[str, Any]:

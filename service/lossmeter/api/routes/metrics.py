@@ -17,6 +17,7 @@ def router() -> APIRouter:
 
     @routes.get(PATH, operation_id="list_metrics", summary="All metrics")
     async def list_metrics() -> MetricList:
+        """Every metric with its formula, parameters, tasks, application scenarios, source and a request that works."""
         return MetricList(metrics=[metric_entry(metric) for metric in METRICS.values()])
 
     @routes.get(
@@ -26,6 +27,7 @@ def router() -> APIRouter:
         responses=error_answers(404),
     )
     async def describe_metric(metric: str) -> MetricEntry:
+        """What there is to know of a metric, with a request to `POST /v1/evaluate` that works as it stands."""
         return metric_entry(find_metric(metric))
 
     return routes

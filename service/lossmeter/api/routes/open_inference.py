@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.api import inference
-from lossmeter.api.admission import Ticket
 from lossmeter.api.body import Body
+from lossmeter.api.gathering import Asked, Gathering, computed
 from lossmeter.api.headers import header
 from lossmeter.api.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
 from lossmeter.api.schemas import tensor_names
-from lossmeter.api.tensor_routes import Limits, Stages, TensorRoute, send_pieces, timed, worked
-from lossmeter.engine import Engine
+from lossmeter.api.tensor_routes import Limits, TensorRoute, send_pieces
+from lossmeter.api.watching.readiness import Readiness
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.wire import open_inference
@@ -31,32 +32,43 @@ CODINGS = ("gzip", "deflate")
 JSON, BYTES = b"application/json", b"application/octet-stream"
 
 
-def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
+def router(
+    gathering: Gathering, limits: Limits, max_elements: int, readiness: Readiness
+) -> tuple[APIRouter, dict[str, ASGIApp]]:
     """The routes, and the table of those that the express way leads to."""
-    endpoints = {loss.name: InferEndpoint(loss, engine, limits, max_elements) for loss in LOSSES.values()}
+    endpoints = {loss.name: InferEndpoint(loss, gathering, limits, max_elements) for loss in LOSSES.values()}
     express: dict[str, ASGIApp] = {}
     for loss in LOSSES.values():
         for name in (loss.name, *loss.aliases):
             for path in (MODEL, VERSION):
                 express[path.format(loss=name, version=inference.VERSION) + "/infer"] = endpoints[loss.name]
     routes = APIRouter(tags=["open inference"])
-    _add_server(routes)
+    _add_server(routes, readiness)
     _add_models(routes)
     _add_infer(routes, endpoints)
     return routes, express
 
 
-def _add_server(routes: APIRouter) -> None:
+def _add_server(routes: APIRouter, readiness: Readiness) -> None:
     @routes.get(OPEN_INFERENCE, operation_id="server_metadata", summary="The server and the extensions it speaks")
     async def server_metadata() -> ServerMetadata:
+        """Name and version of the server, and the extensions of the protocol that it speaks."""
         return inference.SERVER
 
     @routes.get(OPEN_INFERENCE + "/health/live", operation_id="server_live", summary="Whether the server is alive")
     async def server_live() -> Live:
+        """Answers as long as the process lives."""
         return Live(live=True)
 
-    @routes.get(OPEN_INFERENCE + "/health/ready", operation_id="server_ready", summary="Whether it is ready for work")
+    @routes.get(
+        OPEN_INFERENCE + "/health/ready",
+        operation_id="server_ready",
+        summary="Whether it is ready for work",
+        responses=plain_errors(503),
+    )
     async def server_ready() -> Ready:
+        """Answers when the server takes work."""
+        readiness.check()
         return Ready(ready=True)
 
 
@@ -65,21 +77,25 @@ def _add_models(routes: APIRouter) -> None:
 
     @routes.get(MODEL, operation_id="model_metadata", summary="A loss as a model", responses=errors)
     async def model_metadata(loss: str) -> ModelMetadata:
+        """Its inputs and outputs, in their usual datatypes."""
         return inference.metadata(find(loss))
 
     @routes.get(VERSION, operation_id="model_version_metadata", summary="A version of it", responses=errors)
     async def model_version_metadata(loss: str, version: str) -> ModelMetadata:
+        """Its inputs and outputs, as without the version."""
         inference.check_version(find(loss), version)
         return inference.metadata(find(loss))
 
     @routes.get(MODEL + "/ready", operation_id="model_ready", summary="Whether it is ready for work", responses=errors)
     async def model_ready(loss: str) -> ModelReady:
+        """A loss is ready as soon as the server is."""
         return ModelReady(name=find(loss).name, ready=True)
 
     @routes.get(
         VERSION + "/ready", operation_id="model_version_ready", summary="Whether a version is ready", responses=errors
     )
     async def model_version_ready(loss: str, version: str) -> ModelReady:
+        """A version is ready as soon as the server is."""
         inference.check_version(find(loss), version)
         return ModelReady(name=find(loss).name, ready=True)
 
@@ -102,15 +118,15 @@ def _add_infer(routes: APIRouter, endpoints: dict[str, InferEndpoint]) -> None:
     for path, function in documented:
         function.tensor_endpoint = routed  # type: ignore[attr-defined]
         operation = infer_operation(function.__name__)
-        routes.routes.append(TensorRoute(path + "/infer", function, methods=["POST"], **operation))
+        routes.routes.append(TensorRoute(path + "/infer", function, methods=["POST"], tags=routes.tags, **operation))
 
 
 class InferEndpoint:
     """ASGI application that computes one loss for clients of the protocol."""
 
-    def __init__(self, loss: Loss, engine: Engine, limits: Limits, max_elements: int) -> None:
+    def __init__(self, loss: Loss, gathering: Gathering, limits: Limits, max_elements: int) -> None:
         self.loss = loss
-        self.engine = engine
+        self.gathering = gathering
         self.limits = limits
         self.max_elements = max_elements
 
@@ -120,23 +136,15 @@ class InferEndpoint:
         if given is not None and not (given.isdigit() and len(given) < 20):
             raise MalformedBody("Inference-Header-Content-Length is not a number.")
         json_bytes = None if given is None else int(given)
-        answer = await worked(scope, receive, self.limits, self.work, json_bytes)
+        answer = await computed(scope, receive, self.limits, self.gathering, self.decode, json_bytes)
         headers = [(b"content-type", JSON if answer.json_bytes is None else BYTES), (b"vary", b"accept-encoding")]
         if answer.json_bytes is not None:
             headers.append((HEADER_LENGTH, b"%d" % answer.json_bytes))
         await send_pieces(scope, send, self.limits, answer.pieces, headers, CODINGS)
 
-    def work(self, body: Body, json_bytes: int | None, ticket: Ticket) -> tuple[Answer, Stages]:
-        """The answer to a body, and how long it took."""
-
-        def decode() -> Any:
-            asked = open_inference.decode(body.take(), json_bytes, tensor_names(self.loss))
-            call, wanted, elements = inference.infer_call(self.loss, asked, self.max_elements)
-            ticket.grow(elements=elements)
-            return call, asked, wanted
-
-        def compute(decoded: Any) -> Any:
-            call, asked, wanted = decoded
-            return call, asked, wanted, self.engine.compute(call)
-
-        return timed(decode, compute, lambda computed: inference.infer_answer(*computed))
+    def decode(self, body: Body, json_bytes: int | None) -> Asked[Answer]:
+        """What a body asks for."""
+        asked = open_inference.decode(body.take(), json_bytes, tensor_names(self.loss))
+        call, wanted, elements = inference.infer_call(self.loss, asked, self.max_elements)
+        loss, precision, asked = call.loss, call.precision, replace(asked, tensors={})
+        return Asked(call, elements, lambda outcome: inference.infer_answer(loss, precision, asked, wanted, outcome))

@@ -119,11 +119,15 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         status_code=201,
         openapi_extra=_takes("RunRequest", RUN),
         responses={
-            201: {"headers": {"Location": {"description": "Address of the run.", "schema": {"type": "string"}}}},
-            **error_answers(400, 413, 415, 422, 503),
+            201: {
+                "headers": {"Location": {"description": "Address of the run.", "schema": {"type": "string"}}},
+                "links": LINKS,
+            },
+            **error_answers(400, 404, 413, 415, 422, 503),
         },
     )
     async def open_run(request: Request, response: Response) -> RunModel:
+        """What is measured is settled now; batches follow, with `PUT /v1/runs/{run_id}/batches/{batch_id}`."""
         fields = plan_fields(await desk.fields(request))
         run = await desk.run(lambda: ledger.open(fields.name, fields.tags, Plan.of(fields)))
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{PATH}/{run.id}"
@@ -137,6 +141,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(422, 503),
     )
     async def list_runs(request: Request) -> RunList:
+        """By tag, in pages; `next` of one page is the cursor of the following one."""
         limit = _limit(request.query_params.get("limit", str(PAGE)))
         cursor = request.query_params.get("cursor", "")
         if cursor and not RUN_ID.fullmatch(cursor):
@@ -153,6 +158,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("RunReport") | error_answers(404, 503),
     )
     async def report_run(run_id: str) -> Response:
+        """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
         return desk.answer(run_id, await desk.run(desk.report, known(run_id)))
 
     @routes.get(
@@ -162,6 +168,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("RunState") | error_answers(404, 503),
     )
     async def run_state(run_id: str) -> Response:
+        """Sufficient statistics as JSON, which any language can add up."""
         return desk.answer(run_id, await desk.run(desk.state, known(run_id)))
 
     @routes.post(
@@ -171,6 +178,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(404, 503),
     )
     async def close_run(run_id: str) -> RunModel:
+        """Batches that the run has may still be sent again; a new one is refused with 409."""
         return run_model(await desk.run(ledger.close, known(run_id)))
 
     @routes.delete(
@@ -181,6 +189,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=error_answers(404, 503),
     )
     async def delete_run(run_id: str) -> None:
+        """The run, its batches and its statistics are gone."""
         await desk.run(ledger.store.delete, known(run_id))
 
     @routes.post(
@@ -191,6 +200,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
         responses=_gives("Comparison") | error_answers(400, 404, 413, 415, 422, 503),
     )
     async def compare_runs(request: Request) -> Response:
+        """Candidate minus baseline, over the samples that both have where they keep them."""
         wanted = validated(ComparisonRequest, "comparison", await desk.fields(request))
         return Response(await desk.run(desk.comparison, wanted), media_type="application/json")
 
@@ -208,6 +218,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
             PATH + "/{run_id}/batches/{batch_id:path}",
             add_batch,
             methods=["PUT"],
+            tags=routes.tags,
             operation_id="add_batch",
             summary="Add a batch, which is durable when this is answered",
             openapi_extra=_takes("BatchRequest", BATCH, SAFETENSORS),
@@ -237,6 +248,20 @@ PARAMETERS = [
     },
     {"name": "cursor", "in": "query", "description": "`next` of the page before.", "schema": {"type": "string"}},
 ]
+LINKS: dict[str, Any] = {
+    name: {
+        "operationId": name,
+        "description": f"With `id` as `run_id`: {what}.",
+        "parameters": {"run_id": "$response.body#/id"},
+    }
+    for name, what in {
+        "add_batch": "adds to the run",
+        "report_run": "what it says so far",
+        "run_state": "its statistics",
+        "close_run": "lets no new batch in",
+        "delete_run": "forgets it",
+    }.items()
+}
 
 
 def written(fields: Answer) -> bytes:

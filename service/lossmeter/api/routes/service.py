@@ -6,23 +6,24 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter, Request
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import APIRouter
 from pydantic import BaseModel
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import lossmeter
+from lossmeter.api.openapi import error_answers
+from lossmeter.api.watching.readiness import Readiness
 
 STATIC = Path(str(files("lossmeter") / "console" / "static"))
-CONSOLE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+CONSOLE_HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+# The style sheet of Swagger UI has its icons in it.
+DOCS_HEADERS = {**CONSOLE_HEADERS, "Content-Security-Policy": POLICY.replace("img-src 'self'", "img-src 'self' data:")}
 
 
 class Health(BaseModel):
@@ -32,16 +33,21 @@ class Health(BaseModel):
     version: str
 
 
-def router() -> APIRouter:
+def router(readiness: Readiness) -> APIRouter:
     """The routes of the service itself."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/healthz", operation_id="health", summary="Whether the process is alive")
     async def health() -> Health:
+        """Answers as long as the process lives, whatever else it can or cannot do."""
         return Health(status="alive", version=lossmeter.__version__)
 
-    @routes.get("/readyz", operation_id="ready", summary="Whether the server is ready for work")
+    @routes.get(
+        "/readyz", operation_id="ready", summary="Whether the server is ready for work", responses=error_answers(503)
+    )
     async def ready() -> Health:
+        """Answers when the server takes work; before and after, it does not."""
+        readiness.check()
         return Health(status="ready", version=lossmeter.__version__)
 
     @routes.get("/", include_in_schema=False)
@@ -49,15 +55,8 @@ def router() -> APIRouter:
         return FileResponse(STATIC / "index.html", headers=CONSOLE_HEADERS)
 
     @routes.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "").rstrip("/")
-        return get_swagger_ui_html(
-            openapi_url=root + "/openapi.json",
-            title="lossmeter",
-            swagger_js_url=root + "/static/swagger-ui/swagger-ui-bundle.js",
-            swagger_css_url=root + "/static/swagger-ui/swagger-ui.css",
-            swagger_favicon_url=root + "/static/favicon.svg",
-        )
+    async def docs() -> FileResponse:
+        return FileResponse(STATIC / "docs.html", headers=DOCS_HEADERS)
 
     return routes
 

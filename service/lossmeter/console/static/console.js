@@ -2,6 +2,7 @@
 import { listing, refusal, success } from "./answer.js";
 import { breakable, display, element, line, prose, sentence } from "./dom.js";
 import { RequestForm } from "./form.js";
+import { hasKey, keyForm, withKey } from "./key.js";
 
 const NOT_SHOWN = new Set(["reduction", "gradients", "tensor_encoding"]);
 const main = document.getElementById("main");
@@ -11,7 +12,8 @@ const menu = document.querySelector(".menu");
 const address = (path) => new URL(path, document.baseURI).href;
 
 async function fetched(path) {
-  const response = await fetch(address(path));
+  const response = await fetch(address(path), { headers: withKey() });
+  if (response.status === 401) throw Object.assign(new Error(), { refused: (await response.json()).detail });
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   return response.json();
 }
@@ -59,7 +61,8 @@ function about(entry, names) {
 }
 
 function curl(url, body) {
-  return `curl ${url} \\\n  -H 'Content-Type: application/json' \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
+  const key = hasKey() ? "  -H \"Authorization: Bearer $LOSSMETER_API_KEY\" \\\n" : "";
+  return `curl ${url} \\\n${key}  -H 'Content-Type: application/json' \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
 }
 
 function workbench(entry, shared) {
@@ -86,7 +89,7 @@ function workbench(entry, shared) {
     }
     form.submit.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const response = await fetch(url, { method: "POST", headers: withKey({ "Content-Type": "application/json" }), body });
       const text = await response.text();
       if (number !== latest) return; // a later one is under way
       const given = JSON.parse(text);
@@ -145,4 +148,10 @@ async function start() {
   show();
 }
 
-start().catch((error) => main.replaceChildren(element("p", { class: "error" }, `The catalogue could not be read: ${error.message}.`)));
+function begin() {
+  start().catch((error) => main.replaceChildren(error.refused
+    ? keyForm(error.refused, begin)
+    : element("p", { class: "error" }, `The catalogue could not be read: ${error.message}.`)));
+}
+
+begin();

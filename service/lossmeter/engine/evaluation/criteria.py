@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from lossmeter.engine.compute import Call
+from lossmeter.engine.calls import Call
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.losses import Loss, find
 from lossmeter.tensors import Array, Datatype, Tensor

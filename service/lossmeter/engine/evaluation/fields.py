@@ -76,7 +76,7 @@ class GateFields(BaseModel):
     )
 
 
-class CurveFields(BaseModel):
+class ScoreKeepingFields(BaseModel):
     """How the scores behind AUROC, average precision and the curves are kept."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -115,8 +115,8 @@ class PlanFields(BaseModel):
         200, ge=0, le=MAX_REPLICATES, description="Of the bootstrap; 0 for no interval where only it knows one."
     )
     hardest: int = Field(0, ge=0, le=MAX_HARDEST, description="How many of the samples with the highest loss to name.")
-    curves: CurveFields = Field(
-        default_factory=lambda: CurveFields.model_validate({}), description="How scores are kept."
+    curves: ScoreKeepingFields = Field(
+        default_factory=lambda: ScoreKeepingFields.model_validate({}), description="How scores are kept."
     )
     ignore_index: int = Field(
         ABSENT,

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter.engine.compute import Call, Engine
+from lossmeter.engine.calls import Call
+from lossmeter.engine.compute import Engine
 from lossmeter.engine.evaluation import hardest
 from lossmeter.engine.evaluation.inputs import Inputs, checked
 from lossmeter.engine.evaluation.plan import Plan

@@ -13,7 +13,7 @@ from lossmeter.engine.evaluation.gates import Place
 from lossmeter.engine.evaluation.plan import Plan
 from lossmeter.engine.evaluation.record import Record
 from lossmeter.errors import pointer
-from lossmeter.metrics import Interval, Ratio, Statistics, confidence
+from lossmeter.metrics import Interval, Measurement, Ratio, Statistics, confidence
 from lossmeter.tensors import Tensor, brackets, coordinates
 
 LISTED = 8
@@ -64,7 +64,7 @@ def _nothing(plan: Plan) -> dict[str, Any]:
         kind = one.metric.kind_for(one.arguments)
         value: Any = math.nan if kind == "scalar" else []
         figure = {"metric": one.metric.name, "parameters": dict(one.arguments), "kind": kind, "value": value}
-        metrics.append({**figure, "interval": None, "error_bound": 0.0})
+        metrics.append({**figure, "interval": None, "error_bound": [] if kind == "per_class" else 0.0})
     return {
         "samples": 0,
         "losses": losses,
@@ -91,11 +91,18 @@ def _part(plan: Plan, statistics: Statistics) -> dict[str, Any]:
                 "kind": one.kind,
                 "value": one.value,
                 "interval": _interval(one.interval),
-                "error_bound": one.error_bound,
+                "error_bound": _bound(one),
             }
             for one in plan.evaluation.report(statistics)
         ],
     }
+
+
+def _bound(one: Measurement) -> Any:
+    """How far the value may be from the exact one; of several values, that of each."""
+    if one.kind == "per_class" and not isinstance(one.error_bound, list):
+        return [one.error_bound] * len(one.value)
+    return one.error_bound
 
 
 def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:

@@ -1,0 +1,208 @@
+"""Who is let in: nobody reaches a route, nor has a body read, without the key that the route needs.
+
+What is not open needs a key, whether there is a route or not; which scope it needs besides is told by `needed`, once, for the
+server and for its document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import urlsplit
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lossmeter.api.headers import header
+from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
+from lossmeter.keys import Keyring
+from lossmeter.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OPEN = frozenset(
+    {"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/favicon.ico"}
+)
+"""What anybody may ask for: whether the server is well, and the pages, which hold nothing that is not published anyway."""
+OPEN_BELOW = "/static/"
+MISSING = "This needs a key: Authorization: Bearer lm_…"
+ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
+
+Way = Literal["private", "loopback", "network"]
+Read = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a function in a thread that may wait for the database."""
+
+
+def is_open(path: str) -> bool:
+    """Whether a path, without the root path, needs no key."""
+    return path in OPEN or path.startswith(OPEN_BELOW)
+
+
+def needed(method: str, path: str) -> str | None:
+    """The scope that a call needs; none if any key will do."""
+    reads = method in ("GET", "HEAD")
+    if path.startswith("/v1/runs"):
+        return "runs:read" if reads else "runs:write"
+    if path == "/v1/comparisons":
+        return "runs:read"
+    return None if reads else "evaluate"
+
+
+class Access:
+    """ASGI middleware that asks for keys.
+
+    Args:
+        app: what is behind it.
+        keyring: knows the keys.
+        read: how the keyring is brought up to date.
+        local: whether whoever asks from this machine needs none.
+        origins: of pages elsewhere that may call from a browser on this machine.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keyring: Keyring, read: Read, *, local: bool, origins: Collection[str] = ()
+    ) -> None:
+        self.app = app
+        self.keyring = keyring
+        self.local = local
+        self.origins = origins
+        self._read = read
+        self._reading: asyncio.Future[None] | None = None
+        self._ways: dict[object, Way] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not (self.local and self._is_here(scope)):
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if not is_open(path):
+                await self._admit(scope, needed(scope["method"], path))
+        await self.app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, wanted: str | None) -> None:
+        given = header(scope, b"authorization")
+        if given is None:
+            raise Unauthorized(ELSEWHERE if self.local else MISSING)
+        kind, _, token = given.decode("latin-1").partition(" ")
+        token = token.strip()
+        if kind.lower() != "bearer":
+            raise Unauthorized(MISSING)
+        due = self.keyring.due(token)
+        if due is None:
+            self._refresh()
+        elif due:
+            await asyncio.shield(self._refresh())
+        key = self.keyring.judged(token)
+        scope["lossmeter.key"] = key
+        self.keyring.count(key)
+        if not key.allows(wanted):
+            raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
+
+    def _refresh(self) -> asyncio.Future[None]:
+        """Brings the keyring up to date; those who ask meanwhile wait for the same reading."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._read(self.keyring.read))
+            self._reading.add_done_callback(_noticed)
+        return self._reading
+
+    def _is_here(self, scope: Scope) -> bool:
+        """Whether whoever asks is on this machine, and meant to ask here."""
+        server = scope.get("server")
+        way = self._ways.get(server)
+        if way is None:
+            way = self._ways[server] = way_of(server[0] if server else "")
+        if way != "loopback":
+            return way == "private"
+        # A page of another site, in a browser of this machine, can get here too: by a name of its own that it has resolve to
+        # loopback, or by posting blindly.
+        for name, value in scope["headers"]:
+            if name == b"host" and not is_ours(value):
+                return False
+            if (
+                name == b"origin"
+                and not is_ours(value.partition(b"://")[2])
+                and value.decode("latin-1") not in self.origins
+            ):
+                return False
+        return True
+
+
+def _noticed(reading: asyncio.Future[None]) -> None:
+    # Nobody may be waiting for it: an error that was never looked at would be complained of.
+    if not reading.cancelled() and isinstance(error := reading.exception(), LossmeterError):
+        log.warning("%s", error.detail)
+
+
+def way_of(host: str) -> Way:
+    """How a server was reached, by the address of its end of the connection.
+
+    A socket has an address in numbers, or a path; a name or nothing at all means that there is no socket, as in a test.
+    """
+    if not is_number(host):
+        return "private"
+    return "loopback" if is_local(host) else "network"
+
+
+@lru_cache(256)
+def is_ours(value: bytes) -> bool:
+    """Whether the `Host` header, or what follows the scheme in `Origin`, is a name of this machine.
+
+    One without a dot counts: no site elsewhere can have it.
+    """
+    try:
+        host = urlsplit("//" + value.decode("ascii")).hostname or "."
+    except ValueError:
+        return False
+    return b"@" not in value and (is_local(host) if is_number(host) else "." not in host)
+
+
+@lru_cache(256)
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach an address. A path is that of a Unix socket; no address is none of a network."""
+    return ipaddress.ip_address(host).is_loopback if is_number(host) else host in ("", "localhost") or "/" in host
+
+
+def is_number(host: str) -> bool:
+    """Whether a host is an address, and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def shared(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
+    """Lets pages of these origins call from a browser; without any, only the console's own may."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Encoding",
+            "Inference-Header-Content-Length",
+            "X-Request-ID",
+            "Content-Type",
+        ],
+        expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"],
+    )
+
+
+def asks(settings: Settings) -> bool:
+    """Whether keys are asked for, at least of those who come from elsewhere."""
+    if settings.auth == "off" and not (settings.uds or is_local(settings.host)):
+        log.warning(
+            "anybody who reaches %s may use this server: LOSSMETER_AUTH is off. Set it to `required`, and create keys with "
+            "`lossmeter keys create`, unless something before it asks for them.",
+            settings.host,
+        )
+    return settings.auth != "off"
+
+
+def trusts_this_machine(settings: Settings) -> bool:
+    """Whether whoever asks from this machine needs no key."""
+    return settings.auth == "auto" and (bool(settings.uds) or is_local(settings.host))

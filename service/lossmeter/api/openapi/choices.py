@@ -1,0 +1,72 @@
+"""Losses and metrics as parts of an evaluation: a schema for each, told apart by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from lossmeter.api.openapi.components import REF, Schema
+from lossmeter.engine.evaluation.fields import LossChoice
+from lossmeter.losses import LOSSES, Loss, Parameter
+from lossmeter.metrics import METRICS, Metric
+
+
+def loss_choices() -> dict[str, Schema]:
+    """A schema for each loss of predictions and labels, and their union, `LossChoice`."""
+    fitting = [loss for loss in LOSSES.values() if {one.name for one in loss.tensors if one.required} == PAIR]
+    return _told_apart("LossChoice", "A loss with its parameters.", "loss", map(_loss_choice, fitting))
+
+
+def metric_choices() -> dict[str, Schema]:
+    """A schema for each metric, and their union, `MetricChoice`."""
+    return _told_apart("MetricChoice", "A metric with its parameters.", "metric", map(_metric_choice, METRICS.values()))
+
+
+PAIR = {"predictions", "labels"}
+WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
+
+
+def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
+    numbers = {"$ref": REF.format(model="Numbers")}
+    properties = {one.name: {**numbers, "description": one.description} for one in loss.tensors if one.keyword}
+    properties |= {one.name: _parameter(one) for one in loss.parameters}
+    described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
+    return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described
+
+
+def _metric_choice(metric: Metric) -> tuple[str, tuple[str, ...], Schema]:
+    properties = {one.name: one.json_schema() for one in metric.parameters}
+    described = {"description": metric.summary, "properties": properties}
+    return class_name(metric.name) + "Metric", (metric.name, *metric.aliases), described
+
+
+def _parameter(one: Parameter) -> Schema:
+    schema = TypeAdapter(one.annotation).json_schema()
+    return {**schema, "default": one.default, "description": one.description}
+
+
+def class_name(name: str) -> str:
+    """`smooth_l1` as `SmoothL1`."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _told_apart(
+    union: str, description: str, key: str, members: Iterable[tuple[str, tuple[str, ...], Mapping[str, Any]]]
+) -> dict[str, Schema]:
+    schemas: dict[str, Schema] = {}
+    mapping: dict[str, str] = {}
+    for model, names, schema in members:
+        word = {"type": "string", "enum": list(names), "description": "Its name, or an alias."}
+        schemas[model] = {
+            "description": schema["description"],
+            "type": "object",
+            "required": [key],
+            "additionalProperties": False,
+            "properties": {key: word, **schema["properties"]},
+        }
+        mapping |= dict.fromkeys(names, REF.format(model=model))
+    options = [{"$ref": REF.format(model=model)} for model in schemas]
+    discriminator = {"propertyName": key, "mapping": mapping}
+    return {**schemas, union: {"description": description, "oneOf": options, "discriminator": discriminator}}

@@ -1,0 +1,191 @@
+"""The whole document (OpenAPI 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+import lossmeter
+from lossmeter.api import problems
+from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
+from lossmeter.api.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.openapi import access, answers
+from lossmeter.api.openapi.choices import loss_choices, metric_choices
+from lossmeter.api.openapi.components import REF, Schema, components
+from lossmeter.api.openapi.plain import plain
+from lossmeter.api.runs import BatchAnswer, BatchRequest, Comparison, ComparisonRequest, RunReport, RunRequest, RunState
+from lossmeter.api.schemas import LossAnswer, request_model
+from lossmeter.losses import LOSSES
+
+INFO: dict[str, Any] = {
+    "title": "lossmeter",
+    "version": lossmeter.__version__,
+    "summary": "Losses, gradients and evaluation metrics as a service.",
+    "description": "Post predictions and labels, get what PyTorch would have computed in process.\n\n"
+    "Tensors are nested arrays of numbers, or objects with datatype and shape. Every answer carries `X-Request-ID`, which is "
+    "the client's if it sends one, and `Server-Timing`. Errors are `application/problem+json` (RFC 9457), with a JSON Pointer "
+    "to every place that is wrong; below `/v2`, they have the form of the Open Inference Protocol.",
+    "contact": {"name": "The maintainers of lossmeter"},
+    "license_info": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+SERVERS = [
+    {"url": "/", "description": "The server that this document comes from."},
+    {"url": "http://127.0.0.1:8000", "description": "A server on this machine, with its defaults."},
+]
+TAGS = [
+    {"name": "losses", "description": "The catalogue of losses, and one operation for each."},
+    {"name": "metrics", "description": "The catalogue of metrics."},
+    {"name": "evaluation", "description": "Many losses and metrics at once, with confidence, slices and gates."},
+    {"name": "open inference", "description": "The losses as models of the Open Inference Protocol v2."},
+    {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
+    {"name": "service", "description": "Health."},
+]
+
+PATH_PARAMETERS = {
+    "loss": ("The name of a loss, or an alias.", "mse"),
+    "metric": ("The name of a metric, or an alias.", "accuracy"),
+    "version": ("The version of a model: every loss has one.", "1"),
+    "run_id": ("The `id` of a run.", "01a2044b-5f23-71cc-b0c4-65bcf97893af"),
+    "batch_id": ("What the client calls the batch: the same again is the same batch.", "part-0007"),
+}
+REQUESTS: tuple[type[BaseModel], ...] = (EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest)
+ANSWERS: tuple[type[BaseModel], ...] = (
+    *(LossAnswer, EvaluateAnswer, problems.Problem),
+    *(RunReport, RunState, BatchAnswer, Comparison),
+    *(InferAnswer, InferError),
+)
+ABSENT = {
+    "LossAnswer": {"value", "values"},
+    "InferAnswer": {"id", "parameters"},
+    "InferOutput": {"parameters", "data"},
+}
+"""Fields of answers that are there or not; all others always are."""
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of an application."""
+    whole = get_openapi(**INFO, tags=TAGS, servers=SERVERS, routes=app.routes)
+    schemas: dict[str, Schema] = whole["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas |= _models()
+    for path, item in whole["paths"].items():
+        for method, operation in item.items():
+            _complete(method, path, operation)
+            _describe(operation, schemas)
+    whole["paths"] = plain(whole["paths"])
+    schemas |= {**loss_choices(), **metric_choices()}
+    schemas = {name: plain(schema) for name, schema in schemas.items()} | components()
+    whole["components"] = {
+        "schemas": schemas,
+        "responses": answers.responses(),
+        "headers": plain(answers.HEADERS),
+        "securitySchemes": access.SCHEMES,
+    }
+    found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
+    return found
+
+
+def _models() -> dict[str, Schema]:
+    """The schemas of requests and answers that FastAPI does not know of."""
+    requests = [*(request_model(loss) for loss in LOSSES.values()), *REQUESTS]
+    _, taken = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
+    _, given = models_json_schema([(model, "serialization") for model in ANSWERS], ref_template=REF)
+    schemas: dict[str, Schema] = {**taken["$defs"], **given["$defs"]}
+    for name, absent in ABSENT.items():
+        schemas[name]["required"] = [field for field in schemas[name]["required"] if field not in absent]
+    tensor = {"$ref": REF.format(model="TensorAnswer")}
+    schemas["LossAnswer"]["properties"]["values"] = {**tensor, "description": "The unreduced loss, under `none` only."}
+    for name in ("LossAnswer", "ObjectiveAnswer"):
+        schemas[name]["properties"]["gradients"]["additionalProperties"] = tensor
+    data = schemas["InferInput"]["properties"]["data"]
+    data |= {"$ref": REF.format(model="Numbers")}
+    schemas["InferOutput"]["properties"]["data"]["items"] = {"type": ["number", "null"]}
+    choice = schemas["GateFields"]["properties"]["slice"]
+    schemas["GateFields"]["properties"]["slice"] = {
+        "$ref": REF.format(model="SliceChoice"),
+        "description": choice["description"],
+    }
+    return schemas
+
+
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Adds what is the same everywhere: keys, errors, headers, and what the parameters of paths are."""
+    declared: dict[str, Any] = operation["responses"]
+    refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
+        del declared["422"]  # parameters are text here, and our own answers refuse
+    errors = answers.plain_errors if path.startswith(problems.OPEN_INFERENCE) else answers.error_answers
+    refusals = access.refusals(method, path, takes_body="requestBody" in operation)
+    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS, *refusals).items()}
+    operation["security"] = access.security(method, path)
+    for status, response in declared.items():
+        if "$ref" in response:
+            declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it
+        else:
+            response["headers"] = {**response.get("headers", {}), **answers.framed()}
+    operation["responses"] = dict(sorted(declared.items()))
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path":
+            parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+
+
+def _describe(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
+    """Says what an answer is where a route says nothing, and FastAPI says that it is one."""
+    for response in operation["responses"].values():
+        if response.get("description") == "Successful Response":
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            model = schema.get("$ref", "").rpartition("/")[2]
+            response["description"] = schemas[model]["description"] if model else "It is done."
+
+
+def short(name: str) -> str:
+    """The name of a schema in the document: that of its class, without what tells it from others of the same name."""
+    return name.removesuffix("Model").removesuffix("Fields")
+
+
+def _renamed(part: Any, names: dict[str, str]) -> Any:
+    changed = {old: new for old, new in names.items() if old != new}
+    taken = [new for new in changed.values() if new in names or list(changed.values()).count(new) > 1]
+    if taken:
+        raise ValueError(f"there are several schemas for the names {', '.join(sorted(set(taken)))}")
+    references = {REF.format(model=old): REF.format(model=new) for old, new in changed.items()}
+    schemas = part["components"]["schemas"]
+    part["components"]["schemas"] = dict(sorted((names[name], schema) for name, schema in schemas.items()))
+    return _substituted(part, references)
+
+
+def _substituted(part: Any, references: dict[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {key: _substituted(value, references) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_substituted(value, references) for value in part]
+    return references.get(part, part) if isinstance(part, str) else part
+
+
+def _used(whole: dict[str, Any]) -> dict[str, Any]:
+    """The document without components that nothing refers to."""
+    parts = whole["components"]
+    found = _references({key: value for key, value in whole.items() if key != "components"})
+    todo = list(found)
+    while todo:
+        kind, name = todo.pop().split("/")[2:]
+        more = _references(parts[kind][name]) - found
+        found |= more
+        todo += more
+    for kind in ("schemas", "responses", "headers"):
+        parts[kind] = {name: part for name, part in parts[kind].items() if f"#/components/{kind}/{name}" in found}
+    return whole
+
+
+def _references(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*(_references(value) for value in part.values()))
+    if isinstance(part, list):
+        return set[str]().union(*map(_references, part))
+    return set()

@@ -1,0 +1,37 @@
+"""`/metrics`: what Prometheus reads."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from lossmeter.api.watching import exposition
+from lossmeter.api.watching.watch import Watch
+
+TEXT = {"schema": {"type": "string"}}
+
+
+def router(watch: Watch) -> APIRouter:
+    """The route."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get(
+        "/metrics",
+        operation_id="service_metrics",
+        summary="Figures of the service itself, for Prometheus",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "As text, or in OpenMetrics where `Accept` asks for it.",
+                "content": {"text/plain": TEXT, "application/openmetrics-text": TEXT},
+            }
+        },
+    )
+    async def service_metrics(request: Request) -> Response:
+        """Of all workers, whichever of them answers."""
+        own, accept = watch.reading(), request.headers.get("accept", "")
+        content, media_type = await asyncio.to_thread(lambda: exposition.written(watch.whole(own), accept))
+        return Response(content, headers={"content-type": media_type})
+
+    return routes

@@ -1,0 +1,125 @@
+"""`lossmeter keys`: make keys, list them, revoke them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lossmeter.settings import Settings
+
+if TYPE_CHECKING:
+    from lossmeter.keys import Key, SqlKeys
+
+keys = typer.Typer(help="The keys that open a server (LOSSMETER_AUTH).", no_args_is_help=True)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="evaluate, runs:read, runs:write or admin; none opens the catalogue alone.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="After which it expires; for ever if left out.")] = None,
+    requests_per_second: Annotated[float | None, typer.Option(help="From this key, to each worker.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Requests at once; those of a second if left out.")] = None,
+    max_body_bytes: Annotated[
+        int | None, typer.Option(help="The largest body; the server's limit if left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print key and token as JSON.")] = False,
+) -> None:
+    """Make a key, and print its token, which is shown this once and kept nowhere."""
+    from lossmeter.keys import issued
+    from lossmeter.keys.key import microseconds
+
+    expires = None if days is None else microseconds() + int(days * 86_400e6)
+    with _store() as store:
+        key, token = issued(
+            name,
+            scope or (),
+            expires=expires,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            max_body_bytes=max_body_bytes,
+        )
+        store.add(key)
+    if as_json:
+        _print_json({**_fields(key), "token": token})
+        return
+    typer.echo(f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes)) or 'the catalogue alone'}", err=True)
+    typer.echo("Its token, which cannot be shown again:", err=True)
+    typer.echo(token)
+
+
+@keys.command("list")
+def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False) -> None:
+    """Print every key, also those that are not good any more; never a token."""
+    with _store() as store:
+        found = store.all()
+    if as_json:
+        _print_json([_fields(key) for key in found])
+        return
+    from rich.console import Console
+
+    from lossmeter.console.terminal import keys_table
+
+    Console().print(keys_table([_fields(key) for key in found]))
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `lossmeter keys list` shows it.")]) -> None:
+    """Make a key useless for ever. Servers notice within LOSSMETER_KEY_CACHE_SECONDS."""
+    from lossmeter.keys.key import id_of, microseconds
+
+    with _store() as store:
+        key = store.revoke(id_of(key_id) or key_id, microseconds())
+    typer.echo(f"key {key.id} ({key.name}) is revoked")
+
+
+@contextmanager
+def _store() -> Iterator[SqlKeys]:
+    """The keys in the database of the settings; what is wrong is said, and ends the command."""
+    from lossmeter.database import Database
+    from lossmeter.errors import LossmeterError
+    from lossmeter.keys import SqlKeys
+
+    settings = Settings()
+    database = Database(settings.store_url, settings.store_timeout_seconds)
+    try:
+        yield SqlKeys(database)
+    except LossmeterError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from None
+    finally:
+        database.close()
+
+
+def _fields(key: Key) -> dict[str, Any]:
+    """What may be shown of a key."""
+    from lossmeter.keys.key import microseconds
+
+    return {
+        "id": key.id,
+        "name": key.name,
+        "state": key.state(microseconds()),
+        "scopes": sorted(key.scopes),
+        "created": _time(key.created),
+        "expires": _time(key.expires),
+        "revoked": _time(key.revoked),
+        "requests_per_second": key.requests_per_second,
+        "burst": key.burst,
+        "max_body_bytes": key.max_body_bytes,
+    }
+
+
+def _time(moment: int | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat()
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))

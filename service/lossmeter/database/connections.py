@@ -1,0 +1,227 @@
+"""The database: how it is reached, made ready, and what of its failures a caller is told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from lossmeter.database.versions import demand_newest, migrate
+from lossmeter.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("sqlite", "postgresql")
+CONNECT_SECONDS = 5
+TIMEOUT_SECONDS = 15.0
+"""How long a statement, or a writer of SQLite for another one, may take if nothing else is said."""
+PAUSE_SECONDS = 1.0
+"""How long nobody tries to connect after it has failed: meanwhile callers are told at once."""
+UNREACHABLE = "The database of runs cannot be reached."
+MISSING = "does not exist"
+GAVE_UP = "gave up waiting for the server"
+LATE = "The database of runs did not answer in time (LOSSMETER_STORE_TIMEOUT_SECONDS)."
+
+
+class Database:
+    """Transactions on SQLite or PostgreSQL; connected, and if need be migrated, when it is first used.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://…`; empty for the default path.
+        timeout_seconds: how long a statement may take; with SQLite, how long a writer waits for another one.
+    """
+
+    def __init__(self, url: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self.url = located(url)
+        self.timeout_seconds = timeout_seconds
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._down_until = 0.0
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that changes nothing, and sees one moment.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached, or cannot be used.
+        """
+        with self._failures(), self._connection() as connection:
+            if not self.sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is durable when this ends without an error, and has not happened otherwise.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached, is full, or cannot be used.
+        """
+        with self._failures(), self._connection() as connection:
+            connection = connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    def upgrade(self) -> None:
+        """Brings the tables to the newest form; does nothing if they have it."""
+        with self._failures():
+            # A migration takes the time that it takes.
+            engine = self._connected(0 if not self.sqlite else self.timeout_seconds)
+            try:
+                migrate(engine)
+            finally:
+                engine.dispose()
+
+    def close(self) -> None:
+        """Ends all connections; the next use opens new ones."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def _ready(self) -> Engine:
+        if self._engine is None:
+            with self._lock:
+                if self._engine is None:
+                    self._engine = self._opened()
+        return self._engine
+
+    def _opened(self) -> Engine:
+        engine = self._connected(self.timeout_seconds)
+        try:
+            (migrate if self.sqlite else demand_newest)(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _connected(self, timeout_seconds: float) -> Engine:
+        if self.sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        return _engine(self.url, timeout_seconds)
+
+    def _connection(self) -> Connection:
+        if monotonic() < self._down_until:
+            raise StoreUnavailable(UNREACHABLE)
+        try:
+            return self._ready().connect()
+        except exc.OperationalError:
+            if not self.sqlite:
+                self._down_until = monotonic() + PAUSE_SECONDS
+            raise
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            cause = error.orig if isinstance(error, exc.DBAPIError) else error
+            if isinstance(error, exc.IntegrityError | exc.DataError | exc.NotSupportedError) or (
+                isinstance(error, exc.ProgrammingError) and MISSING not in str(cause)
+            ):
+                raise
+            log.warning("the database of runs: %s", " ".join(str(cause).split()))
+            if GAVE_UP in str(cause):  # those that wait for a connection need not find out one after the other
+                self._down_until = monotonic() + PAUSE_SECONDS
+            raise StoreUnavailable(_told(str(cause))) from error
+        except OSError as error:
+            log.warning("the database of runs: %s", error)
+            raise StoreUnavailable(f"Runs cannot be kept here: {error.strerror}.") from error
+
+
+def located(url: str) -> URL:
+    """Where the database is; without a URL, a file among the user's data.
+
+    Raises:
+        ValueError: if it is of a kind that is not spoken here.
+    """
+    if not url:
+        home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        return URL.create("sqlite", database=str(Path(home) / "lossmeter" / "runs.sqlite"))
+    made = make_url(url)
+    if made.get_backend_name() not in BACKENDS:
+        raise ValueError(f"LOSSMETER_STORE_URL names {made.get_backend_name()}; expected {' or '.join(BACKENDS)}")
+    return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made
+
+
+def _engine(url: URL, timeout_seconds: float) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(
+            url, connect_args={"timeout": timeout_seconds}, pool_size=8, max_overflow=0, hide_parameters=True
+        )
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    # Of what libpq knows: how long to wait for a host that does not answer. Prepared statements do not pass through
+    # poolers such as PgBouncer.
+    patience: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10,
+        "application_name": "lossmeter",
+        "prepare_threshold": None,
+    }
+    engine = sa.create_engine(
+        url,
+        connect_args=patience,
+        pool_size=8,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        hide_parameters=True,
+    )
+    if timeout_seconds:
+        from lossmeter.database.patience import connect
+
+        @sa.event.listens_for(engine, "do_connect")
+        def _connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:
+            return connect(timeout_seconds, GAVE_UP, *arguments, **named)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # For this transaction alone: a pooler such as PgBouncer may give the next one another session.
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_seconds * 1000))}")
+
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions of its own
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: one that began as a reader could not wait for it.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+TOLD: tuple[tuple[str, str], ...] = (
+    ("is full", "There is no room left for runs."),
+    ("disk", "There is no room left for runs, or their disk has failed."),
+    ("No space", "There is no room left for runs."),
+    ("could not extend", "There is no room left for runs."),
+    ("unable to open", "Runs cannot be kept here: their file cannot be opened (LOSSMETER_STORE_URL)."),
+    ("readonly", "Runs cannot be kept here: their file cannot be written to (LOSSMETER_STORE_URL)."),
+    ("statement timeout", LATE),
+    (GAVE_UP, LATE),
+    ("locked", "Too many write to the database of runs at once."),
+    (MISSING, "The database of runs has no tables of this version; run `lossmeter db upgrade`."),
+)
+
+
+def _told(cause: str) -> str:
+    """What a caller may know of it; the rest is for the log."""
+    return next((told for sign, told in TOLD if sign in cause), UNREACHABLE)

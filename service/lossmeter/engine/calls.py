@@ -1,0 +1,57 @@
+"""What the engine is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from lossmeter.losses import Loss
+from lossmeter.tensors import Tensor
+
+PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A loss and everything that one request says of it."""
+
+    loss: Loss
+    tensors: Mapping[str, Tensor]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    reduction: str = "mean"
+    gradients: tuple[str, ...] = ()
+    upstream: Tensor | None = None
+    sample_weight: Tensor | None = None
+    mask: Tensor | None = None
+    normalizer: float | None = None
+    empty: Literal["nan", "zero", "error"] = "nan"
+    precision: Literal["float32", "float64"] = "float32"
+    non_finite: Literal["error", "allow"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the caller should know of a result."""
+
+    code: str
+    message: str
+    pointer: str
+    index: tuple[int, ...] | None
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call gave: `value` for `mean` and `sum`, `values` for `none`."""
+
+    value: float | None
+    values: Tensor | None
+    sum: float
+    normalizer: float
+    count: int
+    gradients: dict[str, Tensor]
+    device: str
+    warnings: list[Warned]

@@ -1,0 +1,76 @@
+"""From sums and tensors to the outcome of a call: rounded once, and with a warning for whatever is not finite."""
+
+from __future__ import annotations
+
+import math
+from ctypes import c_float
+
+import numpy as np
+import torch
+
+from lossmeter.engine.arguments import all_finite
+from lossmeter.engine.calls import Call, Outcome, Warned
+from lossmeter.engine.work import Done, Work
+from lossmeter.errors import Invalid, pointer
+from lossmeter.tensors import Datatype, Tensor, coordinates
+
+LISTED = 8
+"""Non-finite results that are listed one by one."""
+
+
+def outcome(work: Work, done: Done) -> Outcome:
+    """What a call gave.
+
+    Raises:
+        Invalid: if nothing counts and the call says that this is an error.
+    """
+    call, weighting = work.call, work.weighting
+    normalizer = weighting.normalizer if call.normalizer is None else call.normalizer
+    warnings: list[Warned] = []
+    value: float | None = None
+    if call.reduction == "sum":
+        value = _rounded(done.total, call.precision)
+    elif call.reduction != "none":
+        value = _mean(call, done.numerator, normalizer)
+    for name, number in (("value", value), ("sum", done.total)):
+        if number is not None and not math.isfinite(number):
+            empty = " because nothing counts: the normalizer is 0" if name == "value" and not normalizer else ""
+            word = _word(number)
+            warnings.append(Warned("non_finite", f"{name} is {word}{empty}", pointer(name), None, word))
+    values = None
+    if done.values is not None:
+        values = _result(("values",), done.values, work.fit.output, warnings)
+    gradients = {
+        name: _result(("gradients", name), gradient, tuple(gradient.shape), warnings)
+        for name, gradient in done.gradients.items()
+    }
+    return Outcome(value, values, done.total, normalizer, weighting.count, gradients, str(work.device), warnings)
+
+
+def _mean(call: Call, numerator: float, normalizer: float) -> float:
+    if normalizer:
+        return _rounded(numerator / normalizer, call.precision)
+    if call.empty == "error":
+        raise Invalid.at(call.loss.name, "", "nothing counts: the normalizer of the mean is 0, and empty is 'error'")
+    return 0.0 if call.empty == "zero" else math.nan
+
+
+def _rounded(number: float, precision: str) -> float:
+    return c_float(number).value if precision == "float32" else number
+
+
+def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
+    flat = tensor.numpy().reshape(-1)
+    if not all_finite(flat):
+        positions = np.flatnonzero(~np.isfinite(flat))
+        for position in positions[:LISTED].tolist():
+            index = coordinates(position, shape)
+            word = _word(float(flat[position]))
+            name = ".".join(path)
+            message = f"{name}{list(index)} is {word}; {len(positions)} of {len(flat)} elements are not finite"
+            warnings.append(Warned("non_finite", message, pointer(*path), index, word))
+    return Tensor(Datatype.FP64 if flat.dtype == np.float64 else Datatype.FP32, shape, flat)
+
+
+def _word(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

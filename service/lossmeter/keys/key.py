@@ -1,0 +1,126 @@
+"""A key: what it allows, and its token, of which only a digest is kept.
+
+A token is `lm_`, twelve characters that name the key and are no secret, `_`, and 256 random bits in 43 characters. So much
+chance needs no slow hash: there is nothing to guess, and one round of SHA-256 cannot be undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from lossmeter.errors import Invalid
+
+Scope = Literal["evaluate", "runs:read", "runs:write", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""What a key may allow: losses and evaluations; reading, and changing, runs; everything."""
+
+TOKEN = re.compile(r"lm_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+ID_LENGTH = 12
+SECRET_BYTES = 32
+MAX_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key.
+
+    Attributes:
+        id: the public part of its token.
+        name: for people.
+        digest: SHA-256 of its token.
+        scopes: what it allows; none at all still opens the catalogue.
+        created, expires, revoked: microseconds since 1970; it is good until it expires, or is revoked, if ever.
+        requests_per_second: that each worker takes from it on average, and `burst` at once; none for any number.
+        max_body_bytes: the largest body that is read from it, if less than the server reads anyway.
+    """
+
+    id: str
+    name: str
+    digest: bytes = field(repr=False)
+    scopes: frozenset[str]
+    created: int
+    expires: int | None = None
+    revoked: int | None = None
+    requests_per_second: float | None = None
+    burst: int | None = None
+    max_body_bytes: int | None = None
+
+    def opened_by(self, token: str) -> bool:
+        """Whether this is the token of the key; takes the same time wherever it differs."""
+        return hmac.compare_digest(digest_of(token), self.digest)
+
+    def allows(self, scope: str | None) -> bool:
+        """Whether it covers a scope."""
+        return scope is None or scope in self.scopes or "admin" in self.scopes
+
+    def state(self, now: int) -> Literal["good", "expired", "revoked"]:
+        """What it is at a moment, in microseconds since 1970."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= now else "good"
+
+
+def issued(
+    name: str,
+    scopes: Iterable[str],
+    *,
+    expires: int | None = None,
+    requests_per_second: float | None = None,
+    burst: int | None = None,
+    max_body_bytes: int | None = None,
+) -> tuple[Key, str]:
+    """A new key and its token, which nobody can find out later.
+
+    Raises:
+        Invalid: if no key can be like that.
+    """
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise Invalid.at("keys", "/name", f"the name has 1 to {MAX_NAME_LENGTH} characters, all of them printable")
+    wanted = frozenset(scopes)
+    unknown = sorted(wanted - set(SCOPES))
+    if unknown:
+        raise Invalid.at("keys", "/scopes", f"{unknown[0]!r} is not a scope; expected {', '.join(SCOPES)}")
+    if requests_per_second is not None and not (requests_per_second > 0 and math.isfinite(requests_per_second)):
+        raise Invalid.at("keys", "/requests_per_second", "requests_per_second is a number above 0")
+    if burst is not None and (requests_per_second is None or burst < 1):
+        raise Invalid.at("keys", "/burst", "burst is an integer of at least 1, and needs requests_per_second")
+    if max_body_bytes is not None and max_body_bytes < 1:
+        raise Invalid.at("keys", "/max_body_bytes", "max_body_bytes is an integer of at least 1")
+    now = microseconds()
+    if expires is not None and expires <= now:
+        raise Invalid.at("keys", "/expires", "the key would have expired already")
+    key_id = "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))
+    token = f"lm_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    if requests_per_second is not None and burst is None:
+        burst = max(1, math.ceil(requests_per_second))
+    limits = (requests_per_second, burst, max_body_bytes)
+    return Key(key_id, name, digest_of(token), wanted, now, expires, None, *limits), token
+
+
+NOBODY = Key("", "", bytes(32), frozenset(), 0)
+"""Stands for a key that does not exist: to find that out takes as long as to find that a token is wrong."""
+
+
+def id_of(token: str) -> str | None:
+    """The id of the key that a token claims to belong to; none if it is no token at all."""
+    found = TOKEN.fullmatch(token)
+    return None if found is None else found[1]
+
+
+def digest_of(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def microseconds() -> int:
+    """Now, since 1970."""
+    return time.time_ns() // 1000

@@ -1,0 +1,111 @@
+"""All attacks, what is expected of each, and how they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import sleep
+
+from tests.attacks import addresses, bodies, connections
+from tests.attacks.target import SETTINGS, Target
+from tests.support.processes import started
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack.
+
+    Attributes:
+        name: in words.
+        run: does it, and says what came of it.
+        expected: what has to come of it.
+        megabytes: by which the memory of the server may grow meanwhile.
+    """
+
+    name: str
+    run: Callable[[Target], str]
+    expected: str
+    megabytes: float = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attack, and what it cost the server."""
+
+    attack: Attack
+    said: str
+    megabytes: float
+    works: bool
+
+
+BOMB = 330
+"""The limit on a body, 256 MiB, and what a list grows by before it is noticed."""
+
+ATTACKS = (
+    Attack("gzip bomb: 1 MB that becomes 1 GB", bodies.gzip_bomb, "413 too_large", BOMB),
+    Attack("deflate bomb", bodies.deflate_bomb, "413 too_large", BOMB),
+    Attack("zstd bomb: 100 kB that become 1 GB", bodies.zstd_bomb, "413 too_large", BOMB),
+    Attack("a gzip bomb in gzip in zstd", bodies.bomb_in_a_bomb, "413 too_large", BOMB),
+    Attack("fifty codings, one after the other", bodies.many_codings, "415 unsupported_format"),
+    Attack("zstd with a window of 128 MB", bodies.wide_window, "400 malformed_body"),
+    Attack("200,000 empty gzip files in one", bodies.many_members, "400 malformed_body"),
+    Attack("JSON, 5 million arrays deep", bodies.deep_arrays, "422 invalid"),
+    Attack("JSON, a million objects deep", bodies.deep_objects, "422 invalid"),
+    Attack("JSON with 2 million members", bodies.many_members_of_an_object, "413 too_large", 250),
+    Attack("a number of 10 million digits", bodies.long_number, "422 invalid", 120),
+    Attack("a name of 100 MB", bodies.long_string, "413 too_large", 500),
+    Attack("a tensor of shape [2³¹, 2³¹] without data", bodies.shape_without_end, "422 invalid"),
+    Attack("safetensors: a header of 2⁶³ bytes", bodies.header_without_end, "400 malformed_body"),
+    Attack("safetensors: a thousand tensors over the same bytes", bodies.overlapping_tensors, "400 malformed_body"),
+    Attack("safetensors: a tensor of 8 TB in an empty file", bodies.tensor_beyond_the_file, "400 malformed_body"),
+    Attack("Open Inference: 4 GB that are not there", bodies.bytes_that_are_not_there, "400"),
+    Attack("2 MB of tensors whose product has 160 GB", bodies.product_of_small_tensors, "507 does_not_fit", 1500),
+    Attack("a confusion matrix of a billion classes", bodies.classes_without_end, "422 invalid"),
+    Attack("a bootstrap of 10¹² replicates", bodies.replicates_without_end, "422 invalid"),
+    Attack("400,000 slices of 20,000 samples", bodies.slices_without_end, "422 invalid", 300),
+    Attack("a Content-Length of a terabyte", connections.length_that_is_a_lie, "413 too_large"),
+    Attack(
+        "six bodies of 200 MB that do not come", connections.lengths_that_hold_room, "5 × 408 too_slow, 1 × 503 busy"
+    ),
+    Attack("200 heads that arrive line by line", connections.slow_heads, "408 too_slow"),
+    Attack("100 bodies that do not arrive", connections.slow_bodies, "408 too_slow"),
+    Attack("4 clients that do not read their answers", connections.readers_that_do_not_read, "cut", 350),
+    Attack("1,100 connections that say nothing", connections.silent_connections, "503 busy beyond the limit, then 200"),
+    Attack("100,000 header fields", connections.flood_of_headers, "431 header_too_large"),
+    Attack("a header of 100 MB", connections.header_without_end, "431 header_too_large"),
+    Attack("a chunk extension of 100 MB", connections.extensions_of_chunks, "400 malformed_body"),
+    Attack("a million trailers", connections.trailers_without_end, "400 malformed_body"),
+    Attack("a body of 2 million chunks", connections.chunks_of_one_byte, "200"),
+    Attack("pipelined requests whose answers are not read", connections.pipeline_without_reading, "closed"),
+    Attack(
+        f"{len(connections.AMBIGUOUS)} heads and bodies that can be read in two ways",
+        connections.smuggling,
+        "13 × 400 malformed_request, 4 × 400 malformed_body",
+    ),
+    Attack(f"{len(addresses.PATHS)} paths that lead out, or hold what no path holds", addresses.paths, "404 not_found"),
+    Attack("line breaks and escapes in paths and headers, for the log", addresses.log_injection, "no line"),
+)
+GUESSING = Attack("guessed keys, for five seconds", addresses.key_guessing, "401 to all")
+"""Needs a server that asks for keys."""
+
+
+@contextmanager
+def target(**environment: str) -> Iterator[Target]:
+    """A server to attack."""
+    with started(**SETTINGS, **environment) as service:
+        found = Target(service)
+        for _ in range(3):
+            assert found.works() or "LOSSMETER_AUTH" in environment
+        yield found
+
+
+def tried(attack: Attack, on: Target) -> Outcome:
+    """What comes of an attack."""
+    sleep(0.2)
+    before = on.memory()
+    on.forget()
+    said = attack.run(on)
+    growth = max(0.0, on.memory("VmHWM") - before)
+    works = on.works() or attack is GUESSING
+    return Outcome(attack, said, growth, works)

@@ -1,0 +1,105 @@
+"""A server to attack, its memory, and what it says to bytes that no client would send."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from tests.support.processes import Service
+from tests.support.service import connected
+
+HEAD_SECONDS = 2
+SETTINGS = {"LOSSMETER_HEADER_SECONDS": str(HEAD_SECONDS), "LOSSMETER_BODY_SECONDS": "2"}
+"""Less patience than by default, so that the slow attacks are over sooner."""
+MSE = b'{"predictions": [1.0], "labels": [0.0]}'
+
+
+class Target:
+    """A running service.
+
+    Attributes:
+        url: where it is.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.url = service.url
+        self._proc = Path(f"/proc/{service.process.pid}")
+
+    def memory(self, field: str = "VmRSS") -> float:
+        """Megabytes that the process holds; of `VmHWM`, the most since `forget`."""
+        (line,) = (line for line in (self._proc / "status").read_text().splitlines() if line.startswith(field + ":"))
+        return int(line.split()[1]) / 1000
+
+    def forget(self) -> None:
+        """Begins to measure the most memory anew."""
+        (self._proc / "clear_refs").write_text("5")
+
+    @contextmanager
+    def connection(self) -> Iterator[socket.socket]:
+        with connected(self.url) as found:
+            yield found
+
+    def raw(self, *pieces: bytes, seconds: float = 30) -> str:
+        """What is answered to these bytes: status and code, or that the connection was closed."""
+        with self.connection() as connection:
+            send(connection, pieces)
+            return said(connection, seconds)
+
+    def post(self, path: str, body: bytes, *headers: str, seconds: float = 120) -> str:
+        """The same for a request with a body."""
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers, "", ""]
+        return self.raw("\r\n".join(lines).encode("latin-1"), body, seconds=seconds)
+
+    def works(self) -> bool:
+        """Whether it still computes."""
+        return self.post("/v1/losses/mse", MSE).startswith("200")
+
+
+def send(connection: socket.socket, pieces: Iterable[bytes], pause: float = 0.0, seconds: float = 30) -> int:
+    """Sends until it is over, or nobody listens; says how many bytes."""
+    sent, end = 0, monotonic() + seconds
+    with contextlib.suppress(OSError):
+        for piece in pieces:
+            connection.sendall(piece)
+            sent += len(piece)
+            if pause:
+                sleep(pause)
+            if monotonic() > end:
+                break
+    return sent
+
+
+def said(connection: socket.socket, seconds: float = 30) -> str:
+    """Status and code of the first answer."""
+    connection.settimeout(seconds)
+    answer = b""
+    try:
+        while b"\r\n\r\n" not in answer or (b'"code":"' not in answer and not answer.startswith(b"HTTP/1.1 200")):
+            piece = connection.recv(1 << 16)
+            if not piece:
+                break
+            answer += piece
+            if complete(answer):
+                break
+    except TimeoutError:
+        return "nothing"
+    except OSError:
+        pass
+    if not answer:
+        return "closed"
+    code = answer.partition(b'"code":"')[2].partition(b'"')[0].decode("latin-1")
+    return f"{answer.split(b' ', 2)[1].decode('latin-1')} {code}".strip()
+
+
+def complete(answer: bytes) -> bool:
+    """Whether a whole answer is there."""
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n"):
+        if blank and line.startswith(b"content-length:"):
+            return len(body) >= int(line.partition(b":")[2])
+    return False

@@ -1,0 +1,1 @@
+"""Clients that well-known generators make of the OpenAPI documents: `make test-clients`."""

@@ -1,0 +1,264 @@
+"""What a client may send, and how long it may take, against a real server over bare sockets."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.service import answer_of, connected, serving
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+MSE = b'{"predictions": [1.0], "labels": [0.0]}'
+POST = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
+LIMITS = {
+    "header_seconds": 0.4,
+    "body_seconds": 0.4,
+    "min_bytes_per_second": 1000,
+    "max_header_bytes": 4096,
+    "max_headers": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[str]:
+    """The URL of a server that has little patience."""
+    with serving(**LIMITS) as url:
+        yield url
+
+
+def drip(connection: socket.socket, pieces: Iterator[bytes], pause: float, seconds: float) -> None:
+    """Sends piece by piece until the time is over, or nobody listens any more."""
+    deadline = time.monotonic() + seconds
+    for piece in pieces:
+        if time.monotonic() > deadline:
+            return
+        try:
+            connection.sendall(piece)
+        except OSError:
+            return
+        time.sleep(pause)
+
+
+def told(connection: socket.socket, seconds: float = 10) -> bytes:
+    """All that the server says until it hangs up.
+
+    Raises:
+        TimeoutError: if it does not.
+    """
+    connection.settimeout(seconds)
+    pieces = []
+    while True:
+        try:
+            piece = connection.recv(1 << 16)
+        except ConnectionResetError:
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def refused(answer: bytes, status: int, code: str) -> bool:
+    """Whether it is a problem of that kind, and nothing else."""
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert b"application/problem+json" in answer
+    assert b"x-request-id: " in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    return b'"code":"%s"' % code.encode() in answer
+
+
+def test_nothing_at_all_is_not_waited_for(strict: str) -> None:
+    with connected(strict) as connection:
+        begin = time.monotonic()
+        assert refused(told(connection), 408, "too_slow")
+        assert time.monotonic() - begin < 3
+
+
+def test_a_slow_head_is_not_waited_for(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        sender = threading.Thread(
+            target=drip, args=(connection, (b"X-%d: y\r\n" % n for n in itertools.count()), 0.05, 8)
+        )
+        sender.start()
+        begin = time.monotonic()
+        assert refused(told(connection), 408, "too_slow")
+        assert time.monotonic() - begin < 6
+        sender.join()
+
+
+def test_empty_lines_are_no_request_that_is_waited_for(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(HEALTH)
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"\r\n")
+        begin = time.monotonic()
+        assert refused(told(connection), 408, "too_slow")
+        assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
+@pytest.mark.parametrize("begun", [b"", b"5\r\n"])
+def test_a_body_that_does_not_come_is_answered(strict: str, head: bytes, begun: bytes) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + head + begun)
+        begin = time.monotonic()
+        assert refused(told(connection), 408, "too_slow")
+        assert time.monotonic() - begin < 4
+
+
+def test_a_slow_body_is_answered_and_its_room_given_back(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Content-Length: 100000\r\n\r\n")
+        sender = threading.Thread(target=drip, args=(connection, itertools.repeat(b" "), 0.05, 6))
+        sender.start()
+        assert refused(told(connection), 408, "too_slow")
+        sender.join()
+
+
+def test_a_steady_body_is_waited_for_however_long_it_takes(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % (20 * 300 + len(MSE)))
+        drip(connection, itertools.repeat(b" " * 300, 20), 0.1, 60)
+        connection.sendall(MSE)
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"X: " + b"y" * 5000 + b"\r\n",
+        b"".join(b"X-%d: y\r\n" % number for number in range(25)),
+        b"".join(b"X: %s\r\n" % (b"y" * 500) for _ in range(12)),
+    ],
+    ids=["one large", "many", "large together"],
+)
+def test_a_large_head_is_refused(strict: str, head: bytes) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+        assert refused(told(connection), 431, "header_too_large")
+
+
+def test_a_long_address_is_refused(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 5000))
+        assert refused(told(connection), 431, "header_too_large")
+
+
+@pytest.mark.parametrize("piece", [b"X: y\r\n", b"y" * 1000])
+def test_a_head_without_end_is_refused_and_no_longer_read(strict: str, piece: bytes) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        sender = threading.Thread(target=drip, args=(connection, itertools.repeat(piece * 10), 0.0, 8))
+        sender.start()
+        assert refused(told(connection), 431, "header_too_large")
+        sender.join(9)
+        assert not sender.is_alive()
+
+
+@pytest.mark.parametrize("piece", [b"5;" + b"x" * 5000 + b"\r\nabcde\r\n", b"1;" + b"x" * 900 + b"\r\n \r\n"])
+def test_chunks_that_are_nothing_but_framing_are_refused(strict: str, piece: bytes) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        time.sleep(0.1)
+        sender = threading.Thread(target=drip, args=(connection, itertools.repeat(piece), 0.001, 8))
+        sender.start()
+        answer = told(connection)
+        sender.join(9)
+        assert not sender.is_alive()
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 408"))
+
+
+def test_a_trailer_is_no_header_and_has_an_end(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(MSE), MSE))
+        connection.sendall(b"Authorization: Bearer x\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(MSE), MSE))
+        time.sleep(0.1)
+        sender = threading.Thread(
+            target=drip, args=(connection, itertools.repeat(b"X: %s\r\n" % (b"y" * 500)), 0.001, 8)
+        )
+        sender.start()
+        told(connection)
+        sender.join(9)
+        assert not sender.is_alive()
+
+
+def test_chunks_of_one_byte_are_a_body(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        time.sleep(0.1)
+        text = MSE + b" " * 3000
+        for start in range(0, len(text), 100):
+            connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in text[start : start + 100]))
+        connection.sendall(b"0\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_nobody_wants_is_not_taken_for_ever(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n")
+        sender = threading.Thread(target=drip, args=(connection, itertools.repeat(b" " * 100_000), 0.01, 20))
+        sender.start()
+        begin = time.monotonic()
+        assert told(connection, 20).startswith(b"HTTP/1.1 404")
+        assert time.monotonic() - begin < 8
+        sender.join(2)
+        assert not sender.is_alive()
+
+
+def test_after_a_refusal_without_100_continue_nothing_is_taken_for_the_body(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(POST.replace(b"mse", b"none") + b"Expect: 100-continue\r\nContent-Length: 60\r\n\r\n")
+        assert told(connection).startswith(b"HTTP/1.1 404")
+
+
+def test_a_client_that_does_not_read_its_answer_is_left() -> None:
+    with serving(**LIMITS) as url, connected(url) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(300):
+            try:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+            except OSError:
+                break
+        begin = time.monotonic()
+        time.sleep(3)
+        asked = itertools.repeat(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        drip(connection, asked, 0.1, 8)
+        assert time.monotonic() - begin < 8
+
+
+def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
+    with serving(max_connections=3) as url, connected(url) as first, connected(url) as second, connected(url) as third:
+        for connection in (first, second, third):
+            connection.sendall(POST + b"Content-Length: 1000\r\n\r\n")
+        time.sleep(0.2)
+        with connected(url) as fourth:
+            assert refused(told(fourth), 503, "busy")
+        first.sendall(b" " * (1000 - len(MSE)) + MSE)
+        assert answer_of(first).startswith(b"HTTP/1.1 200")
+        assert httpx.get(url + "/healthz").status_code == 200
+        assert told(first) == b""
+
+
+def test_an_idle_connection_is_closed_after_its_time() -> None:
+    with serving(keep_alive_seconds=1) as url, connected(url) as connection:
+        connection.sendall(HEALTH)
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        begin = time.monotonic()
+        assert told(connection) == b""
+        assert 0.5 < time.monotonic() - begin < 3
+
+
+def test_what_is_not_http_is_a_problem(strict: str) -> None:
+    with connected(strict) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100)
+        assert refused(told(connection), 400, "malformed_request")

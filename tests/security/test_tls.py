@@ -1,0 +1,93 @@
+"""The server speaks HTTPS by itself, if it is given a certificate."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lossmeter.cli import cli
+from lossmeter.client import Client
+from lossmeter.client.clients import Options
+from lossmeter.client.errors import NoAnswer
+from lossmeter.client.exchanges import Retries
+from tests.support.processes import started
+from tests.support.service import serving
+
+MSE = {"predictions": [1.0], "labels": [0.0]}
+ONCE: Options = {"retries": Retries(attempts=1)}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that has signed itself; its key stands beside it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    made = folder / "certificate.pem"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    names = ("-subj", "/CN=lossmeter", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(folder / "key.pem"), "-out", str(made))
+    subprocess.run(["openssl", "req", "-x509", "-days", "2", *curve, *names, *files], check=True, capture_output=True)
+    return made
+
+
+def test_the_client_trusts_the_certificate_that_it_is_given_and_no_other(certificate: Path) -> None:
+    given = {"tls_certificate": str(certificate), "tls_key": str(certificate.with_name("key.pem"))}
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    with serving(**given) as url:
+        assert url.startswith("https://")
+        with Client(url, verify=trusted, **ONCE) as client:
+            assert client.loss("mse", **MSE).value == 1.0
+        with Client(url, **ONCE) as client, pytest.raises(NoAnswer, match="CERTIFICATE_VERIFY_FAILED"):
+            client.health()
+        with Client(url.replace("https", "http"), **ONCE) as client, pytest.raises(NoAnswer):
+            client.health()
+
+
+def test_old_versions_of_tls_are_refused(certificate: Path) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it is what is tried here
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    given = {"tls_certificate": str(certificate), "tls_key": str(certificate.with_name("key.pem"))}
+    with serving(**given) as url:
+        host, port = url.removeprefix("https://").split(":")
+        with (
+            socket.create_connection((host, int(port))) as connection,
+            pytest.raises((ssl.SSLError, OSError)),
+        ):
+            old.wrap_socket(connection)
+
+
+def test_several_workers_speak_it_too(certificate: Path) -> None:
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    key = str(certificate.with_name("key.pem"))
+    arguments = ("--workers", "2", "--tls-certificate", str(certificate), "--tls-key", key)
+    with started(*arguments, wait=False) as service:
+        url = service.url.replace("http", "https")
+        with Client(url, verify=trusted, retries=Retries(attempts=12)) as client:
+            assert client.loss("mse", **MSE).value == 1.0
+        assert url in service.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--tls-certificate", "/nowhere.pem"), "cannot be read"),
+        (("--tls-key", "/nowhere.pem"), "without a certificate"),
+    ],
+)
+def test_what_cannot_be_read_is_said_before_the_server_starts(arguments: tuple[str, ...], told: str) -> None:
+    result = CliRunner().invoke(cli, ["serve", *arguments])
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.replace("│", "").split())

@@ -1,0 +1,119 @@
+"""The service as it is really started: processes of its own, on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+PROGRAM = "from lossmeter.cli import main; main()"
+
+
+class Service:
+    """`lossmeter serve`, with whatever it writes.
+
+    Attributes:
+        process: the first of its processes.
+        url: where it serves.
+        log: the file of its output.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log = log
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def workers(self) -> list[int]:
+        """The processes that serve, under a parent: those that it spawned, but for the tracker of resources."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [
+            int(pid)
+            for pid in children
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 3)[-1]
+        ]
+
+    def stop(self, seconds: float = 60) -> int:
+        """The exit status after SIGTERM."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Waits until something holds.
+
+    Raises:
+        TimeoutError: if it does not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ready(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url + "/readyz", timeout=5).status_code == 200
+    return False
+
+
+@contextmanager
+def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **environment: str) -> Iterator[Service]:
+    """A service that is ready; killed in the end, with all its workers, if it has not ended before.
+
+    Args:
+        arguments: of `lossmeter serve`.
+        program: Python that runs instead of the command.
+        wait: until it is ready.
+        environment: more variables.
+    """
+    with tempfile.TemporaryDirectory(prefix="lossmeter-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        log = Path(folder, "log")
+        given = {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "LOSSMETER_DEVICE": "cpu",
+            "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.sqlite",
+            **environment,
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-u", "-c", program, "serve", "--port", str(port), *arguments],
+                env={**os.environ, **given},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        service = Service(process, f"http://127.0.0.1:{port}", log)
+        try:
+            if wait:
+                wait_until(lambda: ready(service.url) or process.poll() is not None, "ready", 180)
+                assert process.poll() is None, service.output
+            yield service
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            process.wait()

@@ -14,8 +14,8 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks image test-image check sync bench \
-  confidence clean
+.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks capacity image test-image \
+  check sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -59,6 +59,10 @@ build/fuzz: constraints.txt
 # Ten minutes of mixed load; rewrites its section of docs/operations.md.
 soak: install
 	PYTHONPATH=service $(BIN)/python -m tests.endurance.soak --write
+
+# One worker and two, and twice what one can do; rewrites these sections of docs/operations.md.
+capacity: install
+	PYTHONPATH=service $(BIN)/python -m tests.endurance.capacity --write
 
 # Faults under load, for root and with PostgreSQL installed; rewrites its section of docs/operations.md.
 chaos: install

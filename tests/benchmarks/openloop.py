@@ -23,6 +23,8 @@ from tests.benchmarks.load import content_length
 
 COUNTER = b"@@@@@@@@"
 """Stands in a request for a number of eight digits that no other request of the load has."""
+FRESH_SECONDS = 2.0
+"""A connection that has been idle for longer is not used again: the server may be about to close it."""
 NO_ANSWER, RESET, REFUSED = 0, -1, -2
 
 
@@ -74,6 +76,7 @@ class _Connection:
     missing: int = -1
     status: int = 0
     closes: bool = False
+    since: float = 0.0
 
 
 class Driver:
@@ -113,6 +116,8 @@ class Driver:
         return self.done + [Sent(name, due, end - due, NO_ANSWER) for due, name in unanswered]
 
     def _send(self, due: float, name: str, prepared: bytes) -> None:
+        while self.idle and time.perf_counter() - self.idle[0].since > FRESH_SECONDS:
+            self._drop(self.idle[0])
         if self.idle:
             one = self.idle.pop()
         else:
@@ -175,6 +180,7 @@ class Driver:
             if one.closes or one.rest:
                 self._drop(one)
             else:
+                one.since = time.perf_counter()
                 self.idle.append(one)
 
     def _drop(self, one: _Connection) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from lossmeter.api import connections
+from lossmeter.api import shedding
 from lossmeter.api.app import create_app
 from lossmeter.settings import Settings
 
@@ -23,7 +23,7 @@ def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
     settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
     chosen = Settings(**settings)
-    told = connections.options(chosen)
+    told = shedding.options(chosen)
     config = uvicorn.Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
     server = uvicorn.Server(config)
     listener = _listener(listens_on, settings.get("port", 0), settings.get("uds", ""))

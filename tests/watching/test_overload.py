@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 import torch
 
 from lossmeter.api.pool import Pool
+from lossmeter.api.shedding import Refusals
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
+from lossmeter.api.watching.tallies import Tallies
 from lossmeter.errors import Busy
 from lossmeter.losses import find
 from tests.support.service import answer_of, connected, serving
@@ -24,14 +27,21 @@ SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
 RANKING = "/v1/losses/margin_ranking"
 
 
+def work(seconds: float) -> None:
+    """Uses the processor for that long."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 @contextmanager
-def slow(seconds: float) -> Iterator[None]:
+def slow(seconds: float, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """`margin_ranking` takes that long."""
     loss = find("margin_ranking")
     genuine = loss.function
 
     def function(**tensors: Any) -> torch.Tensor:
-        time.sleep(seconds)
+        wait(seconds)
         return genuine(**tensors)
 
     object.__setattr__(loss, "function", function)
@@ -91,7 +101,7 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
 def test_small_requests_that_come_all_at_once_are_refused_after_half_a_second() -> None:
     request = httpx.Request("POST", RANKING, json=SMALL)
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
-    with serving() as url, slow(0.05), ExitStack() as stack:
+    with serving() as url, slow(0.05, work), ExitStack() as stack:
         connections = [stack.enter_context(connected(url)) for _ in range(80)]
         time.sleep(0.5)
         for connection in connections:
@@ -102,24 +112,113 @@ def test_small_requests_that_come_all_at_once_are_refused_after_half_a_second() 
 
 
 def test_a_loop_that_nobody_crowds_is_not_late() -> None:
-    async def scenario() -> tuple[float, float, float]:
-        pulse = Pulse([], 0)
+    async def scenario() -> tuple[float, float, float, float]:
+        pulse = Pulse([], 0, lambda: 0)
         pulse.start()
         await asyncio.sleep(2 * BEAT_SECONDS)
-        time.sleep(0.3)  # noqa: ASYNC251 - the loop is to stand still
+        work(0.3)
         alone = pulse.late()
         await asyncio.sleep(2 * BEAT_SECONDS)
         crowd = [asyncio.create_task(asyncio.sleep(1)) for _ in range(20)]
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(0.3)  # noqa: ASYNC251 - as if the machine did something else
+        paused = pulse.late()
+        work(0.3)
         crowded = pulse.late()
         await asyncio.sleep(2 * BEAT_SECONDS)
         lag = pulse.lag
         pulse.stop()
         for task in crowd:
             task.cancel()
-        return alone, crowded, lag
+        return alone, paused, crowded, lag
 
-    alone, crowded, lag = asyncio.run(scenario())
-    assert alone == 0
+    alone, paused, crowded, lag = asyncio.run(scenario())
+    assert alone == paused == 0
     assert 0.2 < crowded < 1
-    assert 0.1 < lag < 1
+    assert lag > 0.1
+
+
+class Late(Pulse):
+    """A pulse that says it is a second behind."""
+
+    def behind(self) -> float:
+        return 1.0
+
+
+BODY = b'{"predictions": [1.0], "labels": [0.0]}'
+HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
+WHOLE = HEAD + b"X-Request-ID: mine\r\n\r\n" + BODY
+
+
+def refusals(answered: int) -> Refusals:
+    tallies = Tallies(["/v1/losses/mse"])
+    tallies.total = answered
+    return Refusals(Late([], 0, lambda: 0), tallies)
+
+
+def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
+    ours = refusals(100)
+    answer = ours.answer(WHOLE, [(b"date", b"today")], ("127.0.0.1", 1))
+    assert answer is not None
+    head, _, content = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = httpx.Headers([line.split(": ", 1) for line in lines])  # type: ignore[misc]
+    assert first == "HTTP/1.1 503 Service Unavailable"
+    assert int(headers["content-length"]) == len(content)
+    assert (headers["x-request-id"], headers["retry-after"], headers["date"]) == ("mine", "1", "today")
+    assert headers["server-timing"]
+    assert headers["content-type"] == "application/problem+json"
+    problem = json.loads(content)
+    assert (problem["code"], problem["request_id"], problem["status"]) == ("busy", "mine", 503)
+    reading = ours.tallies.reading()
+    assert reading["requests"] == {("POST", "/v1/losses/{loss}", "mse", "503"): 1}
+    assert reading["errors"]["busy",] == 1
+    inference = ours.answer(WHOLE.replace(b"/v1/losses/mse", b"/v2/models/mse/infer"), [], None)
+    assert inference is not None
+    assert json.loads(inference.partition(b"\r\n\r\n")[2]).keys() == {"error"}
+
+
+def test_a_pause_in_which_little_was_done_is_no_overload() -> None:
+    assert refusals(5).answer(WHOLE, [], None) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE[:-1],
+        WHOLE + b"P",
+        WHOLE[: len(HEAD)],
+        WHOLE.replace(b"POST", b"GET"),
+        WHOLE.replace(b"/v1/losses/mse", b"/v1/runs"),
+        WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        WHOLE.replace(b"Host: x", b"Transfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"transfer-encoding : chunked"),
+        WHOLE.replace(b"Host: x", b"Content-Length: 3"),
+        WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
+        WHOLE.replace(b"Host: x", b"Connection: close"),
+        WHOLE.replace(b"Host: x", b"Host: x\r\n folded"),
+        WHOLE.replace(b"Content-Length", b"Content-Size"),
+        WHOLE.replace(b"mse HTTP", b"mse a HTTP"),
+    ],
+)
+def test_what_is_not_whole_and_plain_takes_the_ordinary_way(data: bytes) -> None:
+    assert data != WHOLE
+    assert refusals(100).answer(data, [], None) is None
+
+
+def test_a_connection_goes_on_after_a_refusal_at_the_door() -> None:
+    request = httpx.Request("POST", RANKING, json=SMALL)
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
+    whole = head + request.content
+    with serving() as url, slow(0.05, work), ExitStack() as stack:
+        connections = [stack.enter_context(connected(url)) for _ in range(61)]
+        time.sleep(0.5)
+        for connection in connections[:60]:
+            connection.sendall(whole)
+        time.sleep(0.3)  # the loop is at them by now
+        connections[60].sendall(whole)
+        for connection in connections[:60]:
+            answer_of(connection)
+        assert b" 503 " in answer_of(connections[60])[:20]
+        time.sleep(0.2)
+        connections[60].sendall(whole)
+        assert b" 200 " in answer_of(connections[60])[:20]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -22,11 +24,13 @@ from lossmeter.api.frame import Frame
 from lossmeter.api.gathering import Gathering
 from lossmeter.api.pool import Pool
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
+from lossmeter.api.shedding import STATE, Refusals
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
 from lossmeter.api.watching.snapshots import Snapshots
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.watching.traces import traced
 from lossmeter.api.watching.watch import Watch
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
@@ -35,6 +39,8 @@ from lossmeter.keys import Keyring, SqlKeys
 from lossmeter.runs import Ledger, SqlStore
 from lossmeter.settings import Settings
 
+NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `watching/traces.py`."""
 STORE_THREADS = 4
 """Threads that wait for the database of runs."""
 
@@ -46,10 +52,13 @@ class Application(FastAPI):
     watch: Watch
     guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
     origins: tuple[str, ...] = ()
+    ended: Callable[[], None] = staticmethod(lambda: None)
 
     def build_middleware_stack(self) -> ASGIApp:
         routed = self.guarded(Express(super().build_middleware_stack(), self.express))
-        return access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        framed = access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        stack, self.ended = traced(framed)
+        return stack
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -65,7 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share(engine.device, settings.workers)
     readiness = Readiness()
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
+    pulse = Pulse(
+        [stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds, lambda: app.watch.tallies.total
+    )
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
@@ -74,19 +85,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ledger = Ledger(SqlStore(database), engine, settings.retention_days)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         engine.warm_up()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
-            yield
+            yield {STATE: Refusals(pulse, app.watch.tallies)}
         pulse.stop()
-        app.watch.publish()
+        with suppress(OSError):
+            app.watch.publish()
         pool.close()
         store_pool.close()
         database.close()
+        app.ended()
 
     app = Application(
-        title="lossmeter", version=lossmeter.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="lossmeter",
+        version=lossmeter.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NONE_OF_ITS_OWN,
     )
     gathering = Gathering(engine)
     loss_routes, express = losses.router(gathering, limits, settings.max_elements)

@@ -13,12 +13,16 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from lossmeter.api import connections
+from lossmeter.api import shedding
 from lossmeter.api.supervisor import Supervisor
 from lossmeter.api.watching import logs
 from lossmeter.settings import Settings
 
 FACTORY = "lossmeter.api.app:create_app"
+
+PING_SECONDS = 15
+"""A worker that does not answer for that long is replaced. Loading torch on a machine that is busy takes seconds, in which one
+does not answer either."""
 
 
 def run(settings: Settings) -> None:
@@ -36,8 +40,9 @@ def run(settings: Settings) -> None:
         workers=settings.workers,
         log_config=logs.configuration(settings),
         access_log=False,  # ours tells more
-        **connections.options(settings),
+        **shedding.options(settings),
         timeout_graceful_shutdown=settings.grace_seconds,
+        timeout_worker_healthcheck=PING_SECONDS,
     )
     if settings.log_format == "text":
         print(_welcome(settings), flush=True)  # noqa: T201

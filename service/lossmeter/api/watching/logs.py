@@ -104,6 +104,8 @@ def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
     }
     if stages := scope.get("lossmeter.stages"):
         fields |= {f"{name}_milliseconds": round(took, 3) for name, took in zip(STAGES, stages, strict=True)}
+    if "lossmeter.trace_id" in scope:
+        fields["trace_id"] = scope["lossmeter.trace_id"]
     if "lossmeter.code" in scope and status >= 400:
         fields["code"] = scope["lossmeter.code"]
     access.info(

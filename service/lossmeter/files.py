@@ -198,8 +198,8 @@ def _of_batch(batch: Any, names: list[str]) -> dict[str, Any]:
 def _parquet(path: Path, names: list[str]) -> Tables:
     from pyarrow import parquet
 
-    # Without a buffer the whole chunk of a column would be read at once.
-    with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+    # Read ahead, all that was read of the file would be kept; without a buffer, a whole chunk of a column be read at once.
+    with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
         known = file.schema_arrow.names
         total, done = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(ROWS, columns=[name for name in names if name in known] or known):

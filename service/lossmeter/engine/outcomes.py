@@ -8,7 +8,6 @@ from ctypes import c_float
 import numpy as np
 import torch
 
-from lossmeter.engine.arguments import all_finite
 from lossmeter.engine.calls import Call, Outcome, Warned
 from lossmeter.engine.work import Done, Work
 from lossmeter.errors import Invalid, pointer
@@ -61,8 +60,9 @@ def _rounded(number: float, precision: str) -> float:
 
 def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
     flat = tensor.numpy().reshape(-1)
-    if not all_finite(flat):
-        positions = np.flatnonzero(~np.isfinite(flat))
+    finite = np.isfinite(flat)
+    if not finite.all():
+        positions = np.flatnonzero(~finite)
         for position in positions[:LISTED].tolist():
             index = coordinates(position, shape)
             word = _word(float(flat[position]))

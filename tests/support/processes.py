@@ -110,7 +110,7 @@ def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **enviro
         service = Service(process, f"http://127.0.0.1:{port}", log)
         try:
             if wait:
-                wait_until(lambda: ready(service.url) or process.poll() is not None, "ready")
+                wait_until(lambda: ready(service.url) or process.poll() is not None, "ready", 180)
                 assert process.poll() is None, service.output
             yield service
         finally:

@@ -28,7 +28,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(number: signal.Signals) -> None
     with started("--workers", "2") as service:
         first, second = service.workers()
         os.kill(first, number)
-        wait_until(lambda: first not in service.workers() and len(service.workers()) == 2, "replaced", 30)
+        wait_until(lambda: first not in service.workers() and len(service.workers()) == 2, "replaced", 60)
         assert second in service.workers()
         wait_until(lambda: ready(service.url) and works(service), "working")
 

@@ -138,7 +138,7 @@ def test_workers_add_up_and_what_a_dead_one_counted_remains(tmp_path: Path) -> N
         for expected in (200, 400):
             asyncio.run(post(service.url))
             wait_until(lambda expected=expected: count() == expected, "all counted")  # type: ignore[misc]
-        assert of(scraped(service.url), "workers") == of(scraped(service.url), "ready") == 2
+        wait_until(lambda: of(scraped(service.url), "workers") == of(scraped(service.url), "ready") == 2, "both there")
         first, _ = sorted(service.workers())
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: first not in service.workers() and len(service.workers()) == 2, "replaced")

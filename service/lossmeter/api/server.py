@@ -20,6 +20,10 @@ from lossmeter.settings import Settings
 
 FACTORY = "lossmeter.api.app:create_app"
 
+PING_SECONDS = 15
+"""A worker that does not answer for that long is replaced. Loading torch on a machine that is busy takes seconds, in which one
+does not answer either."""
+
 
 def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
@@ -38,6 +42,7 @@ def run(settings: Settings) -> None:
         access_log=False,  # ours tells more
         **shedding.options(settings),
         timeout_graceful_shutdown=settings.grace_seconds,
+        timeout_worker_healthcheck=PING_SECONDS,
     )
     if settings.log_format == "text":
         print(_welcome(settings), flush=True)  # noqa: T201

@@ -1,6 +1,6 @@
 """Several workers under one parent: uvicorn's own supervisor, with an end that cannot hang, and figures that outlive a worker.
 
-uvicorn's notices a worker that has died, and one that does not answer for five seconds because it was stopped or because
+uvicorn's notices a worker that has died, and one that does not answer for a while because it was stopped or because
 something holds the interpreter; it kills and replaces it. An event loop that stands still while other threads run is the
 business of the worker itself (`watching/pulse.py`).
 """

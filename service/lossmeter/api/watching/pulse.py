@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, thread_time
 
 from lossmeter.api.watching.readiness import GAVE_UP
 
@@ -45,21 +45,27 @@ class Pulse:
         self._each_second = each_second
         self._hang_seconds = hang_seconds
         self._beats = 0
-        self._due = self._judged = 0.0
+        self._due = self._judged = self._used = 0.0
         self._crowded = False
         self._handle: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
 
     def behind(self) -> float:
-        """By how many seconds the loop is late at this moment; that it has reached what comes from outside is not known."""
-        return monotonic() - self._due if self._due else 0.0
+        """By how many seconds the loop is late at this moment for what it did itself; to be asked on its thread.
+
+        Where the machine gave the processor to others, little has arrived meanwhile, and all of it can soon be answered.
+        """
+        if not self._due or (late := monotonic() - self._due) < NOTABLE_SECONDS:
+            return 0.0
+        return min(late, thread_time() - self._used)
 
     def late(self) -> float:
         """By how many seconds the loop is late with a crowd of requests, at this moment; 0 without a crowd.
 
         That is about as long as it has been at those that came at once.
         """
-        if not self._due or (late := monotonic() - self._due) < NOTABLE_SECONDS:
+        late = self.behind()
+        if late < NOTABLE_SECONDS:
             return 0.0
         if self._judged != self._due:  # once in each round of the loop
             self._judged = self._due
@@ -80,6 +86,7 @@ class Pulse:
 
     def _schedule(self) -> None:
         self._due = monotonic() + BEAT_SECONDS
+        self._used = thread_time()
         self._handle = self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:

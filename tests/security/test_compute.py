@@ -90,7 +90,7 @@ def test_a_long_evaluation_is_answered_with_504_and_others_go_on() -> None:
 
 @pytest.mark.parametrize(("code", "again"), [("took_too_long", False), ("", True)])
 def test_the_client_does_not_ask_again_for_what_took_too_long(code: str, again: bool) -> None:
-    steps = conversation(Request("POST", "/v1/losses/mse", lambda reply: None), Retries())
+    steps = conversation(Request("POST", "/v1/losses/mse", lambda _: None), Retries())
     next(steps)
     headers = {"content-type": "application/problem+json"}
     answer = Reply(504, headers, bytearray(f'{{"code": "{code}"}}'.encode()))

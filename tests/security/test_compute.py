@@ -13,8 +13,8 @@ import pytest
 from lossmeter.api.admission import Admission
 from lossmeter.api.errands import run_within
 from lossmeter.api.pool import Pool
-from lossmeter.client.errors import Busy, problem
-from lossmeter.client.exchanges import Retries
+from lossmeter.client.errors import Busy
+from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.errors import TookTooLong
 from tests.support.service import serving
 
@@ -88,9 +88,15 @@ def test_a_long_evaluation_is_answered_with_504_and_others_go_on() -> None:
         assert http.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]}).status_code == 200
 
 
-def test_the_client_does_not_ask_again_for_what_took_too_long() -> None:
-    of_service = problem(504, {"code": "took_too_long"}, "", "", None)
-    of_proxy = problem(504, {}, "", "", None)
-    assert isinstance(of_service, Busy)
-    assert Retries().wait_seconds(1, of_service) is None
-    assert Retries().wait_seconds(1, of_proxy) is not None
+@pytest.mark.parametrize(("code", "again"), [("took_too_long", False), ("", True)])
+def test_the_client_does_not_ask_again_for_what_took_too_long(code: str, again: bool) -> None:
+    steps = conversation(Request("POST", "/v1/losses/mse", lambda _: None), Retries())
+    next(steps)
+    headers = {"content-type": "application/problem+json"}
+    answer = Reply(504, headers, bytearray(f'{{"code": "{code}"}}'.encode()))
+    if again:
+        assert isinstance(steps.send(answer), Pause)
+        return
+    with pytest.raises(Busy) as refused:
+        steps.send(answer)
+    assert refused.value.code == code

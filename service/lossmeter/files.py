@@ -18,8 +18,8 @@ from lossmeter.tensors import Array, Datatype, Tensor
 
 ROWS = 1 << 16
 """Most rows of one piece."""
-BLOCK_BYTES = 1 << 24
-"""Text that is read at a time."""
+BLOCK_BYTES = 1 << 21
+"""Text that is read at a time, and the most that a row may have; arrow reads up to 32 blocks ahead."""
 BUFFER_BYTES = 1 << 20
 MISSING = "(missing)"
 DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": Datatype.BOOL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -35,7 +36,10 @@ def test_room_is_counted_in_bytes_and_elements() -> None:
 
 def test_a_request_that_is_alone_is_let_in_whatever_it_costs() -> None:
     ticket = Admission(10, 10).ticket()
-    ticket.grow(1000, 1000)
+    ticket.grow(1000)
+    ticket.grow(1000)
+    ticket.grow(elements=1000)
+    ticket.grow(elements=1000)
     ticket.close()
     ticket.close()
     assert ticket.admission.bytes == 0
@@ -114,3 +118,25 @@ def test_beyond_the_limit_requests_get_503_with_retry_after_and_health_does_not(
                 break
             time.sleep(0.01)
         assert answer.status_code == 200
+
+
+def test_answers_that_nobody_reads_count_until_they_are_sent_or_given_up() -> None:
+    predictions, labels = (b"[" + number * 10**6 + b"0]" for number in (b"0.7,", b"0.3,"))
+    body = b'{"predictions":%s,"labels":%s,"reduction":"none"}' % (predictions, labels)
+    head = f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    small = {"predictions": [0.5] * 10**5, "labels": [0.5] * 10**5}
+    with (
+        serving(max_bytes_in_flight=3_000_000, body_seconds=60.0) as url,
+        httpx.Client(base_url=url, timeout=60) as http,
+    ):
+        with connected(url) as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.sendall(head + body)
+            assert deaf.recv(12) == b"HTTP/1.1 200"
+            busy = http.post("/v1/losses/mse", json=small)
+            assert busy.status_code == 503
+            assert int(busy.headers["retry-after"]) >= 1
+        deadline = time.monotonic() + 30
+        while http.post("/v1/losses/mse", json=small).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -276,6 +276,22 @@ def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client)
     assert http.post("/v1/losses/hinge_embedding", json={**request, "precision": "float64"}).status_code == 200
 
 
+@pytest.mark.parametrize("reduction", ["mean", "batchmean"])
+def test_a_gradient_beyond_the_precision_is_infinite(http: httpx.Client, reduction: str) -> None:
+    request = {
+        "predictions": [[-1.0, -0.5]],
+        "labels": [[0.5, 0.5]],
+        "gradients": ["predictions"],
+        "normalizer": 1e-186,
+    }
+    answer = http.post("/v1/losses/kl_div", json={**request, "reduction": reduction}).json()
+    assert answer["gradients"]["predictions"]["data"] == [None, None]
+    found = {warning["pointer"]: warning["value"] for warning in answer["warnings"]}
+    assert found["/gradients/predictions"] == "-Infinity"
+    precise = {**request, "reduction": reduction, "precision": "float64"}
+    assert http.post("/v1/losses/kl_div", json=precise).json()["gradients"]["predictions"]["data"][0] < -1e185
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as they stand on the page."""
-    head = ("attack", "what comes of it", "memory", "seconds")
-    rows = [(one.attack.name, one.said, f"{one.megabytes:.0f} MB", f"{one.seconds:.1f}") for one in outcomes]
+    head = ("attack", "what comes of it", "memory")
+    rows = [(one.attack.name, one.said, f"{one.megabytes:.0f} MB") for one in outcomes]
     return pages.table(head, rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import sleep
 
 from tests.attacks import addresses, bodies, connections
 from tests.attacks.target import SETTINGS, Target
@@ -36,7 +36,6 @@ class Outcome:
     attack: Attack
     said: str
     megabytes: float
-    seconds: float
     works: bool
 
 
@@ -71,7 +70,7 @@ ATTACKS = (
     ),
     Attack("200 heads that arrive line by line", connections.slow_heads, "408 too_slow"),
     Attack("100 bodies that do not arrive", connections.slow_bodies, "408 too_slow"),
-    Attack("8 clients that do not read their answers", connections.readers_that_do_not_read, "cut", 300),
+    Attack("4 clients that do not read their answers", connections.readers_that_do_not_read, "cut", 350),
     Attack("1,100 connections that say nothing", connections.silent_connections, "503 busy beyond the limit, then 200"),
     Attack("100,000 header fields", connections.flood_of_headers, "431 header_too_large"),
     Attack("a header of 100 MB", connections.header_without_end, "431 header_too_large"),
@@ -106,9 +105,7 @@ def tried(attack: Attack, on: Target) -> Outcome:
     sleep(0.2)
     before = on.memory()
     on.forget()
-    begin = monotonic()
     said = attack.run(on)
-    seconds = monotonic() - begin
     growth = max(0.0, on.memory("VmHWM") - before)
     works = on.works() or attack is GUESSING
-    return Outcome(attack, said, growth, seconds, works)
+    return Outcome(attack, said, growth, works)

@@ -48,7 +48,7 @@ def readers_that_do_not_read(target: Target) -> str:
     request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with ExitStack() as stack:
         connections = []
-        for _ in range(8):
+        for _ in range(4):
             connection = stack.enter_context(target.connection())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             send(connection, [request])
@@ -59,6 +59,7 @@ def readers_that_do_not_read(target: Target) -> str:
 
 def drained(connection: socket.socket) -> bytes:
     """Whatever is still to be read."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     connection.settimeout(2)
     pieces = []
     try:

@@ -7,14 +7,16 @@ import pickle
 import lossmeter.client
 from lossmeter.api.problems import STATUS
 from lossmeter.client import errors
-from lossmeter.client.errors import BY_STATUS, Problem, ServiceError, problem
+from lossmeter.client.errors import BY_STATUS, Busy, Problem, ServiceError, problem
 from lossmeter.errors import Flaw
 
 
 def test_every_status_of_the_service_has_its_exception() -> None:
     statuses = {*STATUS.values(), 500}
     assert statuses <= set(BY_STATUS)
-    assert len({BY_STATUS[status] for status in statuses}) == len(statuses)
+    busy = {status for status in statuses if BY_STATUS[status] is Busy}
+    assert busy == {429, 503, 504}
+    assert len({BY_STATUS[status] for status in statuses - busy}) == len(statuses - busy)
 
 
 def test_every_exception_is_drawn_exported_and_reachable() -> None:

@@ -69,6 +69,16 @@ def test_what_took_too_long_is_not_asked_again() -> None:
     assert len(sent) == 1
 
 
+def test_what_the_service_gave_up_is_not_asked_again() -> None:
+    members = b'{"code": "took_too_long", "title": "The answer was not there in time", "status": 504}'
+    late = Reply(504, {"content-type": "application/problem+json"}, bytearray(members))
+    result, _, sent = held([late])
+    assert isinstance(result, Busy)
+    assert len(sent) == 1
+    kept = Request("PUT", "/v1/runs/a/batches/b", lambda reply: bytes(reply.body), kept=True)
+    assert held([late, WELL], request=kept)[0] == b"well"
+
+
 def test_what_is_kept_is_asked_again_after_any_time() -> None:
     kept = Request("PUT", "/v1/runs/a/batches/b", lambda reply: bytes(reply.body), kept=True)
     result, pauses, sent = held([TimedOut("late"), TimedOut("late"), WELL], request=kept)

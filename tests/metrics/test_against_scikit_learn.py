@@ -161,19 +161,19 @@ def test_whole_weights_of_rank_metrics_repeat_samples() -> None:
 
 
 @pytest.mark.parametrize("name", DECISIONS)
-def test_decisions_agree_on_made_batches(name: str) -> None:
+@given(st.integers(0, 2**32), st.integers(3, 60))
+@settings(max_examples=25, deadline=None)
+def test_decisions_agree_on_made_batches(name: str, seed: int, n: int) -> None:
     metric, parameters, theirs = DECISIONS[name]
-    for seed in range(25):
-        rng = np.random.default_rng(seed)
-        n = int(rng.integers(3, 60))
-        y, p = rng.integers(0, 5, (2, n))
-        y[:2] = (0, 1)
-        for w in weights_of(rng, n):
-            data = weighted({"predictions": p, "labels": y, "classes": 5}, w)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of classes that are missing on one side
-                expected = theirs(y, p, w)
-            agrees(evaluate("multiclass", "classes", metric, data, **parameters), expected)
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, 5, (2, n))
+    y[:2] = (0, 1)
+    for w in weights_of(rng, n):
+        data = weighted({"predictions": p, "labels": y, "classes": 5}, w)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes that are missing on one side
+            expected = theirs(y, p, w)
+        agrees(evaluate("multiclass", "classes", metric, data, **parameters), expected)
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "f1", "jaccard", "accuracy", "matthews", "cohen_kappa"])

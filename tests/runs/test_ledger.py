@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossmeter.engine.evaluation import measure, report
-from lossmeter.errors import Conflict, Invalid, NotFound
+from lossmeter.errors import Conflict, Invalid, NotFound, TooLarge
 from lossmeter.runs import Ledger, plan_of
+from lossmeter.runs import ledger as ledger_module
 from lossmeter.runs.ledger import FOLDED_STATES, READ_STATES
 from lossmeter.runs.run import new_id
 from tests.support.runs import ENGINE, SMALL, alike, data, figures, ledger, numbers, opened, part, put, tensors
@@ -125,6 +127,32 @@ def test_folding_loses_nothing_and_counts_nothing_twice(books: Ledger) -> None:
     found, told = books.report(run.id)
     assert (found.batches, found.samples, told["samples"]) == (known, 2 * known, 2 * known)
     assert told["losses"][0]["sum"] == 2 * known
+
+
+@pytest.mark.parametrize("changed", [{"curves": {"bins": 0}}, {"task": "regression", "predictions_are": "values"}])
+def test_a_run_that_keeps_every_sample_says_when_it_is_full(
+    books: Ledger, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    exact = {
+        "task": "binary",
+        "predictions_are": "logits",
+        "metrics": [{"metric": "auroc"}],
+        "replicates": 0,
+        **changed,
+    }
+    if exact["task"] == "regression":
+        exact["metrics"] = [{"metric": "spearman"}]
+    run, other = (opened(books, {**exact, **more}) for more in ({}, {"curves": {"bins": 10}, "metrics": []}))
+    monkeypatch.setattr(ledger_module, "MAX_KEPT_NUMBERS", 6 * 25)
+    rows = {"predictions": np.linspace(0, 1, 10).tolist(), "labels": [0, 1] * 5}
+    batches = [{**rows, "sample_ids": list(range(10 * number, 10 * number + 10))} for number in range(4)]
+    for number in range(2):
+        assert put(books, run.id, str(number), batches[number])
+    with pytest.raises(TooLarge, match=r"keeps every sample, 20 so far; .* 180 numbers, and at most 150"):
+        put(books, run.id, "2", batches[2])
+    assert not put(books, run.id, "1", batches[1])
+    assert books.report(run.id)[0].samples == 20
+    assert all(put(books, other.id, str(number), batches[number]) for number in range(4))
 
 
 def test_states_stay_few(tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ def test_a_run_from_its_opening_to_its_end(http: httpx.Client) -> None:
         problem(answer, 404, "not_found")
 
 
+def test_the_id_of_a_batch_may_have_slashes(http: httpx.Client) -> None:
+    path, rows = opened(http), data(5)
+    for batch_id, expected in (("2026/07/08", 201), ("2026%2F07%2F08", 200), ("2026%252F07", 201), ("a b?%23", 201)):
+        written = batch_id.replace(" ", "%20").replace("?", "%3F")
+        answer = http.put(f"{path}/batches/{written}", json=rows)
+        assert answer.status_code == expected, answer.text
+        assert answer.json()["batch"] == httpx.URL(f"http://x/{written}").path[1:]
+    assert http.get(path).json()["run"]["batches"] == 3
+
+
 def test_the_report_has_the_form_and_the_figures_of_one_evaluation(http: httpx.Client) -> None:
     path, whole = opened(http), data(30)
     for number in range(3):
@@ -119,6 +129,7 @@ def test_what_is_no_batch_at_all(http: httpx.Client) -> None:
     )
     problem(http.put(f"{path}/batches/{'a' * 201}", json=data(3)), 422, "invalid")
     problem(http.put(f"{path}/batches/a%00", json=data(3)), 422, "invalid")
+    problem(http.put(f"{path}/batches/", json=data(3)), 422, "invalid")
     problem(http.put(f"/v1/runs/{NOWHERE}/batches/a", json=data(3)), 404, "not_found")
     problem(http.put("/v1/runs/x%00/batches/a", json=data(3)), 404, "not_found")
     problem(http.post(f"{path}/batches/a", json=data(3)), 405, "method_not_allowed")

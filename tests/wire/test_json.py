@@ -465,6 +465,7 @@ def test_decoding_time_grows_no_faster_than_the_body() -> None:
         b"[1," * 300_000,
         b'{"predictions": [' + b"[1]," * 100_000 + b'"x"]}',
         b'{"predictions": [' + b'[1],"",' * 60_000 + b"1]}",
+        b'{"predictions": [' + b'[1],"",' * 60_000 + b"NaN]}",
         b'{"a": "' + b'\\"' * 300_000,
         b"{" + b",".join(b'"%d":1' % i for i in range(100_000)) + b"}",
     ):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from lossmeter.errors import Busy
@@ -16,7 +17,7 @@ class Admission:
     """Counts what is in flight in one worker.
 
     Args:
-        max_bytes: bytes of bodies, read or being read, whose answers are not yet computed.
+        max_bytes: bytes of bodies, read or being read, whose answers are not yet computed, and of answers being sent.
         max_elements: elements of decoded tensors, likewise.
         late: tells by how many seconds the event loop is late.
     """
@@ -41,15 +42,27 @@ class Admission:
             raise too_late(late)
         return Ticket(self)
 
-    def take(self, size: int, elements: int) -> None:
-        """Reserves room.
+    @contextmanager
+    def sending(self, size: int) -> Iterator[None]:
+        """Counts an answer until it is sent. It has its room already; those who come next may have to wait for it."""
+        with self._lock:
+            self.bytes += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.bytes -= size
+
+    def take(self, ticket: Ticket, size: int, elements: int) -> None:
+        """Reserves more room for a request.
 
         Raises:
-            Busy: if there is none; a request that would be alone is always let in.
+            Busy: if there is none; a request that is alone is always let in.
         """
         with self._lock:
-            crowded = self.bytes and self.bytes + size > self.max_bytes
-            if crowded or (self.elements and self.elements + elements > self.max_elements):
+            crowded = size and self.bytes > ticket.size and self.bytes + size > self.max_bytes
+            dense = elements and self.elements > ticket.elements and self.elements + elements > self.max_elements
+            if crowded or dense:
                 wait = max(1, min(60, round(self.bytes / self._rate)))
                 raise Busy(f"{self.bytes} bytes and {self.elements} elements are in flight, the most at a time.", wait)
             self.bytes += size
@@ -89,7 +102,7 @@ class Ticket:
         Raises:
             Busy: if there is no room.
         """
-        self.admission.take(size, elements)
+        self.admission.take(self, size, elements)
         self.size += size
         self.elements += elements
 

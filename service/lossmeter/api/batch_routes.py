@@ -94,6 +94,6 @@ class BatchEndpoint:
 
 def _check(run_id: str, batch_id: str) -> None:
     known(run_id)
-    if len(batch_id) > MAX_ID_LENGTH or not BATCH_ID.fullmatch(batch_id):
-        message = f"the id of a batch is at most {MAX_ID_LENGTH} characters, none of them a control character"
+    if not 0 < len(batch_id) <= MAX_ID_LENGTH or not BATCH_ID.fullmatch(batch_id):
+        message = f"the id of a batch is 1 to {MAX_ID_LENGTH} characters, none of them a control character"
         raise Invalid.at(f"run {run_id}", "", message)

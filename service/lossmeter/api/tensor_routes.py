@@ -7,6 +7,7 @@ route, and neither dependencies nor serialisation stand between the socket and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -110,10 +111,12 @@ async def send_pieces(
             pieces, length = smaller, sum(map(len, smaller))
             headers.append((b"content-encoding", coding.encode("ascii")))
     headers.append((b"content-length", b"%d" % length))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    last = len(pieces) - 1
-    for number, piece in enumerate(pieces):
-        await send({"type": "http.response.body", "body": piece, "more_body": number < last})
+    # A client that reads slowly, or not at all, holds memory for as long.
+    with limits.admission.sending(length) if length > limits.inline_bytes else nullcontext():
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        last = len(pieces) - 1
+        for number, piece in enumerate(pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < last})
 
 
 class TensorRoute(APIRoute):

@@ -31,6 +31,7 @@ from lossmeter.client.errors import (
     ServiceError,
     TimedOut,
     TooLarge,
+    TooSlow,
     Unauthorized,
     UnsupportedFormat,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "TimedOut",
     "Timing",
     "TooLarge",
+    "TooSlow",
     "Unauthorized",
     "UnsupportedFormat",
     "Warned",

@@ -10,6 +10,7 @@ ServiceError
     ├── Forbidden           403
     ├── NotFound            404
     ├── NotAcceptable       406
+    ├── TooSlow             408: the request did not arrive in the time that the service gives it
     ├── Conflict            409
     ├── TooLarge            413
     ├── UnsupportedFormat   415
@@ -100,6 +101,10 @@ class NotAcceptable(Problem):
     pass
 
 
+class TooSlow(Problem):
+    pass
+
+
 class Conflict(Problem):
     pass
 
@@ -134,6 +139,7 @@ BY_STATUS: Mapping[int, type[Problem]] = {
     403: Forbidden,
     404: NotFound,
     406: NotAcceptable,
+    408: TooSlow,
     409: Conflict,
     413: TooLarge,
     415: UnsupportedFormat,

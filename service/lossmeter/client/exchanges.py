@@ -92,8 +92,7 @@ class Retries:
 
     def wait_seconds(self, attempt: int, failure: ServiceError) -> float | None:
         """How long to wait after an attempt (1 is the first) that failed; none if there should be no other."""
-        worth = isinstance(failure, Busy | NoAnswer) and getattr(failure, "code", "") != TOOK_TOO_LONG
-        if not worth or attempt >= self.attempts:
+        if not isinstance(failure, Busy | NoAnswer) or attempt >= self.attempts:
             return None
         own = min(self.first_wait_seconds * 2.0 ** (attempt - 1), self.longest_wait_seconds) * random.uniform(0.5, 1.0)
         asked = failure.retry_after_seconds if isinstance(failure, Problem) else None
@@ -127,7 +126,8 @@ def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] 
 
 
 def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
-    if isinstance(failure, TimedOut) and not request.kept:
+    late = isinstance(failure, TimedOut) or (isinstance(failure, Problem) and failure.code == TOOK_TOO_LONG)
+    if late and not request.kept:
         return False
     if request.repeatable == "if refused":
         return isinstance(failure, Problem) and failure.status in REFUSALS

@@ -186,7 +186,7 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
 
         @sa.event.listens_for(engine, "do_connect")
         def _connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:
-            return connect(timeout_seconds, *arguments, **named)
+            return connect(timeout_seconds, GAVE_UP, *arguments, **named)
 
         @sa.event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import psycopg
 
-from lossmeter.database.connections import GAVE_UP
-
 GRACE_SECONDS = 2.0
 """How much longer than the server itself is given: it can tell more about what it waited for."""
 
@@ -21,6 +19,7 @@ class PatientConnection(psycopg.Connection[Any]):
     """
 
     seconds = 0.0
+    complaint = ""
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """As psycopg does; every tenth of a second it resumes what waits, which is where patience may end."""
@@ -34,14 +33,14 @@ class PatientConnection(psycopg.Connection[Any]):
                 ready = yield wanted
                 if not ready and monotonic() > until:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(GAVE_UP)
+                    raise psycopg.OperationalError(self.complaint)
                 wanted = exchange.send(ready)
         except StopIteration as end:
             return end.value
 
 
-def connect(seconds: float, *arguments: Any, **named: Any) -> PatientConnection:
-    """A connection with that much patience."""
+def connect(seconds: float, complaint: str, *arguments: Any, **named: Any) -> PatientConnection:
+    """A connection with that much patience, and what its error says when that has ended."""
     made = PatientConnection.connect(*arguments, **named)
-    made.seconds = seconds
+    made.seconds, made.complaint = seconds, complaint
     return made

@@ -149,8 +149,11 @@ def convert(name: str, tensor: Tensor, meaning: Meaning, dtype: np.dtype[Any], f
 def all_finite(array: Array) -> bool:
     """Whether no element is infinite or not a number."""
     # The sum of squares of few elements takes a third of the time; one that overflows proves nothing.
-    if len(array) <= FEW and isfinite(array.dot(array)):
-        return True
+    if len(array) <= FEW:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = array.dot(array)
+        if isfinite(squares):
+            return True
     return isfinite(np.minimum.reduce(array, initial=0)) and isfinite(np.maximum.reduce(array, initial=0))
 
 

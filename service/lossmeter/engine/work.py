@@ -116,6 +116,8 @@ class _Part(NamedTuple):
             if call.reduction != "sum":
                 divisor = weighting.normalizer if call.normalizer is None else call.normalizer
                 factor = factor / divisor if divisor else 0.0 if call.empty == "zero" else math.nan
+            if abs(factor) > torch.finfo(values.dtype).max:  # torch rounds no number to infinity by itself
+                factor = math.copysign(math.inf, factor)
             inflow = torch.full_like(values, factor)
             if weighting.scale is not None and call.reduction != "sum":
                 inflow = inflow * weighting.scale.to(values.device)

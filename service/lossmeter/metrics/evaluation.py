@@ -216,6 +216,14 @@ class Evaluation:
             merged = {key: merged[key].merge(state) for key, state in found.items()} if merged else found
         return Statistics(batch.units, clustered, states, merged)
 
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether a state of it holds every sample, and so grows with the data."""
+        statistics = [item for item, _ in self._statistics().values()]
+        return any(
+            "samples" in one.needs or ("curves" in one.parameters and not self.curves.bins) for one in statistics
+        )
+
     def states(self, batch: Batch) -> dict[str, State]:
         """The states of a batch as it is."""
         return {key: _state(item, batch, None, arguments) for key, (item, arguments) in self._statistics().items()}

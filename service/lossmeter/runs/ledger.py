@@ -12,7 +12,8 @@ import orjson
 
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import Plan, Record, measure, merge_all, report
-from lossmeter.errors import StoreUnavailable
+from lossmeter.errors import StoreUnavailable, TooLarge
+from lossmeter.metrics._scores import Samples
 from lossmeter.runs.packing import packed, unpacked
 from lossmeter.runs.run import Run, microseconds, new_id
 from lossmeter.runs.store import Batch, Store, closed, same_content
@@ -24,6 +25,8 @@ TIER_BITS = 4
 FOLDED_STATES = 1 << TIER_BITS
 READ_STATES = 8
 """What is read once is likely to be read again: of more than these, readers leave one."""
+MAX_KEPT_NUMBERS = 1 << 26
+"""In a run that keeps every sample: half a gibibyte, of the one that a value in a database may have."""
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 Sizes = Sequence[tuple[int, int]]
@@ -58,7 +61,7 @@ class Ledger:
         return run
 
     def expected(self, run_id: str, batch_id: str, digest: bytes) -> Run | None:
-        """The run that a batch is for; None if the run has it already.
+        """The run that a batch is for, with its counts if they matter; None if the run has it already.
 
         Raises:
             Conflict: the run has it with other content, or is closed.
@@ -69,15 +72,17 @@ class Ledger:
             return None
         if run.closed is not None:
             raise closed(run_id)
-        return run
+        return self.store.run(run_id) if plan_of(run.plan).evaluation.keeps_samples else run
 
     def measured(self, run: Run, batch_id: str, fields: Mapping[str, Any], digest: bytes) -> Batch:
         """What is to be kept of a batch.
 
         Raises:
             Invalid: the fields do not suit the run.
+            TooLarge: the run keeps every sample, and has as many as it can keep.
         """
         record = measure(plan_of(run.plan), fields, batch_id=batch_id, engine=self.engine)
+        _check_size(run, record)
         return Batch(batch_id, digest, record.classes, record.samples, packed(record))
 
     def add(self, run_id: str, batch: Batch) -> bool:
@@ -138,6 +143,20 @@ class Ledger:
 def plan_of(text: str) -> Plan:
     """The plan that a run keeps as text."""
     return Plan.from_json(orjson.loads(text))
+
+
+def _check_size(run: Run, record: Record) -> None:
+    """Refuses a batch after which the samples that the run keeps would not fit a row of the database."""
+    parts = [record.whole, *(part for column in record.slices.values() for part in column.values())]
+    kept = [state for part in parts for state in part.states.values() if isinstance(state, Samples)]
+    numbers = sum(getattr(state, name).size for state in kept for name in state.arrays())
+    total = numbers * (run.samples + record.samples) // max(1, record.samples)
+    if total > MAX_KEPT_NUMBERS:
+        raise TooLarge(
+            f"run {run.id}: keeps every sample, {run.samples} so far; with this batch that would be {total} numbers, and at "
+            f"most {MAX_KEPT_NUMBERS} are kept. A run with histograms of scores, such as curves with 1000 bins, and without "
+            "metrics that need all samples has no such limit; or divide the samples among several runs."
+        )
 
 
 def _foldable(sizes: Sizes) -> list[int]:

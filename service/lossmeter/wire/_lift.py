@@ -15,8 +15,9 @@ from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
 MAX_REST_BYTES = 1 << 24
 """What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
+SHORT_BYTES = 1 << 12
 MAX_SHORT = 4096
-"""Arrays too short to be lifted that are looked at, before the rest is left as it is."""
+"""Arrays shorter than that which are looked at, lifted or not, before the rest is left as it is: each takes some time."""
 LONG_STRING_BYTES = 1 << 12
 WINDOW_BYTES = 1 << 20
 """How far one search goes: other threads get no turn until it ends."""
@@ -186,9 +187,9 @@ class _Lifting:
             if limit == len(self.body):
                 raise MalformedBody("The body is not JSON: it ends inside an array.")
             return limit  # strings or objects among the numbers: nothing of it is lifted
-        if numbers.stop - start < self.minimum:
-            self.short += 1
-        else:
+        length = numbers.stop - start
+        self.short += length < max(self.minimum, SHORT_BYTES)
+        if length >= self.minimum:
             self._take(start, numbers.stop, numbers)
         return numbers.stop
 

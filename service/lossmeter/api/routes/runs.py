@@ -215,7 +215,7 @@ def router(ledger: Ledger, limits: Limits, max_elements: int, pool: Pool) -> API
     again = {"description": "The run has this batch already: no effect.", **_gives(BatchAnswer.__name__)[200]}
     routes.routes.append(
         TensorRoute(
-            PATH + "/{run_id}/batches/{batch_id}",
+            PATH + "/{run_id}/batches/{batch_id:path}",
             add_batch,
             methods=["PUT"],
             tags=routes.tags,

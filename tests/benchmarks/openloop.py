@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import pickle
 import random
 import select
@@ -20,9 +19,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tests.benchmarks.load import content_length
+from tests.benchmarks.servers import settle
 
 COUNTER = b"@@@@@@@@"
-"""Stands in a request for a number of eight digits that no other request of the load has."""
+"""Stands in a PUT for a number of eight digits that no other request of the load has."""
 FRESH_SECONDS = 2.0
 """A connection that has been idle for longer is not used again: the server may be about to close it."""
 NO_ANSWER, RESET, REFUSED = 0, -1, -2
@@ -132,7 +132,9 @@ class Driver:
             self.open[plain.fileno()] = one
             self.poll.register(plain, select.EPOLLIN)
         one.name, one.due, one.head, one.missing, one.closes = name, due, b"", -1, False
-        one.rest = memoryview(prepared.replace(COUNTER, b"%08d" % next(self.counter), 1))
+        one.rest = memoryview(prepared)
+        if prepared.startswith(b"PUT"):
+            one.rest = memoryview(prepared.replace(COUNTER, b"%08d" % next(self.counter), 1))
         self._write(one)
 
     def _write(self, one: _Connection) -> None:
@@ -195,7 +197,7 @@ class Driver:
 def start(load: Load) -> subprocess.Popen[bytes]:
     """Starts to send; `collect` waits for the end."""
     command = [sys.executable, "-m", "tests.benchmarks.openloop"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdin is not None
     process.stdin.write(pickle.dumps(load))
     process.stdin.close()
@@ -228,7 +230,7 @@ def quantile(values: list[float], share: float) -> float:
 def main() -> None:
     load: Load = pickle.load(sys.stdin.buffer)
     if load.core is not None:
-        os.sched_setaffinity(0, {load.core})
+        settle(load.core)
     found = Driver(load).run()
     sys.stdout.buffer.write(pickle.dumps([(one.name, one.due, one.seconds, one.status) for one in found]))
 

@@ -60,6 +60,8 @@ def test_every_request_is_counted_once() -> None:
             "inputs": [{"name": n, "datatype": "FP32", "shape": [1], "data": [1]} for n in ("predictions", "labels")]
         }
         assert http.post("/v2/models/mae/versions/1/infer", json=infer).status_code == 200
+        # A batch is counted once its folding, for which nobody waits, is over.
+        wait_until(lambda: of(scraped(url), "run_batches_total") == 2, "batches counted")
         found = scraped(url)
     losses = "/v1/losses/{loss}"
     batches = "/v1/runs/{run_id}/batches/{batch_id}"

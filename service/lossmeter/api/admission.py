@@ -9,7 +9,7 @@ from time import monotonic
 
 from lossmeter.errors import Busy
 
-MAX_LATE_SECONDS = 0.5
+MAX_LATE_SECONDS = 0.15
 """What the event loop does itself takes milliseconds: later than this it is only if too much comes at once."""
 
 

@@ -125,6 +125,7 @@ class Tallies:
         template: str | None = getattr(scope.get("route"), "path", None)
         if template is None:
             return self._tally(method, UNMATCHED, "")
+        template = template.replace(":path}", "}")
         if "{loss}" not in template:
             return self._tally(method, *_parts(template))
         try:

@@ -10,8 +10,8 @@ import time
 import httpx
 import pytest
 
-from lossmeter.api.admission import Admission
-from lossmeter.api.pool import Pool
+from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.pool import Pool
 from lossmeter.errors import Busy
 from tests.support.service import connected, serving
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy as oracle
 
-from lossmeter.api.evaluation import EXAMPLES, EvaluateAnswer
+from lossmeter.api.models.evaluation import EXAMPLES, EvaluateAnswer
 from lossmeter.engine.evaluation import evaluate
 from lossmeter.metrics import METRICS
 from tests.support.evaluations import digits, fields, plan

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from lossmeter.api.gathering import Gathering
+from lossmeter.api.work.gathering import Gathering
 from lossmeter.engine import Call, Done, Engine, Outcome, Work
 from lossmeter.errors import Invalid
 from lossmeter.losses import find

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from lossmeter.api.access import Access
-from lossmeter.api.connections import Bounds, Connection
+from lossmeter.api.serving.connections import Bounds, Connection
 from lossmeter.keys import Key, Keyring, issued
 from lossmeter.settings import Settings
 

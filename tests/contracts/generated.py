@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossmeter.api.app import rendered_document
-from lossmeter.api.catalogue import loss_entry
-from lossmeter.api.evaluation import EXAMPLES
-from lossmeter.api.metrics import metric_entry
+from lossmeter.api.models.catalogue import loss_entry
+from lossmeter.api.models.evaluation import EXAMPLES
+from lossmeter.api.models.metrics import metric_entry
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import answers, metric_pages, openapi_3_0, pages, tour

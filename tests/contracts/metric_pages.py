@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 
-from lossmeter.api.evaluation import EvaluateRequest
-from lossmeter.api.metrics import MetricEntry
+from lossmeter.api.models.evaluation import EvaluateRequest
+from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.console.terminal import metric_range
 from lossmeter.engine.evaluation.criteria import usual as usual_losses
 from lossmeter.metrics import PREDICTIONS_ARE, usual

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lossmeter.api.catalogue import LossEntry, ParameterModel, RoleModel
-from lossmeter.api.schemas import LossAnswer, request_model
+from lossmeter.api.models.catalogue import LossEntry, ParameterModel, RoleModel
+from lossmeter.api.models.schemas import LossAnswer, request_model
 from lossmeter.api.watching.measures import MEASURES
 from lossmeter.console.terminal import setting_meanings
 from lossmeter.losses import LOSSES

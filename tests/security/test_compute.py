@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from lossmeter.api.admission import Admission
-from lossmeter.api.errands import run_within
-from lossmeter.api.pool import Pool
+from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.errands import run_within
+from lossmeter.api.work.pool import Pool
 from lossmeter.client.errors import Busy
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.errors import TookTooLong

@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from lossmeter.api import shedding
 from lossmeter.api.app import create_app
+from lossmeter.api.work import shedding
 from lossmeter.settings import Settings
 
 

@@ -15,10 +15,10 @@ import httpx
 import pytest
 import torch
 
-from lossmeter.api.pool import Pool
-from lossmeter.api.shedding import Refusals
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.work.pool import Pool
+from lossmeter.api.work.shedding import Refusals
 from lossmeter.errors import Busy
 from lossmeter.losses import find
 from tests.support.service import answer_of, connected, serving

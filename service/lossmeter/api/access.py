@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api.headers import header
+from lossmeter.api.messages.headers import header
 from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
 from lossmeter.keys import Keyring
 from lossmeter.settings import Settings

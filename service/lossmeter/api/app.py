@@ -19,12 +19,8 @@ from starlette.types import ASGIApp
 import lossmeter
 from lossmeter.api import access, openapi, problems
 from lossmeter.api.access import Access
-from lossmeter.api.admission import Admission
 from lossmeter.api.frame import Frame
-from lossmeter.api.gathering import Gathering
-from lossmeter.api.pool import Pool
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
-from lossmeter.api.shedding import STATE, Refusals
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
@@ -32,6 +28,10 @@ from lossmeter.api.watching.snapshots import Snapshots
 from lossmeter.api.watching.tallies import Tallies
 from lossmeter.api.watching.traces import traced
 from lossmeter.api.watching.watch import Watch
+from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.gathering import Gathering
+from lossmeter.api.work.pool import Pool
+from lossmeter.api.work.shedding import STATE, Refusals
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from lossmeter.api import formats
-from lossmeter.api.admission import Ticket
-from lossmeter.api.body import Body, read
-from lossmeter.api.errands import run_within
-from lossmeter.api.evaluation import TENSORS
-from lossmeter.api.formats import Format
-from lossmeter.api.runs import PRINTABLE, batch_fields, known
+from lossmeter.api.messages import formats
+from lossmeter.api.messages.body import Body, read
+from lossmeter.api.messages.formats import Format
+from lossmeter.api.models.evaluation import TENSORS
+from lossmeter.api.models.runs import PRINTABLE, batch_fields, known
 from lossmeter.api.tensor_routes import Limits
+from lossmeter.api.work.admission import Ticket
+from lossmeter.api.work.errands import run_within
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
-from lossmeter.api.headers import ALWAYS
+from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import body, codings, formats
-from lossmeter.api.admission import Admission, Ticket
-from lossmeter.api.body import Body
-from lossmeter.api.errands import run_within
-from lossmeter.api.formats import Format
-from lossmeter.api.headers import header
-from lossmeter.api.pool import Pool
+from lossmeter.api.messages import body, codings, formats
+from lossmeter.api.messages.body import Body
+from lossmeter.api.messages.formats import Format
+from lossmeter.api.messages.headers import header
+from lossmeter.api.work.admission import Admission, Ticket
+from lossmeter.api.work.errands import run_within
+from lossmeter.api.work.pool import Pool
 from lossmeter.wire.compression import COMPRESSORS, compress
 
 T = TypeVar("T")

@@ -90,7 +90,7 @@ def serve(
     }
     # The workers are processes of their own: what is chosen here reaches them through the environment.
     os.environ.update({_default(name): str(value) for name, value in chosen.items()})
-    from lossmeter.api.server import run
+    from lossmeter.api.serving.server import run
 
     run(Settings())
 
@@ -108,7 +108,7 @@ def show_losses(name: Annotated[str | None, typer.Argument(help="A loss; all of 
     """Print the catalogue of losses, or all about one of them."""
     from rich.console import Console
 
-    from lossmeter.api.catalogue import loss_entry
+    from lossmeter.api.models.catalogue import loss_entry
     from lossmeter.console.terminal import loss_page, loss_table
     from lossmeter.errors import NotFound
     from lossmeter.losses import LOSSES, find
@@ -128,7 +128,7 @@ def show_metrics(name: Annotated[str | None, typer.Argument(help="A metric; all 
     """Print the catalogue of metrics, or all about one of them."""
     from rich.console import Console
 
-    from lossmeter.api.metrics import metric_entry
+    from lossmeter.api.models.metrics import metric_entry
     from lossmeter.console.terminal import metric_page, metric_table
     from lossmeter.errors import NotFound
     from lossmeter.metrics import METRICS, find_metric

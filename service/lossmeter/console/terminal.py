@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lossmeter.api.catalogue import LossEntry, RoleModel
-from lossmeter.api.metrics import MetricEntry
+from lossmeter.api.models.catalogue import LossEntry, RoleModel
+from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.settings import Settings
 
 PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")

@@ -11,14 +11,22 @@ from pydantic.json_schema import models_json_schema
 
 import lossmeter
 from lossmeter.api import problems
-from lossmeter.api.evaluation import EvaluateAnswer, EvaluateRequest
-from lossmeter.api.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.models.evaluation import EvaluateAnswer, EvaluateRequest
+from lossmeter.api.models.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.models.runs import (
+    BatchAnswer,
+    BatchRequest,
+    Comparison,
+    ComparisonRequest,
+    RunReport,
+    RunRequest,
+    RunState,
+)
+from lossmeter.api.models.schemas import LossAnswer, request_model
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
 from lossmeter.api.openapi.components import REF, Schema, components
 from lossmeter.api.openapi.plain import plain
-from lossmeter.api.runs import BatchAnswer, BatchRequest, Comparison, ComparisonRequest, RunReport, RunRequest, RunState
-from lossmeter.api.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES
 
 INFO: dict[str, Any] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lossmeter.api.models.schemas import request_model
 from lossmeter.api.openapi.answers import error_answers, plain_errors
 from lossmeter.api.openapi.components import REF
-from lossmeter.api.schemas import request_model
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
 

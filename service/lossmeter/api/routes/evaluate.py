@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
-from lossmeter.api.admission import Ticket
-from lossmeter.api.body import Body
-from lossmeter.api.evaluation import EXAMPLES, TENSORS, EvaluateAnswer, EvaluateRequest, request_of
-from lossmeter.api.formats import Format
+from lossmeter.api.messages.body import Body
+from lossmeter.api.messages.formats import Format
+from lossmeter.api.models.evaluation import EXAMPLES, TENSORS, EvaluateAnswer, EvaluateRequest, request_of
 from lossmeter.api.openapi import tensor_operation
 from lossmeter.api.tensor_routes import Limits, Pieces, Stages, TensorEndpoint, TensorRoute, timed
+from lossmeter.api.work.admission import Ticket
 from lossmeter.engine import Engine
 from lossmeter.engine.evaluation import evaluate
 

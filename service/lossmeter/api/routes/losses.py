@@ -8,13 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import formats, schemas
-from lossmeter.api.body import Body
-from lossmeter.api.catalogue import LossEntry, LossList, loss_entry
-from lossmeter.api.formats import Format
-from lossmeter.api.gathering import Asked, Gathering, computed
+from lossmeter.api.messages import formats
+from lossmeter.api.messages.body import Body
+from lossmeter.api.messages.formats import Format
+from lossmeter.api.models import schemas
+from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi import error_answers, operation
 from lossmeter.api.tensor_routes import Limits, Pieces, TensorRoute, send_answer
+from lossmeter.api.work.gathering import Asked, Gathering, computed
 from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lossmeter.api.metrics import MetricEntry, MetricList, metric_entry
+from lossmeter.api.models.metrics import MetricEntry, MetricList, metric_entry
 from lossmeter.api.openapi import error_answers
 from lossmeter.metrics import METRICS, find_metric
 

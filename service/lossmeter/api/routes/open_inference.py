@@ -9,16 +9,16 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api import inference
-from lossmeter.api.body import Body
-from lossmeter.api.gathering import Asked, Gathering, computed
-from lossmeter.api.headers import header
-from lossmeter.api.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
+from lossmeter.api.messages.body import Body
+from lossmeter.api.messages.headers import header
+from lossmeter.api.models import inference
+from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
+from lossmeter.api.models.schemas import tensor_names
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
-from lossmeter.api.schemas import tensor_names
 from lossmeter.api.tensor_routes import Limits, TensorRoute, send_pieces
 from lossmeter.api.watching.readiness import Readiness
+from lossmeter.api.work.gathering import Asked, Gathering, computed
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.wire import open_inference

@@ -9,14 +9,11 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
-from lossmeter.api import body
-from lossmeter.api.admission import Ticket
 from lossmeter.api.batch_routes import BatchEndpoint
-from lossmeter.api.formats import JSON
-from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
-from lossmeter.api.pool import Pool
-from lossmeter.api.run_examples import BATCH, COMPARISON, RUN
-from lossmeter.api.runs import (
+from lossmeter.api.messages import body
+from lossmeter.api.messages.formats import JSON
+from lossmeter.api.models.run_examples import BATCH, COMPARISON, RUN
+from lossmeter.api.models.runs import (
     RUN_ID,
     BatchAnswer,
     ComparisonRequest,
@@ -28,7 +25,10 @@ from lossmeter.api.runs import (
     run_model,
     validated,
 )
+from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
 from lossmeter.api.tensor_routes import Limits, TensorRoute
+from lossmeter.api.work.admission import Ticket
+from lossmeter.api.work.pool import Pool
 from lossmeter.engine.evaluation import Plan
 from lossmeter.engine.evaluation.reports import not_finite
 from lossmeter.errors import Busy, Invalid, LossmeterError, pointer

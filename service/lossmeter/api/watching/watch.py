@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 import lossmeter
-from lossmeter.api.admission import Admission
-from lossmeter.api.pool import Pool
 from lossmeter.api.watching.measures import Reading, merged
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.snapshots import Snapshots
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.pool import Pool
 from lossmeter.engine import Engine, devices
 
 PAGE_BYTES = resource.getpagesize()

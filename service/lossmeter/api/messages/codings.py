@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from starlette.types import Scope
 
-from lossmeter.api.headers import header, items
+from lossmeter.api.messages.headers import header, items
 from lossmeter.errors import UnsupportedFormat
 from lossmeter.wire.compression import COMPRESSORS, EXPANDERS
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
-from lossmeter.api import codings
 from lossmeter.api.frame import ClientGone
-from lossmeter.api.headers import header
+from lossmeter.api.messages import codings
+from lossmeter.api.messages.headers import header
 from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.wire.compression import expand
 

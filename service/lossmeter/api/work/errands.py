@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from lossmeter.api.admission import Ticket
-from lossmeter.api.pool import Pool
+from lossmeter.api.work.admission import Ticket
+from lossmeter.api.work.pool import Pool
 from lossmeter.errors import TookTooLong
 
 T = TypeVar("T")

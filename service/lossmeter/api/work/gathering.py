@@ -13,9 +13,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.types import Receive, Scope
 
-from lossmeter.api import body
-from lossmeter.api.errands import run_within
+from lossmeter.api.messages import body
 from lossmeter.api.tensor_routes import Limits, Stages
+from lossmeter.api.work.errands import run_within
 from lossmeter.engine import Call, Done, Engine, Outcome, Work, outcome
 
 T = TypeVar("T")

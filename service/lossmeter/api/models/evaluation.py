@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypeAliasType
 
 from lossmeter.api import problems
-from lossmeter.api.schemas import ResultWarning, TensorField, size_of
+from lossmeter.api.models.schemas import ResultWarning, TensorField, size_of
 from lossmeter.engine.evaluation import Plan, PlanFields
 from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 import lossmeter
-from lossmeter.api.schemas import ENCODING, call_of, tensor_names
+from lossmeter.api.models.schemas import ENCODING, call_of, tensor_names
 from lossmeter.engine import Call, Outcome
 from lossmeter.errors import Invalid, NotFound, pointer
 from lossmeter.losses import Loss

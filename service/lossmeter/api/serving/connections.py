@@ -16,9 +16,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lossmeter.api import problems
-from lossmeter.api.body import SPOILED
-from lossmeter.api.headers import ALWAYS
-from lossmeter.api.upgrades import without_offer
+from lossmeter.api.messages.body import SPOILED
+from lossmeter.api.messages.headers import ALWAYS
+from lossmeter.api.serving.upgrades import without_offer
 from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
 from lossmeter.settings import Settings
 

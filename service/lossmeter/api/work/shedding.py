@@ -16,13 +16,14 @@ from typing import Any
 
 import orjson
 
-from lossmeter.api import connections, problems
-from lossmeter.api.admission import MAX_LATE_SECONDS, too_late
-from lossmeter.api.connections import IDLE, Bounds, Connection
-from lossmeter.api.headers import ALWAYS
+from lossmeter.api import problems
+from lossmeter.api.messages.headers import ALWAYS
+from lossmeter.api.serving import connections
+from lossmeter.api.serving.connections import IDLE, Bounds, Connection
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.pulse import CROWD, Pulse
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.work.admission import MAX_LATE_SECONDS, too_late
 from lossmeter.settings import Settings
 
 STATE = "lossmeter.refusals"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from lossmeter.api.schemas import shape_text
+from lossmeter.api.models.schemas import shape_text
 from lossmeter.losses import Loss, Parameter, TensorArgument
 from lossmeter.tensors import Datatype
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from lossmeter.api import shedding
-from lossmeter.api.supervisor import Supervisor
+from lossmeter.api.serving.supervisor import Supervisor
 from lossmeter.api.watching import logs
+from lossmeter.api.work import shedding
 from lossmeter.settings import Settings
 
 FACTORY = "lossmeter.api.app:create_app"

@@ -10,8 +10,8 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from lossmeter.api import problems
-from lossmeter.api.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
-from lossmeter.api.schemas import ResultWarning, size_of
+from lossmeter.api.models.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
+from lossmeter.api.models.schemas import ResultWarning, size_of
 from lossmeter.engine.evaluation import SlicedFields
 from lossmeter.engine.evaluation.fields import ABSENT, Values
 from lossmeter.errors import NotFound

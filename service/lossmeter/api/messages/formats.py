@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from lossmeter.api.headers import header, items
+from lossmeter.api.messages.headers import header, items
 from lossmeter.errors import NotAcceptable, UnsupportedFormat
 from lossmeter.wire import json, safetensors
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lossmeter.api.catalogue import ParameterModel
+from lossmeter.api.models.catalogue import ParameterModel
 from lossmeter.metrics import PREDICTIONS_ARE, Example, Metric, Parameter, usual
 
 

@@ -1,0 +1,1 @@
+"""The parts of a message of HTTP: headers, formats, codings, the body."""

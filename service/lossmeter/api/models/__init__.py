@@ -1,0 +1,1 @@
+"""Requests and answers as models of pydantic, one file per noun."""

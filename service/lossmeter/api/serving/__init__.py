@@ -1,0 +1,1 @@
+"""Processes, connections and what uvicorn leaves to us."""

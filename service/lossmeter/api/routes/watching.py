@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 
@@ -30,6 +31,8 @@ def router(watch: Watch) -> APIRouter:
     )
     async def service_metrics(request: Request) -> Response:
         """Of all workers, whichever of them answers."""
+        with suppress(OSError):
+            watch.publish()  # what is told here has to outlive this worker
         own, accept = watch.reading(), request.headers.get("accept", "")
         content, media_type = await asyncio.to_thread(lambda: exposition.written(watch.whole(own), accept))
         return Response(content, headers={"content-type": media_type})

@@ -50,12 +50,10 @@ def readers_that_do_not_read(target: Target) -> str:
         connections = []
         for _ in range(4):
             connection = stack.enter_context(target.connection())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
             send(connection, [request])
             connections.append(connection)
         sleep(12)
-        for connection in connections:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         return counted(["cut" if len(drained(connection)) < 8_000_000 else "answered" for connection in connections])
 
 

@@ -17,6 +17,7 @@ import torch
 
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
 from lossmeter.api.watching.tallies import Tallies
+from lossmeter.api.work import shedding
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import Refusals
 from lossmeter.errors import Busy
@@ -205,20 +206,15 @@ def test_what_is_not_whole_and_plain_takes_the_ordinary_way(data: bytes) -> None
     assert refusals(100).answer(data, [], None) is None
 
 
-def test_a_connection_goes_on_after_a_refusal_at_the_door() -> None:
+def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     request = httpx.Request("POST", RANKING, json=SMALL)
-    head = f"POST {RANKING} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
-    whole = head + request.content
-    with serving() as url, slow(0.05, work), ExitStack() as stack:
-        connections = [stack.enter_context(connected(url)) for _ in range(61)]
-        time.sleep(0.5)
-        for connection in connections[:60]:
-            connection.sendall(whole)
-        time.sleep(0.3)  # the loop is at them by now
-        connections[60].sendall(whole)
-        for connection in connections[:60]:
-            answer_of(connection)
-        assert b" 503 " in answer_of(connections[60])[:20]
-        time.sleep(0.2)
-        connections[60].sendall(whole)
-        assert b" 200 " in answer_of(connections[60])[:20]
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
+    late = [1.0]
+    monkeypatch.setattr(Pulse, "behind", lambda _: late[0])
+    monkeypatch.setattr(shedding, "CROWD", 0)
+    with serving() as url, connected(url) as connection:
+        connection.sendall(head + request.content)
+        assert b" 503 " in answer_of(connection)[:20]
+        late[0] = 0.0
+        connection.sendall(head + request.content)
+        assert b" 200 " in answer_of(connection)[:20]

@@ -134,9 +134,13 @@ def loads(text: Buffer) -> Any:
         bad = BadValue(f"is not JSON: {error.msg}", malformed=True)
         bad.place = f"line {error.lineno}, column {error.colno}"
         raise bad from None
-    if numbers.bad is not None:
-        raise numbers.bad
-    return value
+    if numbers.bad is None:
+        return value
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadValue("is not JSON: a string holds half of a surrogate pair", malformed=True) from None
+    raise numbers.bad
 
 
 class _Numbers:

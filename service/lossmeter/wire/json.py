@@ -86,7 +86,9 @@ def read(body: bytes | bytearray) -> tuple[Any, Reader]:
     try:
         return parser.parse(text), Reader(text, lifted)
     except (ValueError, RuntimeError) as error:
-        raise _diagnosis(text, str(error), whole=not lifted.items) from None
+        found = _diagnosis(text, str(error), whole=not lifted.items)
+        malformed = lifted.malformed() if isinstance(found, Invalid) else None
+        raise (found if malformed is None else malformed.error("the body")) from None
 
 
 def _diagnosis(text: bytes | bytearray, complaint: str, *, whole: bool) -> LossmeterError:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from lossmeter.losses._types import Real
+from lossmeter.losses._types import IgnoredIndex, Real
 from lossmeter.metrics import TASKS
 
 MAX_REPLICATES = 2000
@@ -118,7 +118,7 @@ class PlanFields(BaseModel):
     curves: ScoreKeepingFields = Field(
         default_factory=lambda: ScoreKeepingFields.model_validate({}), description="How scores are kept."
     )
-    ignore_index: int = Field(
+    ignore_index: IgnoredIndex = Field(
         ABSENT,
         description="A label that does not count, in losses and metrics alike.",
     )

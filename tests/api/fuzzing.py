@@ -103,10 +103,17 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
         # And what holds a whole example got it from us: schemathesis takes it for what it replaced.
         drawn = case.meta is not None and case.meta.phase.name.value in GENERATED
         whole = any(one == {name: case.body.get(name) for name in one} for one in examples_of(case))
-        return not (None in case.body.values() or (drawn and whole))
+        return not (_lacks(case.body) or (drawn and whole))
     if kind == "AllowHeaderMismatch":
         # GET of a loss is documented under the template, its POST under its name; Allow knows both.
         return not (case.path.startswith("/v1/losses/") and response.headers["allow"] == ["GET, POST"])
     if kind == "UnsupportedMethodResponse":
         return case.path != "/v1/losses/{loss}"  # for the same reason
     return True
+
+
+def _lacks(value: Any) -> bool:
+    """Whether a field is null, of the request or of one of its losses and metrics."""
+    if isinstance(value, dict):
+        return None in value.values() or any(map(_lacks, value.values()))
+    return isinstance(value, list) and any(_lacks(item) for item in value if isinstance(item, dict))

@@ -123,7 +123,11 @@ def test_figures_that_are_not_finite_are_null_with_a_warning(http: httpx.Client)
         ({"confidence": 1.0}, "/confidence", "less than 1"),
         ({"replicates": 100_000}, "/replicates", "at most 2000"),
         ({"hardest": -1}, "/hardest", "at least 0"),
-        ({"losses": [{"loss": "cross_entropy", "weight": False}]}, "/losses/0/weight", "no rectangular array of numbers"),
+        (
+            {"losses": [{"loss": "cross_entropy", "weight": False}]},
+            "/losses/0/weight",
+            "no rectangular array of numbers",
+        ),
         ({"ignore_index": 2**63}, "/ignore_index", "at most 9223372036854775807"),
         ({"gates": [{"metric": "accuracy", "minimum": "high"}]}, "/gates/0/minimum", "expected a number"),
         ({"slices": {"country": ["de"]}}, "/slices/country", "expected 4, one for each sample"),

@@ -14,10 +14,13 @@ from typing import Any
 import httpx
 import pytest
 import torch
+from starlette.types import Message
 
+from lossmeter.api.tensor_routes import Limits, worked
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
 from lossmeter.api.watching.tallies import Tallies
 from lossmeter.api.work import shedding
+from lossmeter.api.work.admission import Admission
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import Refusals
 from lossmeter.errors import Busy
@@ -77,6 +80,28 @@ def test_the_pool_refuses_when_it_is_late_and_says_when_to_come_back() -> None:
         gate.set()
         await asyncio.gather(*running)
         pool.admit()
+        pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> None:
+    async def unread() -> Message:
+        raise AssertionError("nothing is read of a request that is refused")
+
+    async def scenario() -> None:
+        pool = Pool(1, 0.1)
+        gate = threading.Event()
+        running = [asyncio.create_task(pool.run(0, gate.wait)) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        limits = Limits(100, 100, Admission(100, 100), pool, 5.0)
+        scope = {"type": "http", "headers": [(b"content-length", b"2")]}
+        limits.admit(scope)  # which is for requests that the event loop answers if they are small
+        with pytest.raises(Busy, match="longer than they should"):
+            await worked(scope, unread, limits, lambda *_: (None, (0.0, 0.0, 0.0)))
+        assert limits.admission.bytes == 0
+        gate.set()
+        await asyncio.gather(*running)
         pool.close()
 
     asyncio.run(scenario())

@@ -6,11 +6,11 @@ route, and neither dependencies nor serialisation stand between the socket and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +21,9 @@ from lossmeter.api.messages.formats import Format
 from lossmeter.api.messages.headers import header
 from lossmeter.api.work.admission import Admission, Ticket
 from lossmeter.api.work.errands import run_within
+from lossmeter.api.work.gathering import Gathering
 from lossmeter.api.work.pool import Pool
+from lossmeter.engine import Call, Outcome
 from lossmeter.wire.compression import COMPRESSORS, compress
 
 T = TypeVar("T")
@@ -75,12 +77,79 @@ async def worked(
     *arguments: Any,
 ) -> T:
     """What the work makes of the body, the arguments and a ticket, in the pool."""
+
+    async def answered(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+        seconds = limits.compute_seconds
+        return await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
+
+    return await _taken_in(scope, receive, limits, limits.pool.admit, answered)
+
+
+class Asked(NamedTuple, Generic[T]):
+    """What a body asks for.
+
+    Attributes:
+        call: to be computed.
+        elements: that its tensors have together.
+        answer: what is made of its outcome. It holds no tensor of the call, so that their memory is free by then.
+    """
+
+    call: Call
+    elements: int
+    answer: Callable[[Outcome], T]
+
+
+async def computed(
+    scope: Scope,
+    receive: Receive,
+    limits: Limits,
+    gathering: Gathering,
+    decode: Callable[..., Asked[T]],
+    *arguments: Any,
+) -> T:
+    """The answer to a body, which `decode` understands: at once, if it is small, and otherwise in the pool."""
+
+    def understood(given: Body, ticket: Ticket) -> Asked[T]:
+        asked = decode(given, *arguments)
+        ticket.grow(elements=asked.elements)
+        return asked
+
+    def in_the_pool(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+        def compute(asked: Asked[T]) -> tuple[Callable[[Outcome], T], Outcome]:
+            found = gathering.engine.compute(asked.call)
+            ticket.warnings = [warned.code for warned in found.warnings]
+            return asked.answer, found
+
+        return timed(lambda: understood(given, ticket), compute, lambda done: done[0](done[1]))
+
+    async def answered(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+        if given.size > limits.inline_bytes or given.applied:
+            return await run_within(limits.compute_seconds, limits.pool, ticket, given.cost, in_the_pool, given, ticket)
+        t0 = perf_counter()
+        asked = understood(given, ticket)
+        t1 = perf_counter()
+        found = await gathering.compute(asked.call)
+        ticket.warnings = [warned.code for warned in found.warnings]
+        t2 = perf_counter()
+        result = asked.answer(found)
+        return result, _milliseconds(t0, t1, t2, perf_counter())
+
+    return await _taken_in(scope, receive, limits, lambda: limits.admit(scope), answered)
+
+
+async def _taken_in(
+    scope: Scope,
+    receive: Receive,
+    limits: Limits,
+    admit: Callable[[], None],
+    answered: Callable[[Body, Ticket], Awaitable[tuple[T, Stages]]],
+) -> T:
+    """What is made of the body, while a ticket holds room for it; the scope then has the figures to be counted."""
     ticket = limits.admission.ticket()
     try:
-        limits.admit(scope)
+        admit()
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
-        seconds = limits.compute_seconds
-        result, stages = await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
+        result, stages = await answered(given, ticket)
         scope["lossmeter.elements"] = ticket.elements
         scope["lossmeter.warnings"] = ticket.warnings
     finally:
@@ -157,4 +226,8 @@ def timed(decode: Callable[[], Any], compute: Callable[[Any], Any], encode: Call
     t2 = perf_counter()
     encoded = encode(computed)
     t3 = perf_counter()
-    return encoded, ((t1 - t0) * 1e3, (t2 - t1) * 1e3, (t3 - t2) * 1e3)
+    return encoded, _milliseconds(t0, t1, t2, t3)
+
+
+def _milliseconds(t0: float, t1: float, t2: float, t3: float) -> Stages:
+    return (t1 - t0) * 1e3, (t2 - t1) * 1e3, (t3 - t2) * 1e3

@@ -14,8 +14,8 @@ from lossmeter.api.messages.formats import Format
 from lossmeter.api.models import schemas
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi import error_answers, operation
-from lossmeter.api.tensor_routes import Limits, Pieces, TensorRoute, send_answer
-from lossmeter.api.work.gathering import Asked, Gathering, computed
+from lossmeter.api.tensor_routes import Asked, Limits, Pieces, TensorRoute, computed, send_answer
+from lossmeter.api.work.gathering import Gathering
 from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
 

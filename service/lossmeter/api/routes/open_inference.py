@@ -16,9 +16,9 @@ from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Read
 from lossmeter.api.models.schemas import tensor_names
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
-from lossmeter.api.tensor_routes import Limits, TensorRoute, send_pieces
+from lossmeter.api.tensor_routes import Asked, Limits, TensorRoute, computed, send_pieces
 from lossmeter.api.watching.readiness import Readiness
-from lossmeter.api.work.gathering import Asked, Gathering, computed
+from lossmeter.api.work.gathering import Gathering
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.wire import open_inference

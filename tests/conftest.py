@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import httpx
@@ -13,6 +14,10 @@ from tests.support.service import serving
 # How long an example takes depends on what else the machine is doing.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# A shell without job control starts what it puts in the background deaf to SIGINT, and deafness is inherited: without
+# this, the commands that the tests start and interrupt would be, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ def test_figures_that_are_not_finite_are_null_with_a_warning(http: httpx.Client)
         (
             {"losses": [{"loss": "cross_entropy", "weight": False}]},
             "/losses/0/weight",
-            "no rectangular array of numbers",
+            "no number or rectangular array of numbers",
         ),
         ({"ignore_index": 2**63}, "/ignore_index", "at most 9223372036854775807"),
         ({"gates": [{"metric": "accuracy", "minimum": "high"}]}, "/gates/0/minimum", "expected a number"),

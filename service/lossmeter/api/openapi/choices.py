@@ -29,8 +29,8 @@ WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 
 
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
-    numbers = {"$ref": REF.format(model="Numbers")}
-    properties = {one.name: {**numbers, "description": one.description} for one in loss.tensors if one.keyword}
+    plain = {"$ref": REF.format(model="PlainTensor")}
+    properties = {one.name: {**plain, "description": one.description} for one in loss.tensors if one.keyword}
     properties |= {one.name: _parameter(one) for one in loss.parameters}
     described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
     return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described

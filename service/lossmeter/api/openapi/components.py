@@ -49,6 +49,10 @@ TENSOR: Schema = {
         {"type": "boolean"},
     ],
 }
+PLAIN_TENSOR: Schema = {
+    "description": "A parameter of a loss that is a tensor, such as weights of classes: nested arrays, or a single number.",
+    "oneOf": [{"$ref": REF.format(model="Numbers")}, {"type": "number", "format": "double"}],
+}
 TENSOR_ANSWER: Schema = {
     "description": "A tensor of an answer, with its datatype and shape; exactly one of `data` and `base64`.",
     "type": "object",
@@ -132,6 +136,7 @@ def components() -> dict[str, Schema]:
     named = {
         "Numbers": NUMBERS,
         "Tensor": TENSOR,
+        "PlainTensor": PLAIN_TENSOR,
         "TensorObject": TENSOR_OBJECT,
         "TensorAnswer": TENSOR_ANSWER,
         "SliceValue": SLICE_VALUE,

@@ -176,11 +176,11 @@ def _suited(loss: Loss, task: str, predictions_are: str, at: str) -> tuple[str, 
 
 def _constant(loss: Loss, name: str, value: Any, at: tuple[str | int, ...]) -> Tensor:
     try:
-        if np.asarray(value).dtype.kind not in "iuf":
+        if any(type(number) not in (int, float) for number in np.asarray(value, object).reshape(-1)):
             raise ValueError
         array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise Invalid.at(loss.name, pointer(*at), f"{name} is no rectangular array of numbers") from None
+    except (OverflowError, ValueError):
+        raise Invalid.at(loss.name, pointer(*at), f"{name} is no number or rectangular array of numbers") from None
     return tensor(array)
 
 

@@ -31,6 +31,10 @@ def computed(loss: Loss, case: Case, engine: Engine = ENGINE, **fields: Any) -> 
     return engine.compute(Call(loss, tensors, parameters, **fields))
 
 
+def cloned(case: Case) -> Case:
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in case.items()}
+
+
 def same_bits(first: Tensor, second: Tensor) -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
 
@@ -204,13 +208,30 @@ def test_chunks_give_the_same_bits(loss: Loss, case: Case, precision: Any) -> No
         fields: dict[str, Any] = {"reduction": reduction, "gradients": wanted, "precision": precision}
         whole = computed(loss, case, **fields)
         pieces = computed(loss, case, Engine("cpu", chunk_elements=1), **fields)
+        spent = computed(loss, cloned(case), Engine("cpu", chunk_elements=1), **fields, expendable=True)
         if whole.values is None:
             assert pieces.value == pytest.approx(whole.value, rel=1e-7, nan_ok=True)
             assert pieces.sum == pytest.approx(whole.sum, rel=1e-14)
         else:
             same_bits(unwired(pieces.values), unwired(whole.values))
+        assert repr((spent.value, spent.sum)) == repr((pieces.value, pieces.sum))
         for name in wanted:
             same_bits(unwired(pieces.gradients[name]), unwired(whole.gradients[name]))
+            same_bits(unwired(spent.gradients[name]), unwired(whole.gradients[name]))
+
+
+def test_gradients_take_the_place_of_what_is_expendable_and_of_nothing_else() -> None:
+    case = {"predictions": torch.arange(40.0).reshape(10, 4), "labels": torch.zeros(10, 4)}
+    kept = cloned(case)
+    engine = Engine("cpu", chunk_elements=12)
+    expected = kept["predictions"] * 2 / 40
+    first = computed(find("mse"), case, engine, gradients=("predictions",))
+    torch.testing.assert_close(unwired(first.gradients["predictions"]), expected)
+    same_bits(case["predictions"], kept["predictions"])
+    second = computed(find("mse"), case, engine, gradients=("predictions",), expendable=True)
+    torch.testing.assert_close(unwired(second.gradients["predictions"]), expected)
+    torch.testing.assert_close(case["predictions"], expected)
+    same_bits(case["labels"], kept["labels"])
 
 
 def test_chunks_are_really_computed() -> None:
@@ -247,6 +268,25 @@ def test_a_full_device_leads_to_smaller_chunks_and_then_to_an_error(error: Excep
     with pytest.raises(DoesNotFit, match="does not fit into the memory of cpu"):
         computed(loss, case)
     assert computed(find("mse"), case).value == outcome.value
+
+
+def test_what_was_computed_before_memory_ran_out_is_not_computed_again() -> None:
+    sizes: list[int] = []
+
+    def filling(predictions: Tensor, labels: Tensor) -> Tensor:
+        sizes.append(len(predictions))
+        if len(sizes) == 2:
+            raise MemoryError
+        return find("mse").function(predictions=predictions, labels=labels)
+
+    case = {"predictions": torch.arange(40.0).reshape(10, 4), "labels": torch.ones(10, 4)}
+    fields: dict[str, Any] = {"reduction": "none", "gradients": ("predictions",)}
+    expected = computed(find("mse"), case, **fields)
+    engine = Engine("cpu", chunk_elements=16)
+    found = computed(replace(find("mse"), function=filling), cloned(case), engine, **fields, expendable=True)
+    assert sizes == [4, 4, 2, 2, 2]
+    same_bits(unwired(found.values), unwired(expected.values))
+    same_bits(unwired(found.gradients["predictions"]), unwired(expected.gradients["predictions"]))
 
 
 def test_other_errors_of_torch_are_not_taken_for_a_full_device() -> None:

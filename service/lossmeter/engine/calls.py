@@ -16,7 +16,12 @@ PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float6
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A loss and everything that one request says of it."""
+    """A loss and everything that one request says of it.
+
+    Attributes:
+        expendable: whether the tensors may be overwritten, as nobody needs them afterwards: gradients of a large batch then
+            take the place of what they are gradients of.
+    """
 
     loss: Loss
     tensors: Mapping[str, Tensor]
@@ -30,6 +35,7 @@ class Call:
     empty: Literal["nan", "zero", "error"] = "nan"
     precision: Literal["float32", "float64"] = "float32"
     non_finite: Literal["error", "allow"] = "error"
+    expendable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Work:
     weighting: Weighting
     upstream: torch.Tensor | None
     device: torch.device
+    pieces: _Pieces | None = None
 
     @property
     def batch(self) -> int:
@@ -63,28 +64,59 @@ class Work:
         return call.loss.name, kin, repr(call.parameters), call.precision, call.gradients
 
     def run(self, rows: int) -> Done:
-        """Computes it, so many rows at a time."""
-        batch = self.batch
-        if rows >= batch:
+        """Computes it, so many rows at a time. Pieces that were done before memory ran out are not done again."""
+        if rows >= self.batch:
             return _computed(self.tensors, [_Part(self, self.weighting, self.upstream)])[0]
-        values = []
-        total = numerator = 0.0
-        gradients = {name: torch.empty_like(self.tensors[name]) for name in self.call.gradients}
-        edges = [*range(0, batch, rows), batch]
+        pieces = self.pieces = self.pieces or _Pieces.of(self)
+        pieces.add(self, rows)
+        self.pieces = None
+        return pieces.together()
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """What came of the first rows of a work."""
+
+    rows: int
+    values: list[torch.Tensor]
+    total: float
+    numerator: float
+    gradients: dict[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, work: Work) -> Self:
+        """None so far, and room for the gradients."""
+        call = work.call
+        room = {
+            name: work.tensors[name] if call.expendable else torch.empty_like(work.tensors[name])
+            for name in call.gradients
+        }
+        return cls(0, [], 0.0, 0.0, room)
+
+    def add(self, work: Work, rows: int) -> None:
+        """Computes the others, so many at a time."""
+        edges = [*range(self.rows, work.batch, rows), work.batch]
         if rows > 1 and edges[-1] - edges[-2] == 1:
             del edges[-2]  # the last row goes with the piece before it
         for start, stop in pairwise(edges):
-            tensors = {k: x[start:stop] if k in self.fit.batched else x for k, x in self.tensors.items()}
-            split = self.upstream is not None and self.call.reduction == "none"
-            upstream = self.upstream[start:stop] if split and self.upstream is not None else self.upstream
-            (done,) = _computed(tensors, [_Part(self, self.weighting.rows(start, stop), upstream)])
-            if done.values is not None:
-                values.append(done.values)
-            total += done.total
-            numerator += done.numerator
-            for name, gradient in done.gradients.items():
-                gradients[name][start:stop] = gradient
-        return Done(torch.cat(values) if values else None, total, numerator, gradients)
+            self._add(work, start, stop)
+            self.rows = stop
+
+    def _add(self, work: Work, start: int, stop: int) -> None:
+        tensors = {k: x[start:stop] if k in work.fit.batched else x for k, x in work.tensors.items()}
+        upstream = work.upstream
+        if upstream is not None and work.call.reduction == "none":
+            upstream = upstream[start:stop]
+        (done,) = _computed(tensors, [_Part(work, work.weighting.rows(start, stop), upstream)])
+        if done.values is not None:
+            self.values.append(done.values)
+        self.total += done.total
+        self.numerator += done.numerator
+        for name, gradient in done.gradients.items():
+            self.gradients[name][start:stop] = gradient
+
+    def together(self) -> Done:
+        return Done(torch.cat(self.values) if self.values else None, self.total, self.numerator, self.gradients)
 
 
 def run_together(works: Sequence[Work]) -> list[Done]:

@@ -139,6 +139,7 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
         request["empty"],
         request["precision"],
         request["non_finite"],
+        expendable=True,
     )
     absent = [name for name in call.gradients if name not in tensors]
     if absent:

@@ -21,6 +21,7 @@ from lossmeter.api import access, openapi, problems
 from lossmeter.api.access import Access
 from lossmeter.api.frame import Frame
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
+from lossmeter.api.serving import garbage
 from lossmeter.api.tensor_routes import Express, Limits
 from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         engine.warm_up()
+        garbage.look_less()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
             yield {STATE: Refusals(pulse, app.watch.tallies)}

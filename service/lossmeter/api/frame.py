@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
 from lossmeter.api.messages.headers import ALWAYS
+from lossmeter.api.serving import garbage
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies
@@ -77,6 +78,7 @@ class Frame:
             if status:
                 raise
             await problems.answer(error, scope)(scope, receive, framed)
+            garbage.let_go(error, scope.get("lossmeter.received", 0))
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
             # A path may hold line breaks, which could pass for lines of the log.
@@ -85,6 +87,7 @@ class Frame:
             if status:
                 raise
             await answer(scope, receive, framed)
+            garbage.let_go(error, scope.get("lossmeter.received", 0))
         finally:
             self.tallies.in_flight -= 1
             self._record(scope, status or CLIENT_GONE, perf_counter() - begin, sent)

@@ -41,14 +41,20 @@ class BadValue(Exception):
     """
 
     def __init__(
-        self, message: str, index: tuple[int, ...] | None = None, *, inside: Path = (), malformed: bool = False
+        self,
+        message: str,
+        index: tuple[int, ...] | None = None,
+        *,
+        inside: Path = (),
+        malformed: bool = False,
+        place: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.index = index
         self.inside = inside
         self.malformed = malformed
-        self.place = ""
+        self.place = place
 
     def flaw(self, *path: str | int) -> Flaw:
         """The flaw of the value that stands at a path in the request."""
@@ -131,9 +137,8 @@ def loads(text: Buffer) -> Any:
     except UnicodeDecodeError as error:
         raise BadValue(f"is not JSON: it is not UTF-8 ({error.reason} at byte {error.start})", malformed=True) from None
     except json.JSONDecodeError as error:
-        bad = BadValue(f"is not JSON: {error.msg}", malformed=True)
-        bad.place = f"line {error.lineno}, column {error.colno}"
-        raise bad from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise BadValue(f"is not JSON: {error.msg}", malformed=True, place=place) from None
     if numbers.bad is None:
         return value
     try:

@@ -1,9 +1,9 @@
 """When Python looks for garbage: rarely, because requests leave none.
 
 What belongs to a request goes with its last reference; nothing of it refers to itself in a circle, which is all that the
-collector could find (a test sees to that). Yet it looks whenever there are 700 objects more than before, which a few requests at
-a time have, and now and then at every object that torch and the framework made while they were imported. Under load that took
-a quarter of the processor time of a worker.
+collector could find (a test sees to that). Yet it looks whenever there are 700 objects more than before, which a few requests
+at a time have, and now and then at every object that torch and the framework made while they were imported. Under load that
+took a quarter of the processor time of a worker.
 """
 
 from __future__ import annotations

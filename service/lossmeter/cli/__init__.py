@@ -90,6 +90,9 @@ def serve(
     }
     # The workers are processes of their own: what is chosen here reaches them through the environment.
     os.environ.update({_default(name): str(value) for name, value in chosen.items()})
+    from lossmeter.api.serving import garbage
+
+    garbage.look_later()
     from lossmeter.api.serving.server import run
 
     run(Settings())

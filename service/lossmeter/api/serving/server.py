@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from lossmeter.api.serving import garbage
 from lossmeter.api.serving.supervisor import Supervisor
 from lossmeter.api.watching import logs
 from lossmeter.api.work import shedding
@@ -67,6 +68,7 @@ def _serve_alone(config: uvicorn.Config) -> None:
 
 
 def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
+    garbage.look_less()
     with tempfile.TemporaryDirectory(prefix="lossmeter-metrics-") as own:
         folder = Path(settings.metrics_dir or own)
         # The workers read the settings for themselves.

@@ -451,8 +451,16 @@ def test_usual_losses_suit_their_tasks() -> None:
         ({"losses": [{"loss": "focal"}, {"loss": "focal"}]}, "/losses/1", "stands twice"),
         ({"losses": [{"loss": "focal", "gamma": -1.0}]}, "/losses/0/gamma", "greater than or equal to 0"),
         ({"losses": [{"loss": "focal", "delta": 1.0}]}, "/losses/0/delta", "not permitted"),
-        ({"losses": [{"loss": "cross_entropy", "weight": [[1], [2, 3]]}]}, "/losses/0/weight", "rectangular array"),
-        ({"losses": [{"loss": "cross_entropy", "weight": [1.0, True]}]}, "/losses/0/weight", "array of numbers"),
+        (
+            {"losses": [{"loss": "cross_entropy", "weight": [[1], [2, 3]]}]},
+            "/losses/0/weight",
+            "no number or rectangular",
+        ),
+        (
+            {"losses": [{"loss": "cross_entropy", "weight": [1.0, True]}]},
+            "/losses/0/weight",
+            "no number or rectangular",
+        ),
         ({"metrics": [{"metric": "mse"}]}, "/metrics/0/metric", "not for the task"),
         ({"metrics": [{"metric": "f1", "average": "x"}]}, "/metrics/0/average", "average"),
         ({"gates": [{"metric": "accuracy"}]}, "/gates/0", "minimum, a maximum or a baseline"),

@@ -16,11 +16,13 @@ import pytest
 import torch
 from starlette.types import Message
 
-from lossmeter.api.tensor_routes import Limits, worked
+from lossmeter.api.serving import connections
+from lossmeter.api.tensor_routes import worked
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
 from lossmeter.api.watching.tallies import Tallies
 from lossmeter.api.work import shedding
 from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.limits import Limits
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import Refusals
 from lossmeter.errors import Busy
@@ -178,17 +180,26 @@ HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % le
 WHOLE = HEAD + b"X-Request-ID: mine\r\n\r\n" + BODY
 
 
-def refusals(answered: int) -> Refusals:
+class Full(Pool):
+    """A pool that says it is a second behind."""
+
+    def refusal(self) -> Busy | None:
+        return Busy("Requests wait 1.0 s longer than they should; at most 0 s.", 1)
+
+
+def refusals(answered: int, pool: type[Pool] = Pool) -> Refusals:
     tallies = Tallies(["/v1/losses/mse"])
     tallies.total = answered
-    return Refusals(Late([], 0, lambda: 0), tallies)
+    limits = Limits(2000, 1000, Admission(100, 100), pool(0), 5.0)
+    return Refusals(Late([], 0, lambda: 0), tallies, limits)
 
 
 def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
     ours = refusals(100)
-    answer = ours.answer(WHOLE, [(b"date", b"today")], ("127.0.0.1", 1))
-    assert answer is not None
-    head, _, content = answer.partition(b"\r\n\r\n")
+    refused = ours.answer(WHOLE, [(b"date", b"today")], ("127.0.0.1", 1))
+    assert refused is not None
+    assert refused.rest == 0
+    head, _, content = refused.answer.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = httpx.Headers([line.split(": ", 1) for line in lines])  # type: ignore[misc]
     assert first == "HTTP/1.1 503 Service Unavailable"
@@ -203,17 +214,33 @@ def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
     assert reading["errors"]["busy",] == 1
     inference = ours.answer(WHOLE.replace(b"/v1/losses/mse", b"/v2/models/mse/infer"), [], None)
     assert inference is not None
-    assert json.loads(inference.partition(b"\r\n\r\n")[2]).keys() == {"error"}
+    assert json.loads(inference.answer.partition(b"\r\n\r\n")[2]).keys() == {"error"}
 
 
 def test_a_pause_in_which_little_was_done_is_no_overload() -> None:
     assert refusals(5).answer(WHOLE, [], None) is None
 
 
+@pytest.mark.parametrize("begun", [len(HEAD) + 25, len(WHOLE) - 1])
+def test_a_body_that_is_still_to_come_is_known(begun: int) -> None:
+    refused = refusals(100).answer(WHOLE[:begun], [], None)
+    assert refused is not None
+    assert refused.rest == len(WHOLE) - begun
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1000, False), (1001, True), (2000, True), (2001, False)])
+def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: bool) -> None:
+    head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    refused = refusals(5, Full).answer(head + b"[", [], None)
+    assert (refused is not None) == expected
+    if refused is not None:
+        assert refused.rest == size - 1
+        assert b"Requests wait 1.0 s longer" in refused.answer
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        WHOLE[:-1],
         WHOLE + b"P",
         WHOLE[: len(HEAD)],
         WHOLE.replace(b"POST", b"GET"),
@@ -225,6 +252,7 @@ def test_a_pause_in_which_little_was_done_is_no_overload() -> None:
         WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
         WHOLE.replace(b"Host: x", b"Connection: close"),
         WHOLE.replace(b"Host: x", b"Host: x\r\n folded"),
+        WHOLE.replace(b"Host: x", b"Origin: https://example.org"),
         WHOLE.replace(b"Content-Length", b"Content-Size"),
         WHOLE.replace(b"mse HTTP", b"mse a HTTP"),
     ],
@@ -246,3 +274,37 @@ def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.Mo
         late[0] = 0.0
         connection.sendall(head + request.content)
         assert b" 200 " in answer_of(connection)[:20]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_body_of_a_request_refused_at_the_door_is_passed_over(together: bool) -> None:
+    large = json.dumps({name: value * 200_000 for name, value in SMALL.items()}).encode()
+    small = json.dumps(SMALL).encode()
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    pool_is_late = threading.Event()
+    with serving() as url, connected(url) as connection, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pool, "refusal", lambda _: Busy("late", 1) if pool_is_late.is_set() else None)
+        pool_is_late.set()
+        connection.sendall((head % len(large)).encode() + large[:1000])
+        assert b" 503 " in answer_of(connection)[:20]
+        connection.sendall(large[1000:-10])
+        if not together:
+            connection.sendall(large[-10:])
+            time.sleep(0.1)
+        connection.sendall((large[-10:] if together else b"") + (head % len(small)).encode() + small)
+        assert b" 200 " in answer_of(connection)[:20]
+        pool_is_late.clear()
+        connection.sendall((head % len(large)).encode() + large)
+        assert b" 200 " in answer_of(connection)[:20]
+
+
+def test_a_client_that_keeps_the_body_of_a_refused_request_to_itself_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(Pool, "refusal", lambda _: Busy("late", 1))
+    with serving() as url, connected(url) as connection:
+        connection.sendall(f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n{{".encode())
+        assert b" 503 " in answer_of(connection)[:20]
+        connection.settimeout(10)
+        assert connection.recv(1) == b""

@@ -22,7 +22,7 @@ from lossmeter.api.access import Access
 from lossmeter.api.frame import Frame
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
 from lossmeter.api.serving import garbage
-from lossmeter.api.tensor_routes import Express, Limits
+from lossmeter.api.tensor_routes import Express
 from lossmeter.api.watching.pulse import Pulse
 from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
 from lossmeter.api.watching.snapshots import Snapshots
@@ -31,6 +31,7 @@ from lossmeter.api.watching.traces import traced
 from lossmeter.api.watching.watch import Watch
 from lossmeter.api.work.admission import Admission
 from lossmeter.api.work.gathering import Gathering
+from lossmeter.api.work.limits import Limits
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import STATE, Refusals
 from lossmeter.database import Database
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         garbage.look_less()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
-            yield {STATE: Refusals(pulse, app.watch.tallies)}
+            yield {STATE: Refusals(pulse, app.watch.tallies, limits)}
         pulse.stop()
         with suppress(OSError):
             app.watch.publish()

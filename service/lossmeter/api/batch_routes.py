@@ -17,9 +17,9 @@ from lossmeter.api.messages.body import Body, read
 from lossmeter.api.messages.formats import Format
 from lossmeter.api.models.evaluation import TENSORS
 from lossmeter.api.models.runs import PRINTABLE, batch_fields, known
-from lossmeter.api.tensor_routes import Limits
 from lossmeter.api.work.admission import Ticket
 from lossmeter.api.work.errands import run_within
+from lossmeter.api.work.limits import Limits
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -18,11 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api.messages import body, codings, formats
 from lossmeter.api.messages.body import Body
 from lossmeter.api.messages.formats import Format
-from lossmeter.api.messages.headers import header
-from lossmeter.api.work.admission import Admission, Ticket
+from lossmeter.api.work.admission import Ticket
 from lossmeter.api.work.errands import run_within
 from lossmeter.api.work.gathering import Gathering
-from lossmeter.api.work.pool import Pool
+from lossmeter.api.work.limits import Limits
 from lossmeter.engine import Call, Outcome
 from lossmeter.wire.compression import COMPRESSORS, compress
 
@@ -32,27 +30,6 @@ Pieces = list[bytes | memoryview]
 Headers = list[tuple[bytes, bytes]]
 Stages = tuple[float, float, float]
 Work = Callable[[Body, Format, Format, Ticket], tuple[Pieces, Stages]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What requests may cost, and where they are worked on."""
-
-    max_body_bytes: int
-    inline_bytes: int
-    admission: Admission
-    pool: Pool
-    compute_seconds: float
-
-    def admit(self, scope: Scope) -> None:
-        """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
-
-        Raises:
-            Busy: if it has none.
-        """
-        declared = header(scope, b"content-length")
-        if declared is None or not declared.isdigit() or int(declared) > self.inline_bytes:
-            self.pool.admit()
 
 
 class TensorEndpoint:

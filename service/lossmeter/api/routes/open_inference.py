@@ -16,9 +16,10 @@ from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Read
 from lossmeter.api.models.schemas import tensor_names
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
-from lossmeter.api.tensor_routes import Asked, Limits, TensorRoute, computed, send_pieces
+from lossmeter.api.tensor_routes import Asked, TensorRoute, computed, send_pieces
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.work.gathering import Gathering
+from lossmeter.api.work.limits import Limits
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.wire import open_inference

@@ -26,8 +26,9 @@ from lossmeter.api.models.runs import (
     validated,
 )
 from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
-from lossmeter.api.tensor_routes import Limits, TensorRoute
+from lossmeter.api.tensor_routes import TensorRoute
 from lossmeter.api.work.admission import Ticket
+from lossmeter.api.work.limits import Limits
 from lossmeter.api.work.pool import Pool
 from lossmeter.engine.evaluation import Plan
 from lossmeter.engine.evaluation.reports import not_finite

@@ -1,11 +1,13 @@
 """Connections: how much a client may send before its request is complete, and how long it may take over it.
 
-uvicorn bounds neither. What is done here for each request is a few additions; each connection looks at a clock once a second.
+uvicorn bounds neither. What is done here for each request is a few additions; a patrol looks at each connection once a second,
+so that none needs a timer of its own: over thousands of connections, timers cost as much as refusing a request does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import secrets
 from collections.abc import Sized
@@ -26,6 +28,8 @@ IDLE, HEAD, BODY = range(3)
 LINGER_SECONDS = 3.0
 """How long what nobody will read any more is still taken, so that the client gets to read the answer."""
 LOOK_SECONDS = 1.0
+STEPS = 10
+"""In how many steps a patrol looks at all connections, so that no request waits for the look at thousands of them."""
 SPARE_FILES = 64
 """Of the files that a process may have open, those that are no connections."""
 MAX_PIPELINED = 100
@@ -47,6 +51,7 @@ class Bounds(NamedTuple):
     header_seconds: float
     body_seconds: float
     min_bytes_per_second: int
+    keep_alive_seconds: float
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
@@ -58,7 +63,48 @@ class Bounds(NamedTuple):
 
     @property
     def look_seconds(self) -> float:
-        return min(LOOK_SECONDS, self.header_seconds / 4, self.body_seconds / 4)
+        return min(LOOK_SECONDS, self.header_seconds / 4, self.body_seconds / 4, self.keep_alive_seconds / 4)
+
+
+class Patrol:
+    """Looks at each connection of a server once in `Bounds.look_seconds`.
+
+    Args:
+        bounds: of all its connections.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._connections: set[Connection] = set()
+        self._ahead: list[Connection] = []
+        self._share = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if self._timer is None:
+            self._schedule(connection.loop)
+
+    def remove(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(self.bounds.look_seconds / STEPS, self._go_on, loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Looks at its share of those who were there when the round began."""
+        if not self._ahead:
+            self._ahead = list(self._connections)
+            self._share = math.ceil(len(self._ahead) / STEPS)
+        now = loop.time()
+        for _ in range(min(self._share, len(self._ahead))):
+            connection = self._ahead.pop()
+            if connection in self._connections:
+                connection.look(now)
+        if self._connections:
+            self._schedule(loop)
+        else:
+            self._timer = None
 
 
 class _Flow(FlowControl):
@@ -76,9 +122,10 @@ class _Flow(FlowControl):
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol, bounded."""
 
-    def __init__(self, bounds: Bounds, *arguments: Any, **options: Any) -> None:
+    def __init__(self, patrol: Patrol, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.bounds = bounds
+        self.patrol = patrol
+        self.bounds = patrol.bounds
         self.phase = IDLE
         self.messages = 0
         self.received = 0
@@ -86,8 +133,8 @@ class Connection(HttpToolsProtocol):
         self.chunk = 0  # bytes that came last
         self.first = 0  # bytes that came together with the beginning of the message
         self.since_head = 0  # `received`, when it began
+        self.ended = 0  # `received`, when the last message was complete
         self.deaf = False
-        self._look: asyncio.TimerHandle | None = None
         self._seen: tuple[object, ...] = ()
         self._since = 0.0
         self._mark = 0
@@ -97,12 +144,11 @@ class Connection(HttpToolsProtocol):
         self.flow = _Flow(self.transport, self.pipeline)
         if len(self.connections) > self.bounds.max_connections and not self._make_room():
             self._refuse(503, "busy", "No room at present", "This server has as many connections as it may have.")
-        self._look = self.loop.call_later(self.bounds.look_seconds, self.look)
+        self.patrol.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._look is not None:
-            self._look.cancel()
+        self.patrol.remove(self)
 
     def eof_received(self) -> None:
         if self.deaf:
@@ -148,6 +194,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.phase = IDLE
+        self.ended = self.received
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -160,9 +207,14 @@ class Connection(HttpToolsProtocol):
             self._refuse(400, "malformed_request", "This is not HTTP", msg)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """In place of uvicorn's, which sets a timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if self.deaf:
-            self._unset_keepalive_if_required()
             self._finish()
         elif self.phase == BODY and self.expect_100_continue and not self.of_body and not self._busy:
             # The client was never told to send the body: what comes next would be taken for it.
@@ -182,13 +234,14 @@ class Connection(HttpToolsProtocol):
 
     # --- once a second ----------------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Ends the connection if it is the client's turn, and has been for too long."""
-        if self.parser is None:
-            return
-        self._look = self.loop.call_later(self.bounds.look_seconds, self.look)
+    @property
+    def resting(self) -> bool:
+        """Whether the connection waits for another request, of which nothing has come yet."""
+        return self.phase == IDLE and self.messages > 0 and self.received == self.ended and not self._busy
+
+    def look(self, now: float) -> None:
+        """Ends the connection if it is the client's turn, and has been for too long; now is by the clock of the loop."""
         unsent = self.transport.get_write_buffer_size()
-        now = self.loop.time()
         state = (self.phase, self.messages, self._busy, self.deaf, bool(unsent), self.transport.is_closing())
         if state != self._seen:
             self._seen, self._since, self._mark = state, now, unsent or self.received
@@ -204,8 +257,11 @@ class Connection(HttpToolsProtocol):
                 self._end()
         elif self.phase == BODY:
             self._check_body(waited)
-        elif self._busy or self.timeout_keep_alive_task is not None:
-            return  # the server's turn, or uvicorn counts
+        elif self._busy:
+            return  # the server's turn
+        elif self.resting:
+            if waited >= self.bounds.keep_alive_seconds:
+                self._end()
         elif waited >= self.bounds.header_seconds:
             detail = f"The header was not complete within {self.bounds.header_seconds:g} s."
             self._refuse(408, "too_slow", "The request did not arrive in time", detail)
@@ -235,13 +291,12 @@ class Connection(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """Closes a connection that only waits for another request."""
         for other in self.connections:
-            if isinstance(other, Connection) and other.timeout_keep_alive_task is not None:
+            if isinstance(other, Connection) and other.resting and not other.deaf:
                 other._end()
                 return True
         return False
 
     def _end(self) -> None:
-        self._unset_keepalive_if_required()
         self.transport.close()
 
     def _finish(self) -> None:
@@ -294,9 +349,8 @@ class Connection(HttpToolsProtocol):
 def options(settings: Settings) -> dict[str, Any]:
     """What uvicorn is told about connections."""
     return {
-        "http": partial(Connection, Bounds.of(settings)),
+        "http": partial(Connection, Patrol(Bounds.of(settings))),
         "ws": "none",
-        "timeout_keep_alive": settings.keep_alive_seconds,
         "server_header": False,
         "ssl_certfile": settings.tls_certificate or None,
         "ssl_keyfile": settings.tls_key or None,

@@ -54,16 +54,21 @@ class Pool:
         with self._changed:
             return max(0.0, monotonic() - self._queue[0][0]) if self._queue else 0.0
 
+    def refusal(self) -> Busy | None:
+        """Why no new work is admitted, if it is not: jobs are taken up so late that another had better come later."""
+        if not self._queue or (overdue := self.overdue) <= self._max_wait_seconds:
+            return None
+        message = f"Requests wait {overdue:.1f} s longer than they should; at most {self._max_wait_seconds:g} s."
+        return Busy(message, max(1, round(overdue)))
+
     def admit(self) -> None:
         """To be asked once for each request, before its first job.
 
         Raises:
             Busy: if jobs are taken up so late that another one had better be tried elsewhere, or later.
         """
-        overdue = self.overdue
-        if overdue > self._max_wait_seconds:
-            message = f"Requests wait {overdue:.1f} s longer than they should; at most {self._max_wait_seconds:g} s."
-            raise Busy(message, max(1, round(overdue)))
+        if (refusal := self.refusal()) is not None:
+            raise refusal
 
     async def run(self, cost: int, function: Callable[..., T], *arguments: Any) -> T:
         """The result of the function, computed in one of the threads."""

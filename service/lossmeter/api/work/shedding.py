@@ -1,8 +1,9 @@
-"""Refusing at the door: while the event loop cannot keep up, a small request is answered before it becomes one.
+"""Refusing at the door: what cannot be taken up in good time is answered before it becomes a request.
 
-To parse a request, to make a task for it and to send it through the application costs a quarter of answering it. A refusal here
-costs a tenth, so that at twice the capacity most of the time still goes into answers. Only what is whole, plain and for the
-routes of tensors is recognised; all else takes the ordinary way.
+To parse a request, to make a task for it and to send it through the application costs a quarter of answering a small one. A
+refusal here costs a tenth, so that at twice the capacity most of the time still goes into answers. Only what is plain and for
+the routes of tensors is recognised, from a head that came whole; all else takes the ordinary way, which refuses for the same
+reasons.
 """
 
 from __future__ import annotations
@@ -11,93 +12,148 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import orjson
 
 from lossmeter.api import problems
 from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.api.serving import connections
-from lossmeter.api.serving.connections import IDLE, Bounds, Connection
+from lossmeter.api.serving.connections import BODY, IDLE, Bounds, Connection, Patrol
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.pulse import CROWD, Pulse
 from lossmeter.api.watching.tallies import Tallies
 from lossmeter.api.work.admission import MAX_LATE_SECONDS, too_late
+from lossmeter.api.work.limits import Limits
+from lossmeter.errors import Busy
 from lossmeter.settings import Settings
 
 STATE = "lossmeter.refusals"
 ROUTES = (b"POST /v1/losses/", b"POST /v2/models/", b"POST /v1/evaluate ")
 UNUSUAL = re.compile(
-    rb"\r\n(?:transfer-encoding|content-encoding|expect|connection|upgrade)[ \t]*:|\r\n[ \t]|\x00", re.IGNORECASE
+    rb"\r\n(?:transfer-encoding|content-encoding|expect|connection|upgrade|origin)[ \t]*:|\r\n[ \t]|\x00", re.IGNORECASE
 )
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*(?=\r\n)", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
+SLOT = b"@"
+"""Stands for a character of the request's id where an answer is prepared; nowhere else in it."""
 REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([!-~]{1,128})[ \t]*\r\n", re.IGNORECASE)
+
+
+class Plain(NamedTuple):
+    """The head of a request for a route of tensors.
+
+    Attributes:
+        path: without the query.
+        size: of the body.
+        request_id: if the client gave one.
+        open_inference: whether the route is of that protocol.
+    """
+
+    path: bytes
+    size: int
+    request_id: bytes | None
+    open_inference: bool
+
+
+class Refused(NamedTuple):
+    """A refusal.
+
+    Attributes:
+        answer: all that is sent.
+        rest: bytes of the body that are still to come, and will not be read.
+    """
+
+    answer: bytes
+    rest: int
 
 
 class Refusals:
     """Says when to refuse, what, and counts it."""
 
-    def __init__(self, pulse: Pulse, tallies: Tallies) -> None:
+    def __init__(self, pulse: Pulse, tallies: Tallies, limits: Limits) -> None:
         self.pulse = pulse
         self.tallies = tallies
+        self.limits = limits
         self._log_access = logs.access.isEnabledFor(logging.INFO)
 
     def answer(
         self, data: bytes, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None
-    ) -> bytes | None:
-        """The refusal of what arrived, if it is a whole request and too many have come; headers are those of all answers.
+    ) -> Refused | None:
+        """The refusal of the request that begins here, if too many have come; headers are those of all answers."""
+        late, busy = self._late(), self.limits.pool.refusal()
+        if late is None and busy is None:
+            return None
+        end = data.find(b"\r\n\r\n") + 2
+        plain = _plain(data[:end]) if end > 1 and data.startswith(ROUTES) else None
+        if plain is None or plain.size > self.limits.max_body_bytes:
+            return None
+        rest = end + 2 + plain.size - len(data)
+        error = late or (busy if plain.size > self.limits.inline_bytes else None)
+        if rest < 0 or error is None:
+            return None
+        return Refused(self._written(error, plain, client, headers), rest)
+
+    def _late(self) -> Busy | None:
+        """The error if the event loop cannot keep up.
 
         A pause in which few requests were answered (a collection of garbage, a process that was stopped) is no overload.
         """
-        if self.pulse.behind() <= MAX_LATE_SECONDS or self.tallies.total - self.pulse.mark < CROWD:
-            return None
-        end = data.find(b"\r\n\r\n") + 2
-        if end < 2 or not data.startswith(ROUTES):
-            return None
-        head = data[:end]
-        lengths = LENGTH.findall(head)
-        line, _, _ = head.partition(b"\r\n")
-        if UNUSUAL.search(head) or len(lengths) != 1 or not line.endswith(b" HTTP/1.1") or line.count(b" ") != 2:
-            return None
-        return self._written(line, head, client, headers) if len(data) == end + 2 + int(lengths[0]) else None
+        late = self.pulse.behind()
+        crowded = late > MAX_LATE_SECONDS and self.tallies.total - self.pulse.mark >= CROWD
+        return too_late(late) if crowded else None
 
     def _written(
-        self, line: bytes, head: bytes, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]
+        self, error: Busy, plain: Plain, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]
     ) -> bytes:
-        path = line.split(b" ")[1].partition(b"?")[0]
-        given = REQUEST_ID.search(head)
-        request_id = given[1] if given else secrets.token_hex(8).encode("ascii")
-        error = too_late(self.pulse.behind())
-        if path.startswith(problems.OPEN_INFERENCE.encode("ascii")):
-            content, media_type = orjson.dumps({"error": error.detail}), b"application/json"
-        else:
-            content = problems.body(503, error.code, error.title, error.detail, request_id.decode("ascii"))
-            media_type = problems.MEDIA_TYPE.encode("ascii")
+        request_id = plain.request_id or secrets.token_hex(8).encode("ascii")
+        fixed, size = _worded(error.detail, error.retry_after_seconds, plain.open_inference, len(request_id))
         scope = {
             "method": "POST",
-            "path": path.decode("latin-1"),
-            "raw_path": path,
+            "path": plain.path.decode("latin-1"),
+            "raw_path": plain.path,
             "client": client,
             "lossmeter.code": error.code,
             "lossmeter.request_id": request_id.decode("ascii"),
         }
-        self.tallies.count(scope, 503, 0.0, len(content))
+        self.tallies.count(scope, 503, 0.0, size)
         if self._log_access:
-            logs.answered(scope, 503, 0.0, len(content))
-        lines = [
-            *headers,
-            *ALWAYS,
-            (b"content-type", media_type),
-            (b"content-length", b"%d" % len(content)),
-            (b"retry-after", b"%d" % (error.retry_after_seconds or 1)),
-            (b"x-request-id", request_id),
-            (b"server-timing", b"decode;dur=0, compute;dur=0, encode;dur=0"),
-        ]
-        return b"HTTP/1.1 503 Service Unavailable\r\n%s\r\n%s" % (
-            b"".join(b"%s: %s\r\n" % one for one in lines),
-            content,
-        )
+            logs.answered(scope, 503, 0.0, size)
+        lines = b"".join([b"%s: %s\r\n" % one for one in headers])
+        return b"HTTP/1.1 503 Service Unavailable\r\n%s%s" % (lines, fixed.replace(SLOT * len(request_id), request_id))
+
+
+@lru_cache(64)
+def _plain(head: bytes) -> Plain | None:
+    """What a head says, if it is understood here; most clients send the same again and again."""
+    lengths = LENGTH.findall(head)
+    line, _, _ = head.partition(b"\r\n")
+    if UNUSUAL.search(head) or len(lengths) != 1 or not line.endswith(b" HTTP/1.1") or line.count(b" ") != 2:
+        return None
+    path = line.split(b" ")[1].partition(b"?")[0]
+    given = REQUEST_ID.search(head)
+    open_inference = path.startswith(problems.OPEN_INFERENCE.encode("ascii"))
+    return Plain(path, int(lengths[0]), given[1] if given else None, open_inference)
+
+
+@lru_cache(64)
+def _worded(detail: str, retry_after: int, open_inference: bool, id_length: int) -> tuple[bytes, int]:
+    """The refusal after the headers of all answers, with slots for an id of that length; and the size of its content."""
+    slot = SLOT * id_length
+    if open_inference:
+        content, media_type = orjson.dumps({"error": detail}), b"application/json"
+    else:
+        content = problems.body(503, Busy.code, Busy.title, detail, slot.decode("ascii"))
+        media_type = problems.MEDIA_TYPE.encode("ascii")
+    headers = [
+        *ALWAYS,
+        (b"content-type", media_type),
+        (b"content-length", b"%d" % len(content)),
+        (b"retry-after", b"%d" % retry_after),
+        (b"x-request-id", slot),
+        (b"server-timing", b"decode;dur=0, compute;dur=0, encode;dur=0"),
+    ]
+    return b"%s\r\n%s" % (b"".join(b"%s: %s\r\n" % one for one in headers), content), len(content)
 
 
 class Shedding(Connection):
@@ -106,19 +162,37 @@ class Shedding(Connection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.refusals: Refusals | None = self.app_state.get(STATE)
+        self.unread = 0  # bytes of a body whose request was refused
 
     def data_received(self, data: bytes) -> None:
+        if self.unread:
+            data = self._pass_over(data)
+            if not data:
+                return
         if self.refusals is not None and self.phase == IDLE and not self._busy and not self.deaf:
-            answer = self.refusals.answer(data, self.server_state.default_headers, self.client)
-            if answer is not None:
-                self.received += len(data)
+            refused = self.refusals.answer(data, self.server_state.default_headers, self.client)
+            if refused is not None:
                 self.messages += 1
-                self.transport.write(answer)
-                self.on_response_complete()
+                self.transport.write(refused.answer)
+                # The client is heard out, so that it gets to read the answer; not for ever (`look`).
+                self.phase = BODY
+                self.unread = len(data) + refused.rest
+                self._pass_over(data)
                 return
         super().data_received(data)
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """What is left of the data after the body of the request that was refused."""
+        passed = min(self.unread, len(data))
+        self.received += passed
+        self.unread -= passed
+        if not self.unread:
+            self.phase = IDLE
+            self.ended = self.received
+            self.on_response_complete()
+        return data[passed:]
 
 
 def options(settings: Settings) -> dict[str, Any]:
     """What uvicorn is told about connections."""
-    return {**connections.options(settings), "http": partial(Shedding, Bounds.of(settings))}
+    return {**connections.options(settings), "http": partial(Shedding, Patrol(Bounds.of(settings)))}

@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.admission import Admission, Ticket
 from lossmeter.api.work.pool import Pool
 from lossmeter.errors import Busy
 from tests.support.service import connected, serving
@@ -20,7 +20,7 @@ CE = "/v1/losses/cross_entropy"
 
 def test_room_is_counted_in_bytes_and_elements() -> None:
     admission = Admission(100, 10)
-    first, second = admission.ticket(), admission.ticket()
+    first, second = Ticket(admission), Ticket(admission)
     first.grow(60, 5)
     with pytest.raises(Busy) as busy:
         second.grow(41)
@@ -35,7 +35,7 @@ def test_room_is_counted_in_bytes_and_elements() -> None:
 
 
 def test_a_request_that_is_alone_is_let_in_whatever_it_costs() -> None:
-    ticket = Admission(10, 10).ticket()
+    ticket = Ticket(Admission(10, 10))
     ticket.grow(1000)
     ticket.grow(1000)
     ticket.grow(elements=1000)

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.admission import Admission, Ticket
 from lossmeter.api.work.errands import run_within
 from lossmeter.api.work.pool import Pool
 from lossmeter.client.errors import Busy
@@ -22,7 +22,7 @@ from tests.support.service import serving
 def test_room_is_kept_until_the_thread_ends() -> None:
     async def scenario() -> None:
         pool, admission, gate = Pool(1), Admission(100, 100), threading.Event()
-        ticket = admission.ticket()
+        ticket = Ticket(admission)
         ticket.grow(10)
         with pytest.raises(TookTooLong):
             await run_within(0.05, pool, ticket, 0, gate.wait)
@@ -41,7 +41,7 @@ def test_what_has_not_begun_never_does() -> None:
         pool, admission, gate, ran = Pool(1), Admission(100, 100), threading.Event(), []
         busy = asyncio.create_task(pool.run(0, gate.wait))
         await asyncio.sleep(0.05)
-        ticket = admission.ticket()
+        ticket = Ticket(admission)
         ticket.grow(10)
         with pytest.raises(TookTooLong):
             await run_within(0.05, pool, ticket, 0, ran.append, 1)
@@ -58,7 +58,7 @@ def test_what_has_not_begun_never_does() -> None:
 
 def test_errors_of_the_work_are_not_taken_for_a_lack_of_time() -> None:
     async def scenario() -> None:
-        pool, ticket = Pool(1), Admission(1, 1).ticket()
+        pool, ticket = Pool(1), Ticket(Admission(1, 1))
 
         def late() -> None:
             raise TimeoutError("of its own")

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from lossmeter.api.app import create_app
+from lossmeter.api.serving.listeners import Server
 from lossmeter.api.work import shedding
 from lossmeter.settings import Settings
 
@@ -25,7 +26,7 @@ def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     chosen = Settings(**settings)
     told = shedding.options(chosen)
     config = uvicorn.Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
-    server = uvicorn.Server(config)
+    server = Server(config)
     listener = _listener(listens_on, settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

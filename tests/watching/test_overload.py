@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -20,9 +22,10 @@ from lossmeter.api.serving import connections
 from lossmeter.api.tensor_routes import worked
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
 from lossmeter.api.watching.tallies import Tallies
-from lossmeter.api.work import shedding
+from lossmeter.api.work import line
 from lossmeter.api.work.admission import Admission
 from lossmeter.api.work.limits import Limits
+from lossmeter.api.work.line import Line
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import Refusals
 from lossmeter.errors import Busy
@@ -33,15 +36,8 @@ SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
 RANKING = "/v1/losses/margin_ranking"
 
 
-def work(seconds: float) -> None:
-    """Uses the processor for that long."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-
 @contextmanager
-def slow(seconds: float, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
+def slow(seconds: float, wait: Callable[[float], object] = time.sleep) -> Iterator[None]:
     """`margin_ranking` takes that long."""
     loss = find("margin_ranking")
     genuine = loss.function
@@ -129,49 +125,151 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
     assert f'lossmeter_errors_total{{code="busy"}} {float(statuses[503])}' in text
 
 
-def test_small_requests_that_come_all_at_once_are_refused_after_a_while() -> None:
-    request = httpx.Request("POST", RANKING, json=SMALL)
-    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
-    with serving() as url, slow(0.05, work), ExitStack() as stack:
-        connections = [stack.enter_context(connected(url)) for _ in range(80)]
+def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "SHARE", 1)
+    monkeypatch.setattr(line, "MAX_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(line, "process_time", time.monotonic)  # as if waiting were work
+    content = json.dumps(SMALL).encode()
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
+    plain, unusual = (f"{head}{more}\r\n".encode() + content for more in ("", "Connection: keep-alive\r\n"))
+    with serving() as url, slow(0.1), ExitStack() as stack:
+        connections = [stack.enter_context(connected(url)) for _ in range(35)]
         time.sleep(0.5)
-        for connection in connections:
-            connection.sendall(head + request.content)
-        statuses = Counter(answer_of(connection)[9:12] for connection in connections)
-    assert statuses.keys() == {b"200", b"503"}
-    assert statuses[b"200"] >= 3
+        for connection in connections[:30]:
+            connection.sendall(plain)
+        time.sleep(1.3)
+        for connection, request in zip(connections[30:34], (plain, unusual, plain, unusual), strict=True):
+            connection.sendall(request)
+        connections[34].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        refused = [answer_of(connection) for connection in connections[30:34]]
+        assert all(b" 503 " in answer[:20] and b'"busy"' in answer for answer in refused)
+        assert all(b"\r\nretry-after: 1\r\n" in answer.lower() for answer in refused)
+        assert b" 200 " in answer_of(connections[34])[:20]
+        assert select.select(connections[:30], [], [], 0)[0] != connections[:30], (
+            "nobody who is refused waits for the line"
+        )
+        assert Counter(answer_of(connection)[9:12] for connection in connections[:30]) == {b"200": 30}
+        connections[34].sendall(plain)
+        assert b" 200 " in answer_of(connections[34])[:20]
 
 
-def test_a_loop_that_nobody_crowds_is_not_late() -> None:
-    async def scenario() -> tuple[float, float, float, float]:
-        pulse = Pulse([], 0, lambda: 0)
+def test_a_line_is_gone_through_in_order_a_share_in_each_turn() -> None:
+    async def scenario() -> list[list[int]]:
+        ours, begun = Line(), []
+        for number in range(2 * line.SHARE + 5):
+            ours.join(partial(begun.append, number))
+        turns = [list(begun)]
+        while ours.waiting:
+            begun.clear()
+            await asyncio.sleep(0)
+            turns.append(list(begun))
+        return turns
+
+    turns = asyncio.run(scenario())
+    assert [len(turn) for turn in turns] == [line.SHARE, line.SHARE, 5]
+    assert [number for turn in turns for number in turn] == list(range(2 * line.SHARE + 5))
+
+
+def test_whoever_comes_later_does_not_overtake_the_line() -> None:
+    async def scenario() -> list[str]:
+        ours, begun = Line(), []
+        for _ in range(line.SHARE + 1):
+            ours.join(partial(begun.append, "early"))
+        asyncio.get_running_loop().call_soon(ours.join, partial(begun.append, "late"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return begun
+
+    begun = asyncio.run(scenario())
+    assert begun == ["early"] * (line.SHARE + 1) + ["late"]
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """What the clocks of a line show."""
+    now = {"wall": 100.0, "used": 5.0}
+    monkeypatch.setattr(line, "monotonic", lambda: now["wall"])
+    monkeypatch.setattr(line, "process_time", lambda: now["used"])
+    return now
+
+
+def forward(clocks: dict[str, float], seconds: float) -> None:
+    clocks["wall"] += seconds
+    clocks["used"] += seconds
+
+
+def full() -> Line:
+    """A line with somebody in it; in a loop."""
+    ours = Line()
+    for _ in range(line.SHARE + 1):
+        ours.join(lambda: None)
+    return ours
+
+
+def test_a_line_that_became_too_long_is_too_long_until_it_is_short(clocks: dict[str, float]) -> None:
+    async def scenario() -> None:
+        ours = full()
+        forward(clocks, 0.25)
+        assert ours.late() == 0, "a burst is taken up"
+        forward(clocks, 0.1)
+        assert ours.late() == pytest.approx(0.35)
+        await asyncio.sleep(0)
+        assert (ours.waiting, ours.late()) == (0, 0)
+        await asyncio.sleep(0)
+        for _ in range(line.SHARE + 1):
+            ours.join(lambda: None)
+        assert ours.late() == 0
+        forward(clocks, 0.1)
+        assert ours.late() == pytest.approx(0.1), "no burst, but what goes on"
+
+    asyncio.run(scenario())
+
+
+def test_a_line_may_grow_again_after_a_while_without_a_refusal(clocks: dict[str, float]) -> None:
+    async def scenario() -> None:
+        ours = full()
+        forward(clocks, 0.4)
+        assert ours.late() > 0
+        await asyncio.sleep(0)
+        forward(clocks, line.CALM_SECONDS + 0.1)
+        await asyncio.sleep(0)
+        for _ in range(line.SHARE + 1):
+            ours.join(lambda: None)
+        forward(clocks, 0.1)
+        assert ours.late() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_pause_in_which_nothing_was_done_makes_nobody_late(clocks: dict[str, float]) -> None:
+    async def scenario() -> None:
+        ours = full()
+        clocks["wall"] += 10
+        assert ours.late() == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_pulse_knows_how_late_the_loop_runs() -> None:
+    async def scenario() -> tuple[float, float]:
+        pulse = Pulse([], 0)
         pulse.start()
+        await asyncio.sleep(4 * BEAT_SECONDS)
+        calm = pulse.lag
+        time.sleep(0.5)  # noqa: ASYNC251 - as if something held the loop
         await asyncio.sleep(2 * BEAT_SECONDS)
-        work(0.3)
-        alone = pulse.late()
-        await asyncio.sleep(2 * BEAT_SECONDS)
-        crowd = [asyncio.create_task(asyncio.sleep(1)) for _ in range(20)]
-        time.sleep(0.3)  # noqa: ASYNC251 - as if the machine did something else
-        paused = pulse.late()
-        work(0.3)
-        crowded = pulse.late()
-        await asyncio.sleep(2 * BEAT_SECONDS)
-        lag = pulse.lag
         pulse.stop()
-        for task in crowd:
-            task.cancel()
-        return alone, paused, crowded, lag
+        return calm, pulse.lag
 
-    alone, paused, crowded, lag = asyncio.run(scenario())
-    assert alone == paused == 0
-    assert 0.2 < crowded < 1
-    assert lag > 0.1
+    calm, held = asyncio.run(scenario())
+    assert calm < held
+    assert 0.3 < held < 5
 
 
-class Late(Pulse):
-    """A pulse that says it is a second behind."""
+class Late(Line):
+    """A line that is a second late."""
 
-    def behind(self) -> float:
+    def late(self) -> float:
         return 1.0
 
 
@@ -187,15 +285,13 @@ class Full(Pool):
         return Busy("Requests wait 1.0 s longer than they should; at most 0 s.", 1)
 
 
-def refusals(answered: int, pool: type[Pool] = Pool) -> Refusals:
-    tallies = Tallies(["/v1/losses/mse"])
-    tallies.total = answered
+def refusals(line: type[Line] = Late, pool: type[Pool] = Pool) -> Refusals:
     limits = Limits(2000, 1000, Admission(100, 100), pool(0), 5.0)
-    return Refusals(Late([], 0, lambda: 0), tallies, limits)
+    return Refusals(line(), Tallies(["/v1/losses/mse"]), limits)
 
 
 def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
-    ours = refusals(100)
+    ours = refusals()
     refused = ours.answer(WHOLE, [(b"date", b"today")], ("127.0.0.1", 1))
     assert refused is not None
     assert refused.rest == 0
@@ -217,13 +313,9 @@ def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
     assert json.loads(inference.answer.partition(b"\r\n\r\n")[2]).keys() == {"error"}
 
 
-def test_a_pause_in_which_little_was_done_is_no_overload() -> None:
-    assert refusals(5).answer(WHOLE, [], None) is None
-
-
 @pytest.mark.parametrize("begun", [len(HEAD) + 25, len(WHOLE) - 1])
 def test_a_body_that_is_still_to_come_is_known(begun: int) -> None:
-    refused = refusals(100).answer(WHOLE[:begun], [], None)
+    refused = refusals().answer(WHOLE[:begun], [], None)
     assert refused is not None
     assert refused.rest == len(WHOLE) - begun
 
@@ -231,7 +323,7 @@ def test_a_body_that_is_still_to_come_is_known(begun: int) -> None:
 @pytest.mark.parametrize(("size", "expected"), [(1000, False), (1001, True), (2000, True), (2001, False)])
 def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: bool) -> None:
     head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
-    refused = refusals(5, Full).answer(head + b"[", [], None)
+    refused = refusals(Line, Full).answer(head + b"[", [], None)
     assert (refused is not None) == expected
     if refused is not None:
         assert refused.rest == size - 1
@@ -259,15 +351,14 @@ def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: b
 )
 def test_what_is_not_whole_and_plain_takes_the_ordinary_way(data: bytes) -> None:
     assert data != WHOLE
-    assert refusals(100).answer(data, [], None) is None
+    assert refusals().answer(data, [], None) is None
 
 
 def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     request = httpx.Request("POST", RANKING, json=SMALL)
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
     late = [1.0]
-    monkeypatch.setattr(Pulse, "behind", lambda _: late[0])
-    monkeypatch.setattr(shedding, "CROWD", 0)
+    monkeypatch.setattr(Line, "late", lambda _: late[0])
     with serving() as url, connected(url) as connection:
         connection.sendall(head + request.content)
         assert b" 503 " in answer_of(connection)[:20]

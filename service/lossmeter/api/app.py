@@ -32,6 +32,7 @@ from lossmeter.api.watching.watch import Watch
 from lossmeter.api.work.admission import Admission
 from lossmeter.api.work.gathering import Gathering
 from lossmeter.api.work.limits import Limits
+from lossmeter.api.work.line import Line
 from lossmeter.api.work.pool import Pool
 from lossmeter.api.work.shedding import STATE, Refusals
 from lossmeter.database import Database
@@ -76,10 +77,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share(engine.device, settings.workers)
     readiness = Readiness()
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    pulse = Pulse(
-        [stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds, lambda: app.watch.tallies.total
-    )
-    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight, pulse.late)
+    line = Line()
+    pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
     store_pool = Pool(STORE_THREADS)
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         garbage.look_less()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
-            yield {STATE: Refusals(pulse, app.watch.tallies, limits)}
+            yield {STATE: Refusals(line, app.watch.tallies, limits)}
         pulse.stop()
         with suppress(OSError):
             app.watch.publish()
@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         readiness,
         engine,
         admission,
-        {"compute": pool, "store": store_pool},
+        {"requests": line, "compute": pool, "store": store_pool},
         lambda: pulse.lag,
         Snapshots(Path(settings.metrics_dir)) if settings.metrics_dir else None,
     )

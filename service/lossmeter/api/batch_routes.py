@@ -52,7 +52,7 @@ class BatchEndpoint:
         run_id, batch_id = scope["path_params"]["run_id"], scope["path_params"]["batch_id"]
         _check(run_id, batch_id)
         reader = formats.of_request(scope)
-        ticket = self.limits.admission.ticket()
+        ticket = self.limits.ticket(scope)
         begin = perf_counter()
         try:
             self.limits.pool.admit()

@@ -122,7 +122,7 @@ async def _taken_in(
     answered: Callable[[Body, Ticket], Awaitable[tuple[T, Stages]]],
 ) -> T:
     """What is made of the body, while a ticket holds room for it; the scope then has the figures to be counted."""
-    ticket = limits.admission.ticket()
+    ticket = limits.ticket(scope)
     try:
         admit()
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)

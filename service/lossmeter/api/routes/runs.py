@@ -66,7 +66,7 @@ class Desk:
 
     async def fields(self, request: Request) -> dict[str, Any]:
         """The fields of a JSON request."""
-        ticket: Ticket = self.limits.admission.ticket()
+        ticket: Ticket = self.limits.ticket(request.scope)
         try:
             given = await body.read(request.scope, request.receive, self.limits.max_body_bytes, ticket.grow)
             return await self.run(lambda: JSON.decode(given.take(), frozenset()))

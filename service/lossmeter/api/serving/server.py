@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.api.serving import garbage
+from lossmeter.api.serving.listeners import Server
 from lossmeter.api.serving.supervisor import Supervisor
 from lossmeter.api.watching import logs
 from lossmeter.api.work import shedding
@@ -60,7 +61,7 @@ def run(settings: Settings) -> None:
 
 
 def _serve_alone(config: uvicorn.Config) -> None:
-    server = uvicorn.Server(config)
+    server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -15,6 +15,7 @@ from pathlib import Path
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
+from lossmeter.api.serving.listeners import twins
 from lossmeter.api.watching import snapshots
 
 log = logging.getLogger("uvicorn.error")
@@ -32,7 +33,7 @@ class Supervisor(Multiprocess):
     """
 
     def __init__(self, config: Config, listener: socket.socket, folder: Path, stop_seconds: float) -> None:
-        super().__init__(config, [listener])
+        super().__init__(config, [listener, *twins(listener.fileno())])
         self.folder = folder
         self.stop_seconds = stop_seconds
 

@@ -88,7 +88,12 @@ MEASURES: Mapping[str, Measure] = {
             "gauge",
             "Elements of tensors that are held; LOSSMETER_MAX_ELEMENTS_IN_FLIGHT bounds them.",
         ),
-        Measure("queue_length", "gauge", "Jobs that no thread works on yet.", ("queue",)),
+        Measure(
+            "queue_length",
+            "gauge",
+            "Requests that are not begun yet, and jobs that no thread works on yet.",
+            ("queue",),
+        ),
         Measure("queue_wait_seconds", "gauge", "How long the oldest of those has waited.", ("queue",), "max"),
         Measure("loop_lag_seconds", "gauge", "How late the event loop ran what was due, lately.", (), "max"),
         Measure("resident_memory_bytes", "gauge", "Memory of the workers; what they share counts for each."),

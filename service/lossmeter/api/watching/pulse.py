@@ -9,16 +9,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic, thread_time
+from time import monotonic
 
 from lossmeter.api.watching.readiness import GAVE_UP
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.05
-NOTABLE_SECONDS = 0.1
-CROWD = 10
-"""Tasks; with fewer, somebody calls the application in process and leaves the loop no time, which is no overload."""
 FADING = 0.9
 """What remains of a peak of the lag after one beat without one."""
 
@@ -29,48 +26,19 @@ class Pulse:
     Args:
         each_second: are called about once a second.
         hang_seconds: ends the process if the event loop has stood still for that long; 0 never does.
-        total: tells how many requests have been answered.
 
     Attributes:
         lag: seconds by which the loop ran late what was due, lately.
-        mark: how many requests had been answered at the last beat.
     """
 
-    def __init__(
-        self, each_second: Sequence[Callable[[], None]], hang_seconds: float, total: Callable[[], int]
-    ) -> None:
+    def __init__(self, each_second: Sequence[Callable[[], None]], hang_seconds: float) -> None:
         self.lag = 0.0
-        self.mark = 0
-        self._total = total
         self._each_second = each_second
         self._hang_seconds = hang_seconds
         self._beats = 0
-        self._due = self._judged = self._used = 0.0
-        self._crowded = False
+        self._due = 0.0
         self._handle: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
-
-    def behind(self) -> float:
-        """By how many seconds the loop is late at this moment for what it did itself; to be asked on its thread.
-
-        Where the machine gave the processor to others, little has arrived meanwhile, and all of it can soon be answered.
-        """
-        if not self._due or (late := monotonic() - self._due) < NOTABLE_SECONDS:
-            return 0.0
-        return min(late, thread_time() - self._used)
-
-    def late(self) -> float:
-        """By how many seconds the loop is late with a crowd of requests, at this moment; 0 without a crowd.
-
-        That is about as long as it has been at those that came at once.
-        """
-        late = self.behind()
-        if late < NOTABLE_SECONDS:
-            return 0.0
-        if self._judged != self._due:  # once in each round of the loop
-            self._judged = self._due
-            self._crowded = len(asyncio.all_tasks(self._loop)) > CROWD
-        return late if self._crowded else 0.0
 
     def start(self) -> None:
         """Starts on the loop that runs."""
@@ -86,14 +54,12 @@ class Pulse:
 
     def _schedule(self) -> None:
         self._due = monotonic() + BEAT_SECONDS
-        self._used = thread_time()
         self._handle = self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
         late = max(0.0, monotonic() - self._due)
         self.lag = max(late, self.lag * FADING)
         self._beats += 1
-        self.mark = self._total()
         if self._beats % round(1 / BEAT_SECONDS) == 0:
             try:
                 for function in self._each_second:

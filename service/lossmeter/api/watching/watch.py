@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.snapshots import Snapshots
 from lossmeter.api.watching.tallies import Tallies
 from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.line import Line
 from lossmeter.api.work.pool import Pool
 from lossmeter.engine import Engine, devices
 
@@ -28,7 +29,7 @@ class Watch:
     """What `/metrics` is made of.
 
     Attributes:
-        queues: the pools, by the names under which their queues are shown.
+        queues: by the names under which their queues are shown.
         lag: tells how late the event loop runs, in seconds.
         snapshots: where several workers add up their figures; None for a single one.
     """
@@ -37,7 +38,7 @@ class Watch:
     readiness: Readiness
     engine: Engine
     admission: Admission
-    queues: dict[str, Pool]
+    queues: Mapping[str, Line | Pool]
     lag: Callable[[], float]
     snapshots: Snapshots | None
 
@@ -55,8 +56,8 @@ class Watch:
             "ready": {(): int(self.readiness.ready)},
             "bytes_in_flight": {(): self.admission.bytes},
             "elements_in_flight": {(): self.admission.elements},
-            "queue_length": {(name,): pool.waiting for name, pool in self.queues.items()},
-            "queue_wait_seconds": {(name,): pool.overdue for name, pool in self.queues.items()},
+            "queue_length": {(name,): queue.waiting for name, queue in self.queues.items()},
+            "queue_wait_seconds": {(name,): queue.overdue for name, queue in self.queues.items()},
             "loop_lag_seconds": {(): self.lag()},
             "resident_memory_bytes": {(): _resident_bytes()},
             **{name: {(device,): size} for name, size in devices.memory(self.engine.device).items()},

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
 from lossmeter.errors import Busy
-
-MAX_LATE_SECONDS = 0.15
-"""What the event loop does itself takes milliseconds: later than this it is only if too much comes at once."""
 
 
 class Admission:
@@ -19,28 +16,15 @@ class Admission:
     Args:
         max_bytes: bytes of bodies, read or being read, whose answers are not yet computed, and of answers being sent.
         max_elements: elements of decoded tensors, likewise.
-        late: tells by how many seconds the event loop is late.
     """
 
-    def __init__(self, max_bytes: int, max_elements: int, late: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, max_bytes: int, max_elements: int) -> None:
         self.max_bytes = max_bytes
         self.max_elements = max_elements
         self.bytes = 0
         self.elements = 0
-        self._late = late
         self._lock = threading.Lock()
         self._rate = 50e6  # bytes per second, until something has been measured
-
-    def ticket(self) -> Ticket:
-        """An empty reservation; grow it before taking room, close it when done.
-
-        Raises:
-            Busy: if more requests have come at once than the event loop can take up in good time.
-        """
-        late = self._late()
-        if late > MAX_LATE_SECONDS:
-            raise too_late(late)
-        return Ticket(self)
 
     @contextmanager
     def sending(self, size: int) -> Iterator[None]:
@@ -75,11 +59,6 @@ class Admission:
             self.elements -= elements
             if size:
                 self._rate += 0.1 * (size / max(seconds, 1e-3) - self._rate)
-
-
-def too_late(seconds: float) -> Busy:
-    """The error for a request that came with too many others."""
-    return Busy(f"More requests came than this worker can take up: it is {seconds:.1f} s late.")
 
 
 class Ticket:

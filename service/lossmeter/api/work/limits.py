@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from lossmeter.api.messages.headers import header
-from lossmeter.api.work.admission import Admission
+from lossmeter.api.work.admission import Admission, Ticket
+from lossmeter.api.work.line import too_late
 from lossmeter.api.work.pool import Pool
+
+LATE = "lossmeter.late"
+"""In the scope of a request that came too late: the seconds that others have waited already."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,16 @@ class Limits:
     admission: Admission
     pool: Pool
     compute_seconds: float
+
+    def ticket(self, scope: Scope) -> Ticket:
+        """An empty reservation for a request; grow it before taking room, close it when done.
+
+        Raises:
+            Busy: if it came with more others than the event loop can take up in good time.
+        """
+        if LATE in scope:
+            raise too_late(scope[LATE])
+        return Ticket(self.admission)
 
     def admit(self, scope: Scope) -> None:
         """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.

@@ -16,21 +16,23 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lossmeter.api import problems
 from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.api.serving import connections
 from lossmeter.api.serving.connections import BODY, IDLE, Bounds, Connection, Patrol
 from lossmeter.api.watching import logs
-from lossmeter.api.watching.pulse import CROWD, Pulse
 from lossmeter.api.watching.tallies import Tallies
-from lossmeter.api.work.admission import MAX_LATE_SECONDS, too_late
-from lossmeter.api.work.limits import Limits
+from lossmeter.api.work.limits import LATE, Limits
+from lossmeter.api.work.line import Line, too_late
 from lossmeter.errors import Busy
 from lossmeter.settings import Settings
 
 STATE = "lossmeter.refusals"
 ROUTES = (b"POST /v1/losses/", b"POST /v2/models/", b"POST /v1/evaluate ")
+LINED_UP = frozenset(("POST", "PUT"))
 UNUSUAL = re.compile(
     rb"\r\n(?:transfer-encoding|content-encoding|expect|connection|upgrade|origin)[ \t]*:|\r\n[ \t]|\x00", re.IGNORECASE
 )
@@ -71,8 +73,8 @@ class Refused(NamedTuple):
 class Refusals:
     """Says when to refuse, what, and counts it."""
 
-    def __init__(self, pulse: Pulse, tallies: Tallies, limits: Limits) -> None:
-        self.pulse = pulse
+    def __init__(self, line: Line, tallies: Tallies, limits: Limits) -> None:
+        self.line = line
         self.tallies = tallies
         self.limits = limits
         self._log_access = logs.access.isEnabledFor(logging.INFO)
@@ -81,27 +83,18 @@ class Refusals:
         self, data: bytes, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None
     ) -> Refused | None:
         """The refusal of the request that begins here, if too many have come; headers are those of all answers."""
-        late, busy = self._late(), self.limits.pool.refusal()
-        if late is None and busy is None:
+        late, busy = self.line.late(), self.limits.pool.refusal()
+        if not late and busy is None:
             return None
         end = data.find(b"\r\n\r\n") + 2
         plain = _plain(data[:end]) if end > 1 and data.startswith(ROUTES) else None
         if plain is None or plain.size > self.limits.max_body_bytes:
             return None
         rest = end + 2 + plain.size - len(data)
-        error = late or (busy if plain.size > self.limits.inline_bytes else None)
+        error = too_late(late) if late else busy if plain.size > self.limits.inline_bytes else None
         if rest < 0 or error is None:
             return None
         return Refused(self._written(error, plain, client, headers), rest)
-
-    def _late(self) -> Busy | None:
-        """The error if the event loop cannot keep up.
-
-        A pause in which few requests were answered (a collection of garbage, a process that was stopped) is no overload.
-        """
-        late = self.pulse.behind()
-        crowded = late > MAX_LATE_SECONDS and self.tallies.total - self.pulse.mark >= CROWD
-        return too_late(late) if crowded else None
 
     def _written(
         self, error: Busy, plain: Plain, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]
@@ -157,7 +150,7 @@ def _worded(detail: str, retry_after: int, open_inference: bool, id_length: int)
 
 
 class Shedding(Connection):
-    """A bounded connection that asks `Refusals` first, between two requests."""
+    """A bounded connection that asks `Refusals` first, between two requests; what is let in stands in line."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -180,6 +173,16 @@ class Shedding(Connection):
                 self._pass_over(data)
                 return
         super().data_received(data)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        begin = partial(super()._start_asgi_task, cycle, app)
+        if self.refusals is None or cycle.scope["method"] not in LINED_UP:
+            begin()
+        elif late := self.refusals.line.late():
+            cycle.scope[LATE] = late  # type: ignore[literal-required]
+            begin()
+        else:
+            self.refusals.line.join(begin)
 
     def _pass_over(self, data: bytes) -> bytes:
         """What is left of the data after the body of the request that was refused."""

@@ -32,6 +32,7 @@ class Line:
         self._begun = 0  # in this turn
         self._turning = False
         self._strict_until = 0.0
+        self._late = 0.0  # as found in this turn
 
     @property
     def waiting(self) -> int:
@@ -55,6 +56,8 @@ class Line:
         A line that became too long is too long until it is short: refusing no more than what is too much would leave
         everybody waiting for as long as can be.
         """
+        if self._late:
+            return self._late
         overdue = self.overdue
         if overdue <= SHORT_SECONDS:
             return 0.0
@@ -62,6 +65,7 @@ class Line:
         if overdue <= MAX_WAIT_SECONDS and now > self._strict_until:
             return 0.0
         self._strict_until = now + CALM_SECONDS
+        self._late = overdue
         return overdue
 
     def join(self, begin: Callable[[], None]) -> None:
@@ -81,6 +85,7 @@ class Line:
     def _turn(self) -> None:
         self._turning = False
         self._begun = 0
+        self._late = 0.0
         while self._waiting and self._begun < SHARE:
             self._begun += 1
             self._waiting.popleft().begin()

@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from lossmeter.api import problems
 from lossmeter.api.messages.headers import ALWAYS
@@ -29,6 +28,8 @@ from lossmeter.api.work.limits import LATE, Limits
 from lossmeter.api.work.line import Line, too_late
 from lossmeter.errors import Busy
 from lossmeter.settings import Settings
+
+Headers = list[tuple[bytes, bytes]]
 
 STATE = "lossmeter.refusals"
 ROUTES = (b"POST /v1/losses/", b"POST /v2/models/", b"POST /v1/evaluate ")
@@ -77,11 +78,11 @@ class Refusals:
         self.line = line
         self.tallies = tallies
         self.limits = limits
+        self._headers: Headers = []
+        self._lines = b""
         self._log_access = logs.access.isEnabledFor(logging.INFO)
 
-    def answer(
-        self, data: bytes, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None
-    ) -> Refused | None:
+    def answer(self, data: bytes, headers: Headers, client: tuple[str, int] | None) -> Refused | None:
         """The refusal of the request that begins here, if too many have come; headers are those of all answers."""
         late, busy = self.line.late(), self.limits.pool.refusal()
         if not late and busy is None:
@@ -96,9 +97,7 @@ class Refusals:
             return None
         return Refused(self._written(error, plain, client, headers), rest)
 
-    def _written(
-        self, error: Busy, plain: Plain, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]
-    ) -> bytes:
+    def _written(self, error: Busy, plain: Plain, client: tuple[str, int] | None, headers: Headers) -> bytes:
         request_id = plain.request_id or secrets.token_hex(8).encode("ascii")
         fixed, size = _worded(error.detail, error.retry_after_seconds, plain.open_inference, len(request_id))
         scope = {
@@ -112,8 +111,10 @@ class Refusals:
         self.tallies.count(scope, 503, 0.0, size)
         if self._log_access:
             logs.answered(scope, 503, 0.0, size)
-        lines = b"".join([b"%s: %s\r\n" % one for one in headers])
-        return b"HTTP/1.1 503 Service Unavailable\r\n%s%s" % (lines, fixed.replace(SLOT * len(request_id), request_id))
+        if headers is not self._headers:  # they are made anew once a second
+            self._headers = headers
+            self._lines = b"".join(b"%s: %s\r\n" % one for one in headers)
+        return STATUS_LINE[503] + self._lines + fixed.replace(SLOT * len(request_id), request_id)
 
 
 @lru_cache(64)

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from lossmeter.api.access import Access
-from lossmeter.api.serving.connections import Bounds, Connection
+from lossmeter.api.serving.connections import Bounds, Connection, Patrol
 from lossmeter.keys import Key, Keyring, issued
 from lossmeter.settings import Settings
 
@@ -113,7 +113,7 @@ async def main() -> None:
     asking, trusting = Access(_nothing, ring, _read, local=False), Access(_nothing, ring, _read, local=True)
     with_key, without = scope((b"authorization", b"Bearer " + TOKEN.encode())), scope()
     arguments: tuple[Any, Any] = (None, None)
-    bounded = Bounds.of(Settings())
+    bounded = Patrol(Bounds.of(Settings()))
     floor, key, trusted, plain, bound = await best(
         lambda: _nothing(without, *arguments),
         lambda: asking(with_key, *arguments),

@@ -35,6 +35,8 @@ FIGURES = Path("tests/benchmarks/results.json")
 TOUR = Path("docs/tour.md")
 TOUR_SCRIPT = Path("docs/examples/tour.py")
 GATES = Path("docs/examples/ci/gates.json")
+RULES = Path("docker/prometheus/rules.yaml")
+PROMETHEUS_RULE = Path("docker/kubernetes/components/prometheus/prometheusrule.yaml")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
 
@@ -61,6 +63,7 @@ def files() -> dict[Path, str]:
         CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),
         TOUR: tour.page(ROOT / TOUR_SCRIPT),
         CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
+        PROMETHEUS_RULE: pages.prometheus_rule((ROOT / RULES).read_text(), RULES),
         OPERATIONS: _filled(OPERATIONS, measures=pages.measure_table()),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import median
+from textwrap import indent
 from typing import Any
+
+import yaml
 
 from lossmeter.api.models.catalogue import LossEntry, ParameterModel, RoleModel
 from lossmeter.api.models.schemas import LossAnswer, request_model
@@ -268,3 +271,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def prometheus_rule(rules: str, source: Path) -> str:
+    """The alerts as the Prometheus Operator takes them."""
+    head = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "lossmeter", "labels": {"app.kubernetes.io/name": "lossmeter"}},
+    }
+    groups = indent(rules[rules.index("groups:") :], "  ")
+    return f"# Made from {source} by `make sync`.\n{yaml.safe_dump(head, sort_keys=False)}spec:\n{groups}"

@@ -5,12 +5,14 @@ import math
 import re
 import statistics
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.image.building import ROOT, SECRET, VARIANT, base, command
 from tests.image.running import LIMITS, LOCKED_DOWN, PODMAN, Container, free_port, run_once, serving
+from tests.support.certificates import certificate_in
 
 CROSS_ENTROPY = json.dumps({"predictions": [[2.0, -1.0, 0.3]], "labels": [0], "gradients": ["predictions"]}).encode()
 EXPECTED = math.log(1 + math.exp(-1 - 2) + math.exp(0.3 - 2))
@@ -70,6 +72,20 @@ def test_the_check_of_health_can_fail(container: Container) -> None:
     assert kind == "CMD"
     elsewhere = [*PODMAN, "exec", f"--env=LOSSMETER_PORT={free_port()}", container.id, *check]
     assert subprocess.run(elsewhere, stderr=subprocess.DEVNULL).returncode == 1
+
+
+def test_the_check_of_health_speaks_tls_where_the_server_does(image: str, tmp_path: Path) -> None:
+    certificate_in(tmp_path)
+    tmp_path.chmod(0o755)
+    for file in tmp_path.iterdir():
+        file.chmod(0o644)  # whoever serves in the container is nobody here
+    options = (*LOCKED_DOWN, f"--volume={tmp_path}:/tls:ro")
+    with serving(image, options=options, tls_certificate="/tls/certificate.pem", tls_key="/tls/key.pem") as container:
+        for _ in range(60):
+            time.sleep(1)
+            if subprocess.run([*PODMAN, "healthcheck", "run", container.id], stdout=subprocess.DEVNULL).returncode == 0:
+                return
+        raise AssertionError(container.logs())
 
 
 def test_the_server_is_the_first_process_and_has_no_privileges(container: Container) -> None:

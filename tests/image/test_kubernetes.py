@@ -145,6 +145,10 @@ def test_the_autoscaler_owns_the_number_of_pods() -> None:
     assert "replicas" not in of_kind("overlays/cpu", "Deployment")["spec"]
 
 
+def monitor_of(component: str) -> Resource:
+    return of_kind(f"components/{component}", "ServiceMonitor")
+
+
 def test_everything_selects_the_same_pods() -> None:
     labels = of_kind("base", "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert of_kind("base", "Deployment")["spec"]["selector"]["matchLabels"] == labels
@@ -152,17 +156,26 @@ def test_everything_selects_the_same_pods() -> None:
     assert of_kind("base", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert of_kind("base", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
     for component in ("prometheus", "prometheus-keys"):
-        (monitor,) = rendered(FOLDER / "components" / component)
+        monitor = monitor_of(component)
         assert monitor["spec"]["selector"]["matchLabels"] == of_kind("base", "Service")["metadata"]["labels"]
 
 
 def test_prometheus_asks_in_the_same_way_with_a_key() -> None:
-    (without,), (with_key,) = (rendered(FOLDER / f"components/prometheus{key}") for key in ("", "-keys"))
-    (open_to_all,), (guarded,) = without["spec"]["endpoints"], with_key["spec"]["endpoints"]
+    (open_to_all,), (guarded,) = (
+        monitor_of(component)["spec"]["endpoints"] for component in ("prometheus", "prometheus-keys")
+    )
     assert guarded == {
         **open_to_all,
         "authorization": {"credentials": {"name": "lossmeter-prometheus", "key": "token"}},
     }
+
+
+@pytest.mark.parametrize("component", ["prometheus", "prometheus-keys"])
+def test_the_operator_gets_the_alerts_that_prometheus_gets(component: str) -> None:
+    (alerts,) = documents(ROOT / "docker" / "prometheus" / "rules.yaml")
+    rule = of_kind(f"components/{component}", "PrometheusRule")
+    assert rule["spec"] == alerts
+    assert rule["metadata"]["name"] == "lossmeter"
 
 
 def settings_in(pod: Resource) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import warnings
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from lossmeter.client import Client
 from lossmeter.client.clients import Options
 from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Retries
+from tests.support.certificates import certificate_in
 from tests.support.processes import started
 from tests.support.service import serving
 
@@ -26,16 +25,7 @@ ONCE: Options = {"retries": Retries(attempts=1)}
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that has signed itself; its key stands beside it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    made = folder / "certificate.pem"
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    names = ("-subj", "/CN=lossmeter", "-addext", "subjectAltName=IP:127.0.0.1")
-    files = ("-keyout", str(folder / "key.pem"), "-out", str(made))
-    subprocess.run(["openssl", "req", "-x509", "-days", "2", *curve, *names, *files], check=True, capture_output=True)
-    return made
+    return certificate_in(tmp_path_factory.mktemp("tls"))
 
 
 def test_the_client_trusts_the_certificate_that_it_is_given_and_no_other(certificate: Path) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 import socket
 import threading
 import time
+import weakref
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import httpx
 import pytest
 
+from lossmeter.api.serving.connections import Bounds, Patrol
+from lossmeter.settings import Settings
 from tests.support.service import answer_of, connected, serving
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -247,6 +255,66 @@ def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
         assert answer_of(first).startswith(b"HTTP/1.1 200")
         assert httpx.get(url + "/healthz").status_code == 200
         assert told(first) == b""
+
+
+def test_newcomers_make_room_with_those_that_wait_and_never_more_than_there_is() -> None:
+    most = 20
+    with serving(max_connections=most) as url, ExitStack() as stack:
+        for _ in range(most):
+            connection = stack.enter_context(connected(url))
+            connection.sendall(HEALTH)
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        newcomers = [stack.enter_context(connected(url)) for _ in range(5 * most)]
+        time.sleep(1)
+        for newcomer in newcomers:
+            with suppress(OSError):
+                newcomer.sendall(HEALTH)
+        answers = Counter(_first_line(newcomer) for newcomer in newcomers)
+        assert 0 < answers[b"HTTP/1.1 200 OK"] <= most
+        assert answers[b"HTTP/1.1 503 Service Unavailable"] >= 3 * most
+
+
+def _first_line(connection: socket.socket) -> bytes:
+    with suppress(OSError):
+        return answer_of(connection).partition(b"\r\n")[0]
+    return b""
+
+
+def test_an_empty_line_after_a_body_begins_no_request() -> None:
+    with serving(header_seconds=1) as url, connected(url) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE)
+        connection.sendall(b"\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        time.sleep(2.5)
+        connection.sendall(HEALTH)
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_patrol_lets_go_of_connections_that_end() -> None:
+    async def scenario() -> int:
+        class Ended:
+            loop = asyncio.get_running_loop()
+
+            def look(self, now: float) -> None:
+                pass
+
+        patrol = Patrol(Bounds.of(Settings(header_seconds=0.4)))
+        ended = [weakref.ref(one) for one in some(patrol, Ended)]
+        for _ in range(4):
+            await asyncio.sleep(0.05)
+        gc.collect()
+        return sum(one() is not None for one in ended)
+
+    def some(patrol: Any, kind: Any) -> list[Any]:
+        found = [kind() for _ in range(50)]
+        for one in found:
+            patrol.add(one)
+        patrol._ahead = list(found)
+        for one in found:
+            patrol.remove(one)
+        return found
+
+    assert asyncio.run(scenario()) == 0
 
 
 def test_an_idle_connection_is_closed_after_its_time() -> None:

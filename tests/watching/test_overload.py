@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import select
 import threading
 import time
@@ -16,20 +17,25 @@ from typing import Any
 import httpx
 import pytest
 import torch
+import uvicorn
 from starlette.types import Message
+from uvicorn.server import ServerState
 
 from lossmeter.api.serving import connections
+from lossmeter.api.serving.connections import Bounds, Patrol
 from lossmeter.api.tensor_routes import worked
 from lossmeter.api.watching.pulse import BEAT_SECONDS, Pulse
+from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import Tallies
-from lossmeter.api.work import line
+from lossmeter.api.work import line, shedding
 from lossmeter.api.work.admission import Admission
 from lossmeter.api.work.limits import Limits
 from lossmeter.api.work.line import Line
 from lossmeter.api.work.pool import Pool
-from lossmeter.api.work.shedding import Refusals
+from lossmeter.api.work.shedding import Refusals, Shedding
 from lossmeter.errors import Busy
 from lossmeter.losses import find
+from lossmeter.settings import Settings
 from tests.support.service import answer_of, connected, serving
 
 SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
@@ -131,7 +137,7 @@ def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytes
     monkeypatch.setattr(line, "process_time", time.monotonic)  # as if waiting were work
     content = json.dumps(SMALL).encode()
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
-    plain, unusual = (f"{head}{more}\r\n".encode() + content for more in ("", "Connection: keep-alive\r\n"))
+    plain, unusual = (f"{head}{more}\r\n".encode() + content for more in ("", "Connection: close\r\n"))
     with serving() as url, slow(0.1), ExitStack() as stack:
         connections = [stack.enter_context(connected(url)) for _ in range(35)]
         time.sleep(0.5)
@@ -287,7 +293,7 @@ class Full(Pool):
 
 def refusals(line: type[Line] = Late, pool: type[Pool] = Pool) -> Refusals:
     limits = Limits(2000, 1000, Admission(100, 100), pool(0), 5.0)
-    return Refusals(line(), Tallies(["/v1/losses/mse"]), limits)
+    return Refusals(line(), Tallies(["/v1/losses/mse"]), limits, Readiness())
 
 
 def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
@@ -340,7 +346,21 @@ def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: b
         WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"),
         WHOLE.replace(b"Host: x", b"Transfer-Encoding: chunked"),
         WHOLE.replace(b"Host: x", b"transfer-encoding : chunked"),
+        WHOLE.replace(b"Host: x", b"Transfer-Encoding\x0b: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\nTransfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\rTransfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\x00"),
+        WHOLE.replace(b"Host: x", b"Host x"),
+        WHOLE.replace(b"Host: x", b": x"),
         WHOLE.replace(b"Host: x", b"Content-Length: 3"),
+        WHOLE.replace(b"Host: x", b"content-length : 50"),
+        WHOLE.replace(b"Host: x", b"Content-Length: +6"),
+        WHOLE.replace(b"Host: x", b"Content-Length: 5, 50"),
+        WHOLE.replace(b"mse HTTP", b"mse\x01 HTTP"),
+        WHOLE.replace(b"mse HTTP", b"mse\n HTTP"),
+        WHOLE.replace(b"ID: mine", b'ID: m"ine'),
+        WHOLE.replace(b"ID: mine", b"ID: m\\ine"),
+        WHOLE.replace(b"Host: x", b"Host: " + b"x" * 4096),
         WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
         WHOLE.replace(b"Host: x", b"Connection: close"),
         WHOLE.replace(b"Host: x", b"Host: x\r\n folded"),
@@ -352,6 +372,95 @@ def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: b
 def test_what_is_not_whole_and_plain_takes_the_ordinary_way(data: bytes) -> None:
     assert data != WHOLE
     assert refusals().answer(data, [], None) is None
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: keep-alive\r\n", b"Authorization: Bearer lm_secret\r\n"])
+def test_what_clients_usually_send_is_refused_at_the_door(more: bytes) -> None:
+    assert refusals().answer(HEAD + more + b"\r\n" + BODY, [], None) is not None
+
+
+def test_keys_are_not_remembered() -> None:
+    shedding._remembered.cache_clear()
+    for _ in range(2):
+        assert refusals().answer(HEAD + b"AUTHORIZATION: Bearer lm_secret\r\n\r\n" + BODY, [], None) is not None
+    assert shedding._remembered.cache_info().currsize == 0
+    assert refusals().answer(WHOLE, [], None) is not None
+    assert shedding._remembered.cache_info().currsize == 1
+
+
+def test_whoever_is_about_to_stop_refuses_in_the_ordinary_way_which_ends_the_connection() -> None:
+    ours = refusals()
+    ours.readiness.draining = True
+    assert ours.answer(WHOLE, [], None) is None
+
+
+class Unread(asyncio.Transport):
+    """Keeps what is written; nobody reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def test_a_client_that_reads_no_answers_gets_no_more_refusals_at_the_door() -> None:
+    async def scenario() -> tuple[int, int]:
+        asked = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            asked.append(scope["path"])
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        config = uvicorn.Config(application, log_level="critical")
+        config.load()
+        ours, transport = refusals(), Unread()
+        connection = Shedding(Patrol(Bounds.of(Settings())), config, ServerState(), {shedding.STATE: ours})
+        connection.connection_made(transport)
+        connection.data_received(WHOLE)
+        connection.data_received(WHOLE)
+        at_the_door = transport.written.count(b"HTTP/1.1 503 ")
+        connection.pause_writing()
+        connection.data_received(WHOLE)
+        await asyncio.sleep(0)
+        assert transport.written.count(b"HTTP/1.1 503 ") == at_the_door
+        connection.resume_writing()
+        await asyncio.gather(*connection.tasks)
+        return at_the_door, len(asked)
+
+    assert asyncio.run(scenario()) == (2, 1)
+
+
+def test_waiting_in_line_is_part_of_the_time_that_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "SHARE", 1)
+    content = json.dumps(SMALL).encode()
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    bucket = 'lossmeter_request_duration_seconds_bucket{le="0.5",route="/v1/losses/{loss}"} '
+    with serving() as url, slow(0.1), ExitStack() as stack:
+        connections = [stack.enter_context(connected(url)) for _ in range(20)]
+        time.sleep(0.3)
+        for connection in connections:
+            connection.sendall(head + content)
+        time.sleep(0.5)
+        begun = httpx.get(f"{url}/metrics").text
+        assert Counter(answer_of(connection)[9:12] for connection in connections) == {b"200": 20}
+        ended = httpx.get(f"{url}/metrics").text
+    in_flight = re.search(r"^lossmeter_requests_in_flight (\S+)$", begun, re.MULTILINE)
+    assert in_flight is not None
+    assert float(in_flight[1]) > 8, "those in line are not answered yet"
+    soon = next(line for line in ended.splitlines() if line.startswith(bucket))
+    assert 0 < float(soon.rpartition(" ")[2]) < 10
 
 
 def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         garbage.look_less()
         pulse.start()
         with drained(readiness, settings.drain_seconds):
-            yield {STATE: Refusals(line, app.watch.tallies, limits)}
+            yield {STATE: Refusals(line, app.watch.tallies, limits, readiness)}
         pulse.stop()
         with suppress(OSError):
             app.watch.publish()

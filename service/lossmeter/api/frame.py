@@ -16,6 +16,7 @@ from lossmeter.api.serving import garbage
 from lossmeter.api.watching import logs
 from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import CLIENT_GONE, Tallies
+from lossmeter.api.work.limits import ARRIVED
 from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
 
@@ -90,7 +91,7 @@ class Frame:
             garbage.let_go(error, scope.get("lossmeter.received", 0))
         finally:
             self.tallies.in_flight -= 1
-            self._record(scope, status or CLIENT_GONE, perf_counter() - begin, sent)
+            self._record(scope, status or CLIENT_GONE, perf_counter() - scope.get(ARRIVED, begin), sent)
 
     def _answer(self, error: Exception, scope: Scope) -> Response:
         if not devices.is_lost(error):

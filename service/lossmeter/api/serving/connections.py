@@ -93,6 +93,11 @@ class Patrol:
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks at its share of those who were there when the round began."""
+        if not self._connections:
+            self._timer = None
+            self._ahead.clear()
+            return
+        self._schedule(loop)
         if not self._ahead:
             self._ahead = list(self._connections)
             self._share = math.ceil(len(self._ahead) / STEPS)
@@ -101,10 +106,6 @@ class Patrol:
             connection = self._ahead.pop()
             if connection in self._connections:
                 connection.look(now)
-        if self._connections:
-            self._schedule(loop)
-        else:
-            self._timer = None
 
 
 class _Flow(FlowControl):
@@ -212,6 +213,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        if self.phase == IDLE:
+            self.ended = self.received  # some clients end a body with an empty line
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         if self.deaf:
@@ -237,7 +240,8 @@ class Connection(HttpToolsProtocol):
     @property
     def resting(self) -> bool:
         """Whether the connection waits for another request, of which nothing has come yet."""
-        return self.phase == IDLE and self.messages > 0 and self.received == self.ended and not self._busy
+        waits = self.phase == IDLE and self.messages > 0 and self.received == self.ended
+        return waits and not (self._busy or self.deaf or self.transport.is_closing())
 
     def look(self, now: float) -> None:
         """Ends the connection if it is the client's turn, and has been for too long; now is by the clock of the loop."""
@@ -291,7 +295,7 @@ class Connection(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """Closes a connection that only waits for another request."""
         for other in self.connections:
-            if isinstance(other, Connection) and other.resting and not other.deaf:
+            if isinstance(other, Connection) and other.resting:
                 other._end()
                 return True
         return False

@@ -48,7 +48,7 @@ class Tallies:
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        self.in_flight = self.total = 0
+        self.in_flight = 0
         # All from the start: what appears with its first count is no increase for Prometheus.
         self.codes: Counter[str] = Counter(dict.fromkeys((*(error.code for error in STATUS), "internal"), 0))
         self.warnings: Counter[str] = Counter(non_finite=0)
@@ -64,7 +64,6 @@ class Tallies:
         if tally is None:
             tally = self._found(scope)
         scope["lossmeter.route"] = tally.key[1:]
-        self.total += 1
         statuses = tally.statuses
         statuses[status] = statuses.get(status, 0) + 1
         durations = tally.durations
@@ -97,7 +96,6 @@ class Tallies:
             "warnings": {(code,): count for code, count in self.warnings.items()},
             "request_duration_seconds": {},
             "stage_duration_seconds": {},
-            "requests_in_flight": {(): self.in_flight},
         }
         for (method, route, loss), tally in self._tallies.items():
             for status, count in tally.statuses.items():

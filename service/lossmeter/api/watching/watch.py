@@ -29,7 +29,7 @@ class Watch:
     """What `/metrics` is made of.
 
     Attributes:
-        queues: by the names under which their queues are shown.
+        queues: by the names under which they are shown; `requests` among them.
         lag: tells how late the event loop runs, in seconds.
         snapshots: where several workers add up their figures; None for a single one.
     """
@@ -50,6 +50,7 @@ class Watch:
         times = os.times()
         return {
             **counted,
+            "requests_in_flight": {(): self.tallies.in_flight + self.queues["requests"].waiting},
             "memory_fallbacks": {("chunked",): self.engine.halvings, ("refused",): refused},
             "processor_seconds": {(): times.user + times.system},
             "workers": {(): 1},

@@ -14,6 +14,9 @@ from lossmeter.api.work.pool import Pool
 LATE = "lossmeter.late"
 """In the scope of a request that came too late: the seconds that others have waited already."""
 
+ARRIVED = "lossmeter.arrived"
+"""In the scope of a request that stood in line: when it came, by `perf_counter`."""
+
 
 @dataclass(frozen=True)
 class Limits:

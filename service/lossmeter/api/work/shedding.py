@@ -2,8 +2,8 @@
 
 To parse a request, to make a task for it and to send it through the application costs a quarter of answering a small one. A
 refusal here costs a tenth, so that at twice the capacity most of the time still goes into answers. Only what is plain and for
-the routes of tensors is recognised, from a head that came whole; all else takes the ordinary way, which refuses for the same
-reasons.
+the routes of tensors is recognised, from a head that came whole; all else takes the ordinary way, where what carries tensors is
+refused for the same reasons.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from functools import lru_cache, partial
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,8 +24,9 @@ from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.api.serving import connections
 from lossmeter.api.serving.connections import BODY, IDLE, Bounds, Connection, Patrol
 from lossmeter.api.watching import logs
+from lossmeter.api.watching.readiness import Readiness
 from lossmeter.api.watching.tallies import Tallies
-from lossmeter.api.work.limits import LATE, Limits
+from lossmeter.api.work.limits import ARRIVED, LATE, Limits
 from lossmeter.api.work.line import Line, too_late
 from lossmeter.errors import Busy
 from lossmeter.settings import Settings
@@ -34,10 +36,16 @@ Headers = list[tuple[bytes, bytes]]
 STATE = "lossmeter.refusals"
 ROUTES = (b"POST /v1/losses/", b"POST /v2/models/", b"POST /v1/evaluate ")
 LINED_UP = frozenset(("POST", "PUT"))
+MAX_HEAD_BYTES = 4096
+HEAD = re.compile(rb"POST ([!-~]++) HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++")
+"""Stricter than the parser: where the two could disagree about where a body ends, the parser has to decide."""
 UNUSUAL = re.compile(
-    rb"\r\n(?:transfer-encoding|content-encoding|expect|connection|upgrade|origin)[ \t]*:|\r\n[ \t]|\x00", re.IGNORECASE
+    rb"\r\n(?:(?:transfer-encoding|content-encoding|expect|upgrade|origin):|connection:(?![ \t]*keep-alive[ \t]*\r\n))",
+    re.IGNORECASE,
 )
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
+LENGTHS = re.compile(rb"\r\ncontent-length:", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+SECRET = b"\r\nauthorization:"
 SLOT = b"@"
 """Stands for a character of the request's id where an answer is prepared; nowhere else in it."""
 REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([!-~]{1,128})[ \t]*\r\n", re.IGNORECASE)
@@ -74,8 +82,9 @@ class Refused(NamedTuple):
 class Refusals:
     """Says when to refuse, what, and counts it."""
 
-    def __init__(self, line: Line, tallies: Tallies, limits: Limits) -> None:
+    def __init__(self, line: Line, tallies: Tallies, limits: Limits, readiness: Readiness) -> None:
         self.line = line
+        self.readiness = readiness
         self.tallies = tallies
         self.limits = limits
         self._headers: Headers = []
@@ -85,10 +94,10 @@ class Refusals:
     def answer(self, data: bytes, headers: Headers, client: tuple[str, int] | None) -> Refused | None:
         """The refusal of the request that begins here, if too many have come; headers are those of all answers."""
         late, busy = self.line.late(), self.limits.pool.refusal()
-        if not late and busy is None:
+        if (not late and busy is None) or self.readiness.draining:
             return None
         end = data.find(b"\r\n\r\n") + 2
-        plain = _plain(data[:end]) if end > 1 and data.startswith(ROUTES) else None
+        plain = _plain(data[:end]) if 1 < end <= MAX_HEAD_BYTES and data.startswith(ROUTES) else None
         if plain is None or plain.size > self.limits.max_body_bytes:
             return None
         rest = end + 2 + plain.size - len(data)
@@ -117,17 +126,23 @@ class Refusals:
         return STATUS_LINE[503] + self._lines + fixed.replace(SLOT * len(request_id), request_id)
 
 
-@lru_cache(64)
 def _plain(head: bytes) -> Plain | None:
-    """What a head says, if it is understood here; most clients send the same again and again."""
-    lengths = LENGTH.findall(head)
-    line, _, _ = head.partition(b"\r\n")
-    if UNUSUAL.search(head) or len(lengths) != 1 or not line.endswith(b" HTTP/1.1") or line.count(b" ") != 2:
+    """What a head says, if it is understood here. Most clients send the same again and again; keys are not remembered."""
+    return _read(head) if SECRET in head.lower() else _remembered(head)
+
+
+def _read(head: bytes) -> Plain | None:
+    whole, length, given = HEAD.fullmatch(head), LENGTH.search(head), REQUEST_ID.search(head)
+    if whole is None or length is None or len(LENGTHS.findall(head)) > 1 or UNUSUAL.search(head):
         return None
-    path = line.split(b" ")[1].partition(b"?")[0]
-    given = REQUEST_ID.search(head)
-    open_inference = path.startswith(problems.OPEN_INFERENCE.encode("ascii"))
-    return Plain(path, int(lengths[0]), given[1] if given else None, open_inference)
+    request_id = given[1] if given else None
+    if request_id is not None and (b'"' in request_id or b"\\" in request_id):
+        return None  # needs escaping in JSON
+    path = whole[1].partition(b"?")[0]
+    return Plain(path, int(length[1]), request_id, path.startswith(problems.OPEN_INFERENCE.encode("ascii")))
+
+
+_remembered = lru_cache(64)(_read)
 
 
 @lru_cache(64)
@@ -163,7 +178,8 @@ class Shedding(Connection):
             data = self._pass_over(data)
             if not data:
                 return
-        if self.refusals is not None and self.phase == IDLE and not self._busy and not self.deaf:
+        between = self.phase == IDLE and not self._busy and not self.deaf
+        if self.refusals is not None and between and not self.flow.write_paused:
             refused = self.refusals.answer(data, self.server_state.default_headers, self.client)
             if refused is not None:
                 self.messages += 1
@@ -183,6 +199,7 @@ class Shedding(Connection):
             cycle.scope[LATE] = late  # type: ignore[literal-required]
             begin()
         else:
+            cycle.scope[ARRIVED] = perf_counter()  # type: ignore[literal-required]
             self.refusals.line.join(begin)
 
     def _pass_over(self, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import torch
 
+from lossmeter.api.serving.server import PING_SECONDS
 from lossmeter.api.watching.readiness import GAVE_UP
 from lossmeter.engine import devices
 from tests.support.failing import PROGRAM
@@ -30,6 +31,18 @@ def test_a_worker_that_dies_or_hangs_is_replaced(number: signal.Signals) -> None
         os.kill(first, number)
         wait_until(lambda: first not in service.workers() and len(service.workers()) == 2, "replaced", 60)
         assert second in service.workers()
+        wait_until(lambda: ready(service.url) and works(service), "working")
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced_at_once() -> None:
+    with started("--workers", "2") as service:
+        first, second = service.workers()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(set(service.workers()) - {first, second}) == 1, "replaced", 60)
+        (third,) = set(service.workers()) - {first, second}
+        time.sleep(0.7)  # its parent asks whether it lives, which it cannot answer while it imports torch
+        os.kill(third, signal.SIGKILL)
+        wait_until(lambda: len(set(service.workers()) - {third}) == 2, "replaced again", PING_SECONDS / 2)
         wait_until(lambda: ready(service.url) and works(service), "working")
 
 

@@ -37,14 +37,25 @@ class Supervisor(Multiprocess):
         self.folder = folder
         self.stop_seconds = stop_seconds
 
+    def init_processes(self) -> None:
+        """Starts the workers."""
+        super().init_processes()
+        self._close_their_ends()
+
     def keep_subprocess_alive(self) -> None:
         """Replaces the workers that died or hang."""
         before = [process.pid for process in self.processes]
         super().keep_subprocess_alive()
+        self._close_their_ends()
         after = {process.pid for process in self.processes}
         for pid in before:
             if pid is not None and pid not in after:
                 snapshots.bury(self.folder, pid)
+
+    def _close_their_ends(self) -> None:
+        """Of the pipes: while the parent has them open too, a ping is waited for even after the worker has died."""
+        for process in self.processes:
+            process.child_conn.close()
 
     def join_all(self) -> None:
         """Waits for the workers; not for ever, because one may be stopped or hang."""

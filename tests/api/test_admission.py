@@ -10,9 +10,9 @@ import time
 import httpx
 import pytest
 
-from lossmeter.api.work.admission import Admission, Ticket
-from lossmeter.api.work.pool import Pool
 from lossmeter.errors import Busy
+from lossmeter.scheduling.admission import Admission, Ticket
+from lossmeter.scheduling.pool import Pool
 from tests.support.service import connected, serving
 
 CE = "/v1/losses/cross_entropy"

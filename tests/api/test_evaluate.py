@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy as oracle
 
 from lossmeter.api.models.evaluation import EXAMPLES, EvaluateAnswer
-from lossmeter.engine.evaluation import evaluate
+from lossmeter.evaluation import evaluate
 from lossmeter.metrics import METRICS
 from tests.support.evaluations import digits, fields, plan
 from tests.support.service import serving

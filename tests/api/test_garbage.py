@@ -1,4 +1,4 @@
-"""No request leaves anything that only the collector of garbage could find: it looks rarely (`api/serving/garbage.py`)."""
+"""No request leaves anything that only the collector of garbage could find: it looks rarely (`scheduling/garbage.py`)."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import numpy as np
 
-from lossmeter.api.work.gathering import Gathering
 from lossmeter.engine import Call, Done, Engine, Outcome, Work
 from lossmeter.errors import Invalid
 from lossmeter.losses import find
+from lossmeter.scheduling.micro_batching import Gathering
 from lossmeter.tensors import Datatype, Tensor
 
 

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from lossmeter.api.serving.listeners import EARS, Server
+from lossmeter.serving.listeners import EARS, Server
 
 MANY = 4 * EARS
 TURNS = 8

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lossmeter.api.serving.upgrades import without_offer
+from lossmeter.serving.upgrades import without_offer
 from tests.support.service import answer_of, connected
 
 BODY = b'{"predictions": [3.0], "labels": [1.0]}'

@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from lossmeter.api.access import Access
-from lossmeter.api.serving.connections import Bounds, Connection, Patrol
 from lossmeter.keys import Key, Keyring, issued
+from lossmeter.serving.connections import Bounds, Connection, Patrol
 from lossmeter.settings import Settings
 
 CALLS, ROUNDS = 100, 1000

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from lossmeter.engine import devices
-from lossmeter.engine.evaluation import evaluate
+from lossmeter.evaluation import evaluate
 from lossmeter.runs import Ledger, digest, plan_of
 from tests.support.postgres import Postgres
 from tests.support.runs import ENGINE, ledger, opened, tensors

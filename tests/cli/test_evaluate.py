@@ -13,10 +13,9 @@ from pyarrow import csv, parquet
 from typer.testing import CliRunner, Result
 
 from lossmeter import files
-from lossmeter.cli import cli
-from lossmeter.console import choices
-from lossmeter.engine.evaluation import evaluate
+from lossmeter.cli import choices, cli
 from lossmeter.errors import Invalid
+from lossmeter.evaluation import evaluate
 from tests.support.evaluations import digits, fields, figure, plan, tumours
 
 PREDICTIONS = ",".join(f"p{number}" for number in range(10))

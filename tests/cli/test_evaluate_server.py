@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lossmeter import files
+from lossmeter.cli import submission
 from lossmeter.client import Client
-from lossmeter.console import submission
 from tests.cli.test_evaluate import OPTIONS, run, written
 from tests.support import faults
 from tests.support.faults import faulty, says

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from lossmeter.api.models.evaluation import EvaluateRequest
 from lossmeter.api.models.metrics import MetricEntry
-from lossmeter.console.terminal import metric_range
-from lossmeter.engine.evaluation.criteria import usual as usual_losses
+from lossmeter.cli.terminal import metric_range
+from lossmeter.evaluation.criteria import usual as usual_losses
 from lossmeter.metrics import PREDICTIONS_ARE, usual
 from tests.contracts.answers import Exchange
 from tests.contracts.pages import (

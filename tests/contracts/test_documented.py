@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lossmeter
-from lossmeter.console.terminal import setting_meanings
+from lossmeter.cli.terminal import setting_meanings
 from lossmeter.settings import Settings
 
 PACKAGE = Path(lossmeter.__file__).parent

@@ -51,7 +51,7 @@ def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"lossmeter/py.typed", "lossmeter/console/static/swagger-ui/swagger-ui-bundle.js"} <= files
+    assert {"lossmeter/py.typed", "lossmeter/web/static/swagger-ui/swagger-ui-bundle.js"} <= files
     assert {name for name in names if name.startswith("lossmeter/")} == files
 
 

@@ -14,9 +14,9 @@ from sklearn import metrics as sklearn
 from torch.nn import functional as F
 
 from lossmeter.engine import Call, Engine
-from lossmeter.engine.evaluation import Plan, Record, evaluate, measure, merge_all, report
-from lossmeter.engine.evaluation.criteria import USUAL, usual
 from lossmeter.errors import Invalid, MalformedBody, NotFound
+from lossmeter.evaluation import Plan, Record, evaluate, measure, merge_all, report
+from lossmeter.evaluation.criteria import USUAL, usual
 from lossmeter.losses import find
 from lossmeter.metrics import PREDICTIONS_ARE
 from tests.support.evaluations import DATA, diabetes, digits, fields, figure, plan, softmax, tensor, tumours

@@ -12,7 +12,7 @@ from typing import Any
 import safetensors
 
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody, TooLarge
-from lossmeter.wire import _lift, _numbers, _rows, compression, open_inference
+from lossmeter.wire import _extraction, _numbers, _rows, compression, open_inference
 from lossmeter.wire import json as wire
 from lossmeter.wire import safetensors as files
 from tests.support.decoding import NAMES, comparable, expected, outcome
@@ -33,20 +33,22 @@ WINDOWS = (1, 7, 64, 1 << 20)
 @contextlib.contextmanager
 def lifting(way: int, size: int, *, strings: bool) -> Iterator[None]:
     """Arrays are lifted out of the smallest texts, in one of many ways; `mock` would take longer than the decoder."""
-    before = wire.LIFT_BYTES, wire.LIFTED_BYTES, _lift.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES
-    long, quick = _lift.LONG_STRING_BYTES, _rows.read
+    before = wire.LIFT_BYTES, wire.LIFTED_BYTES, _extraction.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES
+    long, quick = _extraction.LONG_STRING_BYTES, _rows.read
     if way & 128:
         _rows.read = _never
     wire.LIFT_BYTES, wire.LIFTED_BYTES = 0, MINIMUMS[way % 4]
     if strings:
-        _lift.LONG_STRING_BYTES = max(MINIMUMS[way % 4], 2)
+        _extraction.LONG_STRING_BYTES = max(MINIMUMS[way % 4], 2)
     _numbers.FIRST_BYTES = _numbers.SLICE_BYTES = max(SLICES[way // 4 % 8], size // MAX_SLICES)
-    _lift.WINDOW_BYTES = max(WINDOWS[way // 32 % 4], size // MAX_SLICES)
+    _extraction.WINDOW_BYTES = max(WINDOWS[way // 32 % 4], size // MAX_SLICES)
     try:
         yield
     finally:
-        wire.LIFT_BYTES, wire.LIFTED_BYTES, _lift.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES = before
-        _lift.LONG_STRING_BYTES, _rows.read = long, quick
+        wire.LIFT_BYTES, wire.LIFTED_BYTES, _extraction.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES = (
+            before
+        )
+        _extraction.LONG_STRING_BYTES, _rows.read = long, quick
 
 
 def _never(text: bytes | bytearray, start: int) -> None:

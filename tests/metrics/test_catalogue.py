@@ -12,7 +12,7 @@ from lossmeter.errors import Invalid, NotFound
 from lossmeter.metrics import METRICS, PREDICTIONS_ARE, TASKS, Example, Metric, find_metric, usual
 from lossmeter.metrics._catalogue import metric
 from lossmeter.metrics._states import Quotient
-from lossmeter.metrics.errors import squared_error
+from lossmeter.metrics.regression import squared_error
 from tests.metrics.evaluations import batches, evaluate, everything, measured
 
 EXAMPLES = [(entry, example) for entry in METRICS.values() for example in entry.examples]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossmeter.engine.evaluation import measure, report
 from lossmeter.errors import Conflict, Invalid, NotFound, TooLarge
+from lossmeter.evaluation import measure, report
 from lossmeter.runs import Ledger, plan_of
 from lossmeter.runs import ledger as ledger_module
 from lossmeter.runs.ledger import FOLDED_STATES, READ_STATES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmeter.engine.evaluation import measure
+from lossmeter.evaluation import measure
 from lossmeter.metrics import Statistics
 from lossmeter.metrics._states import Quotient
 from lossmeter.runs import plan_of

@@ -10,12 +10,12 @@ import httpx
 import numpy as np
 import pytest
 
-from lossmeter.api.work.admission import Admission, Ticket
-from lossmeter.api.work.errands import run_within
-from lossmeter.api.work.pool import Pool
 from lossmeter.client.errors import Busy
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.errors import TookTooLong
+from lossmeter.scheduling.admission import Admission, Ticket
+from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.pool import Pool
 from tests.support.service import serving
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lossmeter.api.serving.connections import Bounds, Patrol
+from lossmeter.serving.connections import Bounds, Patrol
 from lossmeter.settings import Settings
 from tests.support.service import answer_of, connected, serving
 
@@ -35,7 +35,7 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[str]:
-    """The URL of a server that has little patience."""
+    """The URL of a server that has little timeouts."""
     with serving(**LIMITS) as url:
         yield url
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody
 from lossmeter.tensors import Datatype, Tensor
-from lossmeter.wire import _lift, _numbers, _rows
+from lossmeter.wire import _extraction, _numbers, _rows
 from lossmeter.wire import json as wire
 
 NAMES = frozenset({"predictions", "labels", "mask"})
@@ -30,8 +30,8 @@ def lifting(minimum: int, slice_bytes: int, window_bytes: int = 1 << 20, *, quic
         mock.patch.object(_rows, "read", _rows.read if quick else _never),
         mock.patch.object(wire, "LIFT_BYTES", 0),
         mock.patch.object(wire, "LIFTED_BYTES", minimum),
-        mock.patch.object(_lift, "LONG_STRING_BYTES", max(minimum, 2)),
-        mock.patch.object(_lift, "WINDOW_BYTES", window_bytes),
+        mock.patch.object(_extraction, "LONG_STRING_BYTES", max(minimum, 2)),
+        mock.patch.object(_extraction, "WINDOW_BYTES", window_bytes),
         mock.patch.object(_numbers, "FIRST_BYTES", slice_bytes),
         mock.patch.object(_numbers, "SLICE_BYTES", slice_bytes),
     ):

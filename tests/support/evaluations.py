@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from lossmeter.engine.evaluation import Plan, SlicedFields
+from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.tensors import Datatype, Tensor
 
 TENSORS = ("predictions", "labels", "sample_weight", "mask")

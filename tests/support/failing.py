@@ -12,7 +12,7 @@ import lossmeter.api.app
 from lossmeter.losses import find
 
 PROGRAM = """
-import lossmeter.api.serving.server as server
+import lossmeter.serving.server as server
 server.FACTORY = "tests.support.failing:create_app"
 from lossmeter.cli import main
 main()

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossmeter.database import Database
 from lossmeter.engine import Engine
-from lossmeter.engine.evaluation import Plan, SlicedFields
+from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.runs import Ledger, Run, SqlStore, digest
 from lossmeter.tensors import Datatype, Tensor
 

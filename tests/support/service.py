@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 
 from lossmeter.api.app import create_app
-from lossmeter.api.serving.listeners import Server
-from lossmeter.api.work import shedding
+from lossmeter.serving import shedding
+from lossmeter.serving.listeners import Server
 from lossmeter.settings import Settings
 
 

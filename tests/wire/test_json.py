@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody, TooLarge
 from lossmeter.tensors import Datatype, Tensor
-from lossmeter.wire import _lift
+from lossmeter.wire import _extraction
 from lossmeter.wire.json import LIFT_BYTES, LIFTED_BYTES, decode, encode
 from tests.support.decoding import NAMES, expected, lifting, outcome
 
@@ -451,7 +451,7 @@ def test_a_long_answer_in_pieces_is_what_it_would_be_in_one() -> None:
 
 
 def test_the_marks_of_what_was_lifted_cannot_be_guessed() -> None:
-    marks = {_lift.Lifted(b"").mark for _ in range(100)}
+    marks = {_extraction.Lifted(b"").mark for _ in range(100)}
     assert len(marks) == 100
     with lifting(0, 4):
         assert decode(b'{"a": ["00000000000000000"], "b": [1, 2]}', NAMES) == {"a": ["00000000000000000"], "b": [1, 2]}

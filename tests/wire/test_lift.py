@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lossmeter.errors import MalformedBody, TooLarge
-from lossmeter.wire import _lift
-from lossmeter.wire._lift import Lifted, Text, lift
+from lossmeter.wire import _extraction
+from lossmeter.wire._extraction import Lifted, Text, lift
 from lossmeter.wire._numbers import Numbers
 
 LONG = json.dumps("[1, 2, 3]" * 500)
@@ -47,7 +47,7 @@ def lifted(text: str, minimum: int = 4) -> tuple[str, list[str]]:
 )
 @pytest.mark.parametrize("window", [1, 3, 1 << 20])
 def test_what_is_long_is_taken_out(text: str, remains: str, taken: list[str], window: int) -> None:
-    with mock.patch.object(_lift, "WINDOW_BYTES", window):
+    with mock.patch.object(_extraction, "WINDOW_BYTES", window):
         assert lifted(text) == (remains, taken)
 
 
@@ -77,13 +77,13 @@ def test_an_unfinished_text_is_malformed() -> None:
 
 
 def test_many_short_arrays_end_the_search() -> None:
-    text = b"[" + b'[1],"",' * (_lift.MAX_SHORT + 2) + b"[1, 2, 3, 4, 5]]"
+    text = b"[" + b'[1],"",' * (_extraction.MAX_SHORT + 2) + b"[1, 2, 3, 4, 5]]"
     rest, found = lift(text, 8)
     assert (rest, found.items) == (text, [])
 
 
 def test_what_remains_is_limited() -> None:
-    with mock.patch.object(_lift, "MAX_REST_BYTES", 100):
+    with mock.patch.object(_extraction, "MAX_REST_BYTES", 100):
         lift(b'{"a": [' + b"1," * 500 + b"1]}", 8)
         for text in (b'{"a": [' + b'"",' * 50 + b"1]}", b" " * 101, b'{"a": [' + b"[1]," * 50 + b'""]}'):
             with pytest.raises(TooLarge, match="What is no tensor in the body has more than 100 bytes"):
@@ -94,7 +94,7 @@ def test_what_is_lifted_from_where_no_tensor_stands_is_limited() -> None:
     text = b'{"a": [' + b"1," * 500 + b"1]}"
     _, found = lift(text, 8)
     assert found.plain(found.items[0]) == [1] * 501
-    with mock.patch.object(_lift, "MAX_REST_BYTES", 100), pytest.raises(TooLarge):
+    with mock.patch.object(_extraction, "MAX_REST_BYTES", 100), pytest.raises(TooLarge):
         found.plain(found.items[0])
 
 

@@ -19,31 +19,31 @@ from starlette.types import ASGIApp
 import lossmeter
 from lossmeter.api import access, openapi, problems
 from lossmeter.api.access import Access
-from lossmeter.api.frame import Frame
+from lossmeter.api.envelope import Frame
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
-from lossmeter.api.serving import garbage
 from lossmeter.api.tensor_routes import Express
-from lossmeter.api.watching.pulse import Pulse
-from lossmeter.api.watching.readiness import Readiness, drained, stop_without_parent
-from lossmeter.api.watching.snapshots import Snapshots
-from lossmeter.api.watching.tallies import Tallies
-from lossmeter.api.watching.traces import traced
-from lossmeter.api.watching.watch import Watch
-from lossmeter.api.work.admission import Admission
-from lossmeter.api.work.gathering import Gathering
-from lossmeter.api.work.limits import Limits
-from lossmeter.api.work.line import Line
-from lossmeter.api.work.pool import Pool
-from lossmeter.api.work.shedding import STATE, Refusals
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
 from lossmeter.keys import Keyring, SqlKeys
 from lossmeter.runs import Ledger, SqlStore
+from lossmeter.scheduling import garbage
+from lossmeter.scheduling.admission import Admission
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.pool import Pool
+from lossmeter.scheduling.request_queue import Line
+from lossmeter.serving.shedding import STATE, Refusals
 from lossmeter.settings import Settings
+from lossmeter.telemetry.collector import Watch
+from lossmeter.telemetry.counters import Tallies
+from lossmeter.telemetry.readiness import Readiness, drained, stop_without_parent
+from lossmeter.telemetry.snapshots import Snapshots
+from lossmeter.telemetry.traces import traced
+from lossmeter.telemetry.watchdog import Pulse
 
 NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `watching/traces.py`."""
+"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `telemetry/traces.py`."""
 STORE_THREADS = 4
 """Threads that wait for the database of runs."""
 

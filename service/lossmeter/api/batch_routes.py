@@ -17,11 +17,11 @@ from lossmeter.api.messages.body import Body, read
 from lossmeter.api.messages.formats import Format
 from lossmeter.api.models.evaluation import TENSORS
 from lossmeter.api.models.runs import PRINTABLE, batch_fields, known
-from lossmeter.api.work.admission import Ticket
-from lossmeter.api.work.errands import run_within
-from lossmeter.api.work.limits import Limits
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
+from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.limits import Limits
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api.messages import body, codings, formats
 from lossmeter.api.messages.body import Body
 from lossmeter.api.messages.formats import Format
-from lossmeter.api.work.admission import Ticket
-from lossmeter.api.work.errands import run_within
-from lossmeter.api.work.gathering import Gathering
-from lossmeter.api.work.limits import Limits
 from lossmeter.engine import Call, Outcome
+from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.micro_batching import Gathering
 from lossmeter.wire.compression import COMPRESSORS, compress
 
 T = TypeVar("T")

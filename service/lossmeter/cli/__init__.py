@@ -90,10 +90,10 @@ def serve(
     }
     # The workers are processes of their own: what is chosen here reaches them through the environment.
     os.environ.update({_default(name): str(value) for name, value in chosen.items()})
-    from lossmeter.api.serving import garbage
+    from lossmeter.scheduling import garbage
 
     garbage.look_later()
-    from lossmeter.api.serving.server import run
+    from lossmeter.serving.server import run
 
     run(Settings())
 
@@ -112,7 +112,7 @@ def show_losses(name: Annotated[str | None, typer.Argument(help="A loss; all of 
     from rich.console import Console
 
     from lossmeter.api.models.catalogue import loss_entry
-    from lossmeter.console.terminal import loss_page, loss_table
+    from lossmeter.cli.terminal import loss_page, loss_table
     from lossmeter.errors import NotFound
     from lossmeter.losses import LOSSES, find
 
@@ -132,7 +132,7 @@ def show_metrics(name: Annotated[str | None, typer.Argument(help="A metric; all 
     from rich.console import Console
 
     from lossmeter.api.models.metrics import metric_entry
-    from lossmeter.console.terminal import metric_page, metric_table
+    from lossmeter.cli.terminal import metric_page, metric_table
     from lossmeter.errors import NotFound
     from lossmeter.metrics import METRICS, find_metric
 
@@ -208,12 +208,12 @@ def evaluate_file(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted."""
+    from lossmeter.cli import choices
+    from lossmeter.cli.evaluation import plan_of, record_of
+    from lossmeter.cli.report import report_page
     from lossmeter.client import Client, ServiceError
-    from lossmeter.console import choices
-    from lossmeter.console.evaluation import plan_of, record_of
-    from lossmeter.console.report import report_page
-    from lossmeter.engine.evaluation import report
     from lossmeter.errors import LossmeterError
+    from lossmeter.evaluation import report
     from lossmeter.files import Columns
 
     if server is None and (name or tag):
@@ -241,7 +241,7 @@ def evaluate_file(
         if client is None:
             found = report(plan, record_of(file, columns, plan, device=device))
         else:
-            from lossmeter.console.submission import report_of_run
+            from lossmeter.cli.submission import report_of_run
 
             with client:
                 found = report_of_run(file, columns, plan, client, name, tag or ())
@@ -276,7 +276,7 @@ def show_settings() -> None:
     """Print every setting: its environment variable, its value here, what it means."""
     from rich.console import Console
 
-    from lossmeter.console.terminal import settings_table
+    from lossmeter.cli.terminal import settings_table
 
     Console().print(settings_table(Settings()))
 

@@ -64,7 +64,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them a
         return
     from rich.console import Console
 
-    from lossmeter.console.terminal import keys_table
+    from lossmeter.cli.terminal import keys_table
 
     Console().print(keys_table([_fields(key) for key in found]))
 

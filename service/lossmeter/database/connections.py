@@ -182,7 +182,7 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
         hide_parameters=True,
     )
     if timeout_seconds:
-        from lossmeter.database.patience import connect
+        from lossmeter.database.timeouts import connect
 
         @sa.event.listens_for(engine, "do_connect")
         def _connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:

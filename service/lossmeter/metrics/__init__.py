@@ -13,10 +13,10 @@ from lossmeter.metrics import (
     curves,
     decisions,
     deviances,
-    errors,
     probabilities,
     ranking,
     ranks,
+    regression,
     segmentation,
 )
 from lossmeter.metrics._catalogue import ALIASES, METRICS, TASKS, Example, Metric, Parameter, find_metric
@@ -53,7 +53,6 @@ __all__ = [
     "decisions",
     "deviances",
     "discordant",
-    "errors",
     "find_metric",
     "mcnemar",
     "merge_all",
@@ -61,6 +60,7 @@ __all__ = [
     "probabilities",
     "ranking",
     "ranks",
+    "regression",
     "segmentation",
     "student",
     "usual",

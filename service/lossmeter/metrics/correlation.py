@@ -12,7 +12,7 @@ from lossmeter.metrics._moments import CrossMoments, Deviances
 from lossmeter.metrics._parameters import Power
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.deviances import check_tweedie
-from lossmeter.metrics.errors import REGRESSION, example
+from lossmeter.metrics.regression import REGRESSION, example
 
 
 @statistic()

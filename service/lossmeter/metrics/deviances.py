@@ -12,7 +12,7 @@ from lossmeter.metrics._moments import deviance
 from lossmeter.metrics._parameters import OpenFraction, Power
 from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting
-from lossmeter.metrics.errors import REGRESSION, example
+from lossmeter.metrics.regression import REGRESSION, example
 
 
 def check_tweedie(batch: Numbers, power: float) -> None:

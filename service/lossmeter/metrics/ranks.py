@@ -12,7 +12,7 @@ from lossmeter.metrics._catalogue import metric, statistic
 from lossmeter.metrics._parameters import OpenFraction
 from lossmeter.metrics._scores import Samples
 from lossmeter.metrics._weighting import Array, Weighting, quotient
-from lossmeter.metrics.errors import REGRESSION, example
+from lossmeter.metrics.regression import REGRESSION, example
 
 
 @statistic(needs=["samples"], replicated=False)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter.engine.evaluation import Plan, Record
-from lossmeter.engine.evaluation.criteria import Criterion
 from lossmeter.errors import Invalid, pointer
+from lossmeter.evaluation import Plan, Record
+from lossmeter.evaluation.criteria import Criterion
 from lossmeter.metrics import Difference, Evaluation, Statistics, confidence
 from lossmeter.metrics.evaluation import Choice
 from lossmeter.runs.margins import Margin, verdict

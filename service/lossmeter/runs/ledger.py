@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from lossmeter.engine import Engine
-from lossmeter.engine.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.errors import StoreUnavailable, TooLarge
+from lossmeter.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.metrics._scores import Samples
 from lossmeter.runs.packing import packed, unpacked
 from lossmeter.runs.run import Run, microseconds, new_id

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossmeter.engine.evaluation import Plan
-from lossmeter.engine.evaluation.criteria import Criterion
 from lossmeter.errors import Invalid, pointer
+from lossmeter.evaluation import Plan
+from lossmeter.evaluation.criteria import Criterion
 from lossmeter.losses import find
 from lossmeter.metrics import Evaluation, find_metric
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from lossmeter.engine.evaluation import Record
+from lossmeter.evaluation import Record
 from lossmeter.tensors import Array
 
 DOUBLE = np.dtype("<f8")

@@ -13,7 +13,7 @@ import simdjson
 
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates
-from lossmeter.wire._lift import Lifted, Text
+from lossmeter.wire._extraction import Lifted, Text
 from lossmeter.wire._numbers import Numbers, numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, MIXED, BadValue, Path, count, elements_at, members, shown
 

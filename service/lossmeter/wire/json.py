@@ -17,7 +17,7 @@ import simdjson
 
 from lossmeter.errors import Flaw, Invalid, LossmeterError, MalformedBody
 from lossmeter.tensors import Tensor
-from lossmeter.wire._lift import Lifted, lift
+from lossmeter.wire._extraction import Lifted, lift
 from lossmeter.wire._reader import Reader
 from lossmeter.wire._values import BadValue, loads, members
 

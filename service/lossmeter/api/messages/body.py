@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
-from lossmeter.api.frame import ClientGone
+from lossmeter.api.envelope import ClientGone
 from lossmeter.api.messages import codings
 from lossmeter.api.messages.headers import header
 from lossmeter.errors import MalformedBody, TooLarge

@@ -9,8 +9,8 @@ from typing_extensions import TypeAliasType
 
 from lossmeter.api import problems
 from lossmeter.api.models.schemas import ResultWarning, TensorField, size_of
-from lossmeter.engine.evaluation import Plan, PlanFields
-from lossmeter.engine.evaluation.fields import ABSENT, Names, Values
+from lossmeter.evaluation import Plan, PlanFields
+from lossmeter.evaluation.fields import ABSENT, Names, Values
 
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")

@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from lossmeter.api import problems
 from lossmeter.api.models.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
 from lossmeter.api.models.schemas import ResultWarning, size_of
-from lossmeter.engine.evaluation import SlicedFields
-from lossmeter.engine.evaluation.fields import ABSENT, Values
 from lossmeter.errors import NotFound
+from lossmeter.evaluation import SlicedFields
+from lossmeter.evaluation.fields import ABSENT, Values
 from lossmeter.losses._types import Real
 from lossmeter.runs import Run
 

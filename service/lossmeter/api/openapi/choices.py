@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from lossmeter.api.openapi.components import REF, Schema
-from lossmeter.engine.evaluation.fields import LossChoice
+from lossmeter.evaluation.fields import LossChoice
 from lossmeter.losses import LOSSES, Loss, Parameter
 from lossmeter.metrics import METRICS, Metric
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from lossmeter.engine.evaluation import fields
+from lossmeter.evaluation import fields
 from lossmeter.metrics import TASKS
 
 REF = "#/components/schemas/{model}"

@@ -12,10 +12,10 @@ from lossmeter.api.messages.formats import Format
 from lossmeter.api.models.evaluation import EXAMPLES, TENSORS, EvaluateAnswer, EvaluateRequest, request_of
 from lossmeter.api.openapi import tensor_operation
 from lossmeter.api.tensor_routes import Pieces, Stages, TensorEndpoint, TensorRoute, timed
-from lossmeter.api.work.admission import Ticket
-from lossmeter.api.work.limits import Limits
 from lossmeter.engine import Engine
-from lossmeter.engine.evaluation import evaluate
+from lossmeter.evaluation import evaluate
+from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.limits import Limits
 
 PATH = "/v1/evaluate"
 

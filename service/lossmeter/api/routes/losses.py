@@ -15,10 +15,10 @@ from lossmeter.api.models import schemas
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi import error_answers, operation
 from lossmeter.api.tensor_routes import Asked, Pieces, TensorRoute, computed, send_answer
-from lossmeter.api.work.gathering import Gathering
-from lossmeter.api.work.limits import Limits
 from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.micro_batching import Gathering
 
 PATH = "/v1/losses"
 

@@ -17,11 +17,11 @@ from lossmeter.api.models.schemas import tensor_names
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.problems import OPEN_INFERENCE
 from lossmeter.api.tensor_routes import Asked, TensorRoute, computed, send_pieces
-from lossmeter.api.watching.readiness import Readiness
-from lossmeter.api.work.gathering import Gathering
-from lossmeter.api.work.limits import Limits
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.telemetry.readiness import Readiness
 from lossmeter.wire import open_inference
 from lossmeter.wire.open_inference import Answer
 

@@ -27,13 +27,13 @@ from lossmeter.api.models.runs import (
 )
 from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
 from lossmeter.api.tensor_routes import TensorRoute
-from lossmeter.api.work.admission import Ticket
-from lossmeter.api.work.limits import Limits
-from lossmeter.api.work.pool import Pool
-from lossmeter.engine.evaluation import Plan
-from lossmeter.engine.evaluation.reports import not_finite
 from lossmeter.errors import Busy, Invalid, LossmeterError, pointer
+from lossmeter.evaluation import Plan
+from lossmeter.evaluation.reports import not_finite
 from lossmeter.runs import Ledger, Margin, compare, plan_of
+from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.pool import Pool
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from starlette.types import Scope
 
 import lossmeter
 from lossmeter.api.openapi import error_answers
-from lossmeter.api.watching.readiness import Readiness
+from lossmeter.telemetry.readiness import Readiness
 
-STATIC = Path(str(files("lossmeter") / "console" / "static"))
+STATIC = Path(str(files("lossmeter") / "web" / "static"))
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 
-from lossmeter.api.watching import exposition
-from lossmeter.api.watching.watch import Watch
+from lossmeter.telemetry import exposition
+from lossmeter.telemetry.collector import Watch
 
 TEXT = {"schema": {"type": "string"}}
 

@@ -1,0 +1,86 @@
+"""`lossmeter evaluate --server`: from a file to a run of a service, and the report of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lossmeter import files
+from lossmeter.cli.evaluation import located, watched
+from lossmeter.client import Client, InvalidRequest, Run
+from lossmeter.errors import Invalid
+from lossmeter.evaluation import Plan
+from lossmeter.tensors import Tensor, elements
+
+ELEMENTS = 1 << 22
+"""Most elements of the predictions of one batch, so that no body comes near to what a service takes."""
+
+
+def report_of_run(
+    path: Path, columns: files.Columns, plan: Plan, client: Client, name: str, tags: Sequence[str]
+) -> dict[str, Any]:
+    """The report of a new run that holds all that the file says, closed by then.
+
+    Raises:
+        LossmeterError: the file cannot be read, or its contents do not suit the plan.
+        ServiceError: the service refuses, or cannot be reached.
+
+    Whatever breaks it off has a note that says which run holds what came before.
+    """
+    what = {key: value for key, value in plan.to_json().items() if key not in ("format", "version")}
+    run = client.run(name, tags=tags, **what)
+    with closing(watched(path, columns)) as pieces:
+        first = next(pieces, None)  # so that a file that cannot be read leaves no run behind
+        if first is None:
+            raise Invalid.at(path.name, "", "there are no rows")
+        sent = 0
+        with run:
+            try:
+                for piece in chain([first], pieces):
+                    for part in parts(piece):
+                        _add(run, path, part)
+                        sent += part.rows
+            except BaseException as error:
+                error.add_note(_partial(run.id, sent, client))
+                raise
+    return run.report()
+
+
+def _partial(run_id: str, rows: int, client: Client) -> str:
+    at = f"{client.base_url}/v1/runs/{run_id}"
+    return (
+        f"Run {run_id} holds the first {rows:,} rows, and is not closed. A new attempt opens a new run; "
+        f"if this one is of no use, delete it: curl -X DELETE {at}"
+    )
+
+
+def _add(run: Run, path: Path, part: files.Piece) -> None:
+    try:
+        run.add(**part.fields, batch_id=str(part.row))
+    except InvalidRequest as error:
+        raise located(path, part, error.detail, error.errors) from error
+    except (TypeError, ValueError) as error:
+        raise located(path, part, str(error)) from error
+
+
+def parts(piece: files.Piece) -> Iterator[files.Piece]:
+    """The rows of a piece, in parts that are small enough to be sent."""
+    rows = max(1, ELEMENTS * piece.rows // max(1, elements(piece.fields["predictions"].shape)))
+    for start in range(0, piece.rows, rows):
+        chosen = slice(start, min(start + rows, piece.rows))
+        fields = {name: _chosen(value, chosen) for name, value in piece.fields.items()}
+        yield files.Piece(piece.row + start, chosen.stop - start, fields, piece.read)
+
+
+def _chosen(value: Any, rows: slice) -> Any:
+    """These rows of a tensor, a list, or the columns of an object."""
+    if isinstance(value, dict):
+        return {name: _chosen(column, rows) for name, column in value.items()}
+    if isinstance(value, Tensor):
+        shape = (rows.stop - rows.start, *value.shape[1:])
+        width = elements(value.shape[1:])
+        return Tensor(value.datatype, shape, value.data[rows.start * width : rows.stop * width])
+    return value[rows]

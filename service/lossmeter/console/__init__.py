@@ -1,1 +1,0 @@
-"""What people look at: the web pages and the pages of the terminal."""

@@ -1,0 +1,119 @@
+"""What is known of the data so far: it merges in any order, and is plain JSON. `docs/statistics.md` says how to add it up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossmeter.errors import Invalid, MalformedBody
+from lossmeter.evaluation.hardest import Hard, hardest
+from lossmeter.metrics import Statistics
+from lossmeter.metrics._states import Reader, Writer, numbers, spelled
+
+FORMAT = "lossmeter.record"
+VERSION = 1
+Slices = Mapping[str, Mapping[str, Statistics]]
+"""By column, then by value as JSON text: 1, "1" and true are three values."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """All that is known of the data so far.
+
+    Attributes:
+        classes: number of classes or labels; None where the task has none.
+        whole: the states of losses and metrics over all samples.
+        slices: the same over the samples of each slice.
+        limit: how many of the hardest samples are kept.
+        hardest: those with the highest loss, in order.
+    """
+
+    classes: int | None
+    whole: Statistics
+    slices: Slices
+    limit: int
+    hardest: tuple[Hard, ...]
+
+    @property
+    def samples(self) -> int:
+        """How many samples count."""
+        return self.whole.samples
+
+    def merge(self, other: Record) -> Record:
+        """The record of the data of both.
+
+        Raises:
+            Invalid: they are of different plans, or of different numbers of classes.
+        """
+        if self.classes != other.classes:
+            raise Invalid.at("merge", "/classes", f"{other.classes} classes cannot be added to {self.classes}")
+        if self.slices.keys() != other.slices.keys() or self.limit != other.limit:
+            raise Invalid.at("merge", "/slices", "the records are of different plans")
+        with np.errstate(invalid="ignore", over="ignore"):  # a loss may be infinite
+            return Record(
+                self.classes,
+                self.whole.merge(other.whole),
+                {column: _joined(parts, other.slices[column]) for column, parts in self.slices.items()},
+                self.limit,
+                hardest(self.limit, (*self.hardest, *other.hardest)),
+            )
+
+    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
+        """Plain numbers, strings and lists, unless `write` makes something else of arrays."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": self.classes,
+            "whole": self.whole.to_json(write),
+            "slices": {
+                column: [
+                    {"value": json.loads(value), "statistics": part.to_json(write)}
+                    for value, part in sorted(parts.items())
+                ]
+                for column, parts in self.slices.items()
+            },
+            "hardest": {"limit": self.limit, "samples": [one.to_json() for one in self.hardest]},
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], read: Reader = numbers) -> Record:
+        """What `to_json` wrote.
+
+        Raises:
+            MalformedBody: it is not that, or of a version that is not known here.
+        """
+        if record.get("format") != FORMAT or record.get("version") != VERSION:
+            raise MalformedBody("record: the format or its version is not known")
+        try:
+            return cls(
+                record["classes"],
+                Statistics.from_json(record["whole"], read),
+                {
+                    column: {
+                        json.dumps(part["value"]): Statistics.from_json(part["statistics"], read) for part in parts
+                    }
+                    for column, parts in record["slices"].items()
+                },
+                int(record["hardest"]["limit"]),
+                tuple(Hard.from_json(one) for one in record["hardest"]["samples"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MalformedBody(f"record: {error!r}") from error
+
+
+def merge_all(parts: Iterable[Record]) -> Record:
+    """The record of all parts together, of which there is at least one; merged in pairs, so that sums stay balanced."""
+    level = list(parts)
+    while len(level) > 1:
+        rest = level[len(level) & ~1 :]
+        level = [one.merge(other) for one, other in zip(level[::2], level[1::2], strict=False)] + rest
+    return level[0]
+
+
+def _joined(mine: Mapping[str, Statistics], theirs: Mapping[str, Statistics]) -> dict[str, Statistics]:
+    both = {value: part.merge(theirs[value]) for value, part in mine.items() if value in theirs}
+    return {**mine, **theirs, **both}

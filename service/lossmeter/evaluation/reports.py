@@ -1,0 +1,190 @@
+"""From a record to what a client is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lossmeter.errors import pointer
+from lossmeter.evaluation.gates import Place
+from lossmeter.evaluation.plan import Plan
+from lossmeter.evaluation.record import Record
+from lossmeter.metrics import Interval, Measurement, Ratio, Statistics, confidence
+from lossmeter.tensors import Tensor, brackets, coordinates
+
+LISTED = 8
+"""Figures of one list that are not finite and are named one by one."""
+
+
+def report(plan: Plan, record: Record | None) -> dict[str, Any]:
+    """Everything that follows from a record, as the service answers it; what is not finite is a NaN or infinity here.
+
+    Without a record, that of no data at all.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        overall = _nothing(plan) if record is None else _part(plan, record.whole)
+        slices = [
+            {"column": column, "value": json.loads(value), **_part(plan, part)}
+            for column, parts in (record.slices if record else {}).items()
+            for value, part in sorted(parts.items(), key=_by_value)
+        ]
+    places: list[tuple[Place, Mapping[str, Any]]] = [(None, overall)]
+    places += [({"column": one["column"], "value": one["value"]}, one) for one in slices]
+    verdicts = []
+    for gate in plan.gates:
+        seen = [
+            (place, _observed(part[gate.kind][gate.number], gate.at)) for place, part in places if gate.covers(place)
+        ]
+        verdicts.append(gate.verdict(seen))
+    found = {
+        **overall,
+        "slices": slices,
+        "hardest": [
+            {"sample_id": one.sample_id, "batch_id": one.batch_id, "position": one.position, "loss": one.loss}
+            for one in (record.hardest if record else ())
+        ],
+        "gates": verdicts,
+        "passed": all(verdict["passed"] for verdict in verdicts),
+    }
+    return {**found, "warnings": list(not_finite(found))}
+
+
+def _nothing(plan: Plan) -> dict[str, Any]:
+    """The figures of no data: none is defined, and so there is none of any class either."""
+    empty = np.asarray(0.0)
+    states = {one.key: Ratio(*[empty] * 7) for one in plan.criteria}
+    statistics = Statistics(0, False, states, {})
+    losses = [_loss(plan, number, statistics) for number in range(len(plan.criteria))]
+    metrics = []
+    for one in plan.evaluation.choices:
+        kind = one.metric.kind_for(one.arguments)
+        value: Any = math.nan if kind == "scalar" else []
+        figure = {"metric": one.metric.name, "parameters": dict(one.arguments), "kind": kind, "value": value}
+        metrics.append({**figure, "interval": None, "error_bound": [] if kind == "per_class" else 0.0})
+    return {
+        "samples": 0,
+        "losses": losses,
+        "objective": _objective(plan, statistics, losses),
+        "metrics": metrics,
+    }
+
+
+def _by_value(item: tuple[str, Any]) -> tuple[str, float, str]:
+    value = json.loads(item[0])
+    return type(value).__name__, value if isinstance(value, int) else 0, str(value)
+
+
+def _part(plan: Plan, statistics: Statistics) -> dict[str, Any]:
+    losses = [_loss(plan, number, statistics) for number in range(len(plan.criteria))]
+    return {
+        "samples": statistics.samples,
+        "losses": losses,
+        "objective": _objective(plan, statistics, losses),
+        "metrics": [
+            {
+                "metric": one.metric,
+                "parameters": dict(one.parameters),
+                "kind": one.kind,
+                "value": one.value,
+                "interval": _interval(one.interval),
+                "error_bound": _bound(one),
+            }
+            for one in plan.evaluation.report(statistics)
+        ],
+    }
+
+
+def _bound(one: Measurement) -> Any:
+    """How far the value may be from the exact one; of several values, that of each."""
+    if one.kind == "per_class" and not isinstance(one.error_bound, list):
+        return [one.error_bound] * len(one.value)
+    return one.error_bound
+
+
+def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
+    one = plan.criteria[number]
+    ratio = statistics.states[one.key]
+    assert isinstance(ratio, Ratio)
+    value = float(ratio.mean)
+    interval: Interval | None = None
+    if not statistics.clustered:
+        interval = confidence.student(ratio, plan.evaluation.level)
+    elif one.key in statistics.replicates:
+        drawn: Any = statistics.replicates[one.key]
+        interval = confidence.bootstrap(value, drawn.mean, plan.evaluation.level)
+    return {
+        "loss": one.loss.name,
+        "parameters": {**one.parameters, **one.given},
+        "weight_in_objective": one.weight,
+        "value": value,
+        "sum": float(ratio.numerator),
+        "normalizer": float(ratio.denominator),
+        "count": int(ratio.elements),
+        "standard_error": None if interval is None else interval.standard_error,
+        "interval": _interval(interval),
+    }
+
+
+def _objective(plan: Plan, statistics: Statistics, losses: list[dict[str, Any]]) -> dict[str, Any]:
+    pairs = [(one, loss) for one, loss in zip(plan.criteria, losses, strict=True) if one.weight]
+    if not pairs:
+        return {"value": None, "interval": None}
+    value = math.fsum(one.weight * loss["value"] for one, loss in pairs)
+    interval = None
+    if all(one.key in statistics.replicates for one, _ in pairs):
+        drawn: Any = sum(one.weight * statistics.replicates[one.key].mean for one, _ in pairs)  # type: ignore[attr-defined]
+        interval = confidence.bootstrap(value, drawn, plan.evaluation.level)
+    return {"value": value, "interval": _interval(interval)}
+
+
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "standard_error": interval.standard_error,
+        "level": interval.level,
+        "method": interval.method,
+    }
+
+
+def _observed(figure: Mapping[str, Any], at: str) -> float:
+    if at == "value":
+        return float(figure["value"])
+    interval = figure["interval"]
+    return math.nan if interval is None else float(interval["low" if at == "lower" else "high"])
+
+
+def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
+    """A warning for every figure that is not finite: in JSON it is null."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield _warning(value, path, None)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from not_finite(item, (*path, name))
+    elif isinstance(value, list):
+        listed = 0
+        for number, item in enumerate(value):
+            if listed >= LISTED and isinstance(item, float):
+                break
+            for warning in not_finite(item, (*path, number)):
+                listed += 1
+                yield warning
+
+
+def tensor_warnings(tensor: Tensor, path: tuple[str | int, ...]) -> list[dict[str, Any]]:
+    """The same for the first elements of a tensor that are not finite."""
+    places = np.flatnonzero(~np.isfinite(tensor.data))[:LISTED].tolist()
+    return [_warning(float(tensor.data[one]), path, coordinates(one, tensor.shape)) for one in places]
+
+
+def _warning(value: float, path: tuple[str | int, ...], index: tuple[int, ...] | None) -> dict[str, Any]:
+    word = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    message = f"{'.'.join(map(str, path))}{brackets(index or ())} is {word}"
+    return {"code": "non_finite", "message": message, "pointer": pointer(*path), "index": index, "value": word}

@@ -1,0 +1,85 @@
+"""Runs the application under uvicorn."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from lossmeter.scheduling import garbage
+from lossmeter.serving import shedding
+from lossmeter.serving.listeners import Server
+from lossmeter.serving.supervisor import Supervisor
+from lossmeter.settings import Settings
+from lossmeter.telemetry import logs
+
+FACTORY = "lossmeter.api.app:create_app"
+
+PING_SECONDS = 15
+"""A worker that does not answer for that long is replaced. Loading torch on a machine that is busy takes seconds, in which one
+does not answer either."""
+
+
+def run(settings: Settings) -> None:
+    """Serves until it is told to stop."""
+    # Before the server listens, and once it has shut down, nothing else handles the signal: the first process of a
+    # container would not notice it at all, any other one would end with an error. An exception would not do: raised in the
+    # middle of an import, it can be swallowed.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    config = uvicorn.Config(
+        FACTORY,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        uds=settings.uds or None,
+        workers=settings.workers,
+        log_config=logs.configuration(settings),
+        access_log=False,  # ours tells more
+        **shedding.options(settings),
+        timeout_graceful_shutdown=settings.grace_seconds,
+        timeout_worker_healthcheck=PING_SECONDS,
+    )
+    if settings.log_format == "text":
+        print(_welcome(settings), flush=True)  # noqa: T201
+    else:
+        logging.getLogger("lossmeter").info("%s", _welcome(settings))
+    try:
+        if settings.workers == 1:
+            _serve_alone(config)
+        else:
+            _serve_together(config, settings)
+    finally:
+        if settings.uds:
+            Path(settings.uds).unlink(missing_ok=True)
+
+
+def _serve_alone(config: uvicorn.Config) -> None:
+    server = Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
+    garbage.look_less()
+    with tempfile.TemporaryDirectory(prefix="lossmeter-metrics-") as own:
+        folder = Path(settings.metrics_dir or own)
+        # The workers read the settings for themselves.
+        os.environ["LOSSMETER_METRICS_DIR"] = str(folder)
+        stop_seconds = settings.drain_seconds + settings.grace_seconds
+        Supervisor(config, config.bind_socket(), folder, stop_seconds).run()
+
+
+def _welcome(settings: Settings) -> str:
+    if settings.uds:
+        return f"lossmeter: listening on the Unix socket {settings.uds}"
+    base = f"http{'s' if settings.tls_certificate else ''}://{settings.host}:{settings.port}"
+    return f"lossmeter: API {base}/v1/losses · docs {base}/docs · console {base}/ · OpenAPI {base}/openapi.json"

@@ -1,0 +1,125 @@
+"""Log lines: text for people or JSON for programs, with the id of the request, and never more than one line for what came in.
+
+What clients send is not logged, but for the path of their request; control characters in it, as anywhere, are escaped.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from starlette.types import Scope
+from uvicorn.logging import DefaultFormatter
+
+from lossmeter.settings import Settings
+from lossmeter.telemetry.measures import STAGES
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is worked on, wherever that happens."""
+
+access = logging.getLogger("lossmeter.access")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+LONGEST_PATH = 512
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: what every line has, what `extra` calls `fields`, and exceptions."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(DefaultFormatter):
+    """As uvicorn writes its own lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
+        """The first line; a traceback may follow it."""
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """A traceback, each line of it indented, so that none can pass for one of the log."""
+        return "\n".join("  " + escaped(line) for line in super().formatException(ei).split("\n"))
+
+
+FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """For `logging.config`: all loggers alike, ours, those of uvicorn and those of libraries."""
+    formatter = f"{__name__}.{FORMATTERS[settings.log_format].__name__}"
+    level = settings.log_level.upper()
+    handler = {"class": "logging.StreamHandler", "formatter": "line"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        # The two words are those of uvicorn, which looks for them.
+        "formatters": {"line": {"()": formatter, "fmt": "%(levelprefix)s %(message)s"}},
+        "handlers": {
+            "default": handler | {"stream": "ext://sys.stderr"},
+            "access": handler | {"stream": "ext://sys.stdout"},
+        },
+        "root": {"handlers": ["default"], "level": "WARNING"},
+        "loggers": {
+            "lossmeter": {"level": level},
+            "uvicorn": {"level": level},
+            access.name: {
+                "handlers": ["access"],
+                "level": level if settings.access_log else "CRITICAL",
+                "propagate": False,
+            },
+        },
+    }
+
+
+def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
+    """The line of the access log for one request."""
+    client = scope.get("client") or ("", 0)
+    path = bytes(scope.get("raw_path") or b"")[:LONGEST_PATH].decode("ascii", "backslashreplace")
+    fields = {
+        "client": client[0],
+        "method": scope["method"],
+        "path": path,
+        "status": status,
+        "milliseconds": round(seconds * 1e3, 3),
+        "received_bytes": scope.get("lossmeter.received", 0),
+        "sent_bytes": sent,
+    }
+    if stages := scope.get("lossmeter.stages"):
+        fields |= {f"{name}_milliseconds": round(took, 3) for name, took in zip(STAGES, stages, strict=True)}
+    if "lossmeter.trace_id" in scope:
+        fields["trace_id"] = scope["lossmeter.trace_id"]
+    if "lossmeter.code" in scope and status >= 400:
+        fields["code"] = scope["lossmeter.code"]
+    access.info(
+        '%s "%s %s" %d %.1f ms %s',
+        client[0],
+        scope["method"],
+        path,
+        status,
+        seconds * 1e3,
+        scope["lossmeter.request_id"],
+        extra={"fields": fields},
+    )
+
+
+def escaped(text: str) -> str:
+    """The text with its control characters written out."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

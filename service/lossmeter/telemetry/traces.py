@@ -1,0 +1,131 @@
+"""Traces, where the standard variables of OpenTelemetry ask for them; otherwise nothing that makes or sends them is imported.
+
+A request is a span, child of the one that its headers name; decoding, computing and encoding are its children. They are made
+after the fact from the times that are measured anyway, so that work in a thread of the pool knows nothing of tracing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import lossmeter
+from lossmeter.telemetry.counters import CLIENT_GONE, METHODS
+from lossmeter.telemetry.measures import STAGES
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+log = logging.getLogger(__name__)
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+SCOPE = "lossmeter"
+
+
+def wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is somewhere to send traces to, and nothing says not to."""
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
+    return exporter == "otlp" and any(environment.get(name) for name in ENDPOINTS)
+
+
+class Tracing:
+    """ASGI middleware that makes the spans, and that must be told at the end.
+
+    Raises:
+        ModuleNotFoundError: if the extra is not installed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        # What the variables say goes before what is said here, so only the name is a default.
+        name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "lossmeter"}
+        resource = Resource.create({**name, "service.version": lossmeter.__version__})
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer: Tracer = self._provider.get_tracer(SCOPE, lossmeter.__version__)
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        from opentelemetry import propagate
+        from opentelemetry.trace import SpanKind, format_trace_id
+
+        # A name that is sent twice counts once, and nothing but the headers of propagation is looked at.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        span = self._tracer.start_span(method, propagate.extract(headers), SpanKind.SERVER)
+        context = span.get_span_context()
+        scope["lossmeter.trace_id"] = format_trace_id(context.trace_id)
+        status, answered_ns = CLIENT_GONE, 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status, answered_ns
+            if message["type"] == "http.response.start":
+                status, answered_ns = message["status"], time_ns()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            if span.is_recording():
+                self._finish(span, scope, method, status, answered_ns)
+            span.end()
+
+    def _finish(self, span: Span, scope: Scope, method: str, status: int, answered_ns: int) -> None:
+        from opentelemetry.trace import Status, StatusCode, set_span_in_context
+
+        route, loss = scope.get("lossmeter.route", ("", ""))
+        span.update_name(f"{method} {route}" if route else method)
+        span.set_attributes(
+            {
+                "http.request.method": method,
+                "http.response.status_code": status,
+                "url.scheme": scope.get("scheme", "http"),
+                "http.route": route,
+                "lossmeter.request_id": scope.get("lossmeter.request_id", ""),
+                "lossmeter.loss": loss,
+                "http.request.body.size": scope.get("lossmeter.received", 0),
+            }
+        )
+        if status >= 500:
+            span.set_status(Status(StatusCode.ERROR))
+            span.set_attribute("error.type", scope.get("lossmeter.code", str(status)))
+        stages = scope.get("lossmeter.stages")
+        if stages is None or not answered_ns:
+            return
+        # The last stage ended when the answer began; what lies before the first was reading and waiting.
+        context = set_span_in_context(span)
+        begin = answered_ns - int(sum(stages) * 1e6)
+        for name, milliseconds in zip(STAGES, stages, strict=True):
+            end = begin + int(milliseconds * 1e6)
+            self._tracer.start_span(name, context, start_time=begin).end(end)
+            begin = end
+
+    def close(self) -> None:
+        """Sends what was not sent yet."""
+        self._provider.shutdown()
+
+
+def traced(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
+    """The application with tracing, if it is wanted, and what is to be called at the end."""
+    if not wanted():
+        return app, lambda: None
+    try:
+        tracing = Tracing(app)
+    except ModuleNotFoundError as error:
+        log.error('Traces are asked for, but %s is missing: pip install "lossmeter[otel]"', error.name)  # noqa: TRY400
+        return app, lambda: None
+    return tracing, tracing.close

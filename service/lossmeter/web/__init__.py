@@ -1,0 +1,1 @@
+"""The console: the pages that the service shows in a browser."""

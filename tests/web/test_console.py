@@ -1,0 +1,306 @@
+"""The console in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from lossmeter.database import Database
+from lossmeter.keys import SqlKeys, issued
+from lossmeter.losses import LOSSES
+from tests.support.service import serving
+from tests.web.conftest import Browser
+
+FOCAL = {"predictions": [[2.0, -1.0, 0.3], [0.5, 0.1, 0.0]], "labels": [0, 2], "gradients": ["predictions"]}
+
+
+class Console:
+    """The page as somebody sees it."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.browser = browser
+        self.driver = browser.driver
+        self.url = url
+
+    def open(self, loss: str) -> None:
+        self.browser.open(f"{self.url}/#/{loss}")
+        self.wait(lambda: self.heading() == loss)
+
+    def heading(self) -> str:
+        return "".join(self.texts("h1"))
+
+    def one(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility()).map(e => e.innerText)",
+            selector,
+        )
+        return found
+
+    def fill(self, field: str, text: str) -> WebElement:
+        control = self.one(f"#field-{field}")
+        control.clear()
+        control.send_keys(text)
+        return control
+
+    def compute(self) -> None:
+        """Presses the button, and waits for the answer to this request."""
+        before = self.driver.execute_script("return document.querySelector('.answer').firstElementChild")
+        self.one("button.compute").click()
+        self.wait(
+            lambda: self.driver.execute_script("return document.querySelector('.answer').firstElementChild") != before
+        )
+
+    def wait(self, condition: Any) -> None:
+        WebDriverWait(self.driver, 20).until(lambda _: condition())
+
+    def value(self) -> float:
+        return float(self.one(".value").get_attribute("data-value") or "nan")
+
+    def command(self) -> dict[str, Any]:
+        """The body that the curl command posts."""
+        text = self.driver.execute_script("return document.querySelector('.workbench > div pre').textContent")
+        match = re.search(r"-d '(.*)'$", text, re.DOTALL)
+        assert match is not None
+        body: dict[str, Any] = json.loads(match[1])
+        return body
+
+
+@pytest.fixture
+def console(browser: Browser, url: str) -> Console:
+    return Console(browser, url)
+
+
+def test_focal_is_what_the_api_says(console: Console, http: httpx.Client) -> None:
+    expected = http.post("/v1/losses/focal", json=FOCAL).json()
+    console.open("focal")
+    console.fill("predictions", json.dumps(FOCAL["predictions"]))
+    console.fill("labels", "[0, 2]")
+    console.compute()
+    assert console.value() == expected["value"]
+    assert console.texts(".value") == [f"{expected['value']:.9g}"]
+    cells = console.driver.find_elements(By.CSS_SELECTOR, ".tensor td")
+    assert [float(cell.get_attribute("title") or "") for cell in cells] == expected["gradients"]["predictions"]["data"]
+    assert console.command() == FOCAL
+    assert console.browser.errors() == []
+
+
+def test_an_error_stands_beside_the_field_that_it_names(console: Console) -> None:
+    console.open("focal")
+    console.fill("labels", "[7]")
+    console.compute()
+    field = console.one("#field-labels")
+    assert field.get_attribute("aria-invalid") == "true"
+    assert console.driver.switch_to.active_element == field
+    assert console.texts(".error") == ["labels[0] is 7; expected class indices in [0, 2] or ignore_index, -100"]
+    assert console.one("#error-labels").text in console.texts(".error")
+    console.fill("labels", "[1]")
+    console.compute()
+    assert console.texts(".error") == []
+    assert field.get_attribute("aria-invalid") == "false"
+
+
+def test_several_errors_stand_beside_several_fields(console: Console) -> None:
+    console.open("focal")
+    console.fill("gamma", "-1")
+    console.fill("label_smoothing", "2")
+    console.compute()
+    assert console.one("#error-gamma").text == "gamma is -1; expected a number of at least 0.0"
+    assert console.one("#error-label_smoothing").text == "label_smoothing is 2; expected a number of at most 1.0"
+
+
+def test_an_error_in_what_is_folded_unfolds_it(console: Console) -> None:
+    console.open("mse")
+    console.one("form details > summary").click()
+    console.fill("sample_weight", "[1, -2, 1, 1]")
+    console.one("form details > summary").click()
+    console.compute()
+    assert console.one("#error-sample_weight").is_displayed()
+    assert "-2" in console.one("#error-sample_weight").text
+
+
+def test_what_is_not_json_is_said_without_asking(console: Console) -> None:
+    console.open("mse")
+    console.fill("predictions", "[1, 2")
+    console.browser.requests()
+    console.one("button.compute").click()
+    console.wait(lambda: console.texts(".error"))
+    assert console.one("#error-predictions").text.startswith("not JSON")
+    assert not any("/v1/losses" in request for request in console.browser.requests())
+
+
+def test_the_command_says_what_was_posted(console: Console, http: httpx.Client) -> None:
+    console.open("binary_focal")
+    console.fill("alpha", "null")
+    console.fill("gamma", "1.5")
+    console.one("input[name=reduction][value=sum]").click()
+    console.one("input[name=gradients][value=labels]").click()
+    console.compute()
+    body = console.command()
+    assert body["alpha"] is None
+    assert body["gamma"] == 1.5
+    assert body["reduction"] == "sum"
+    assert body["gradients"] == ["predictions", "labels"]
+    assert http.post("/v1/losses/binary_focal", json=body).json()["value"] == console.value()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_can_be_read_and_computed(console: Console, name: str) -> None:
+    console.open(name)
+    assert console.texts(".formula .katex")
+    assert console.texts(".katex-error") == []
+    for number, example in enumerate(LOSSES[name].examples):
+        console.driver.find_elements(By.CSS_SELECTOR, ".examples button")[number].click()
+        console.compute()
+        assert console.texts(".error, .refused") == []
+        assert console.value() == pytest.approx(example.value, rel=1e-5, abs=1e-6)
+    origins = {
+        request.partition("/v1/")[0].partition("/static")[0].rstrip("/") for request in console.browser.requests()
+    }
+    assert all(origin.startswith(console.url) for origin in origins if not origin.startswith(("data:", "about:")))
+    assert console.browser.errors() == []
+
+
+def test_unreduced_values_and_what_is_not_finite_are_shown(console: Console) -> None:
+    console.open("cross_entropy")
+    console.fill("labels", "[-100]")
+    console.compute()
+    assert console.texts(".value") == ["NaN"]
+    assert console.texts(".warnings li") == ["value is NaN because nothing counts: the normalizer is 0"]
+    console.one("input[name=reduction][value=none]").click()
+    console.compute()
+    assert console.texts(".value") == []
+    assert [caption.split(" ")[0] for caption in console.texts("figcaption")] == ["values", "gradient"]
+
+
+def test_a_large_tensor_is_shown_in_part(console: Console) -> None:
+    console.open("mae")
+    rows = json.dumps([[0.5] * 40] * 30)
+    for field in ("predictions", "labels"):
+        console.driver.execute_script(
+            "const f = document.getElementById(arguments[0]); f.value = arguments[1]", f"field-{field}", rows
+        )
+    console.compute()
+    assert "FP32 [30, 40], the first 8 × 12 of 30 × 40" in console.texts("figcaption")[0]
+    assert len(console.texts(".tensor tr")) == 8
+    width = console.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+
+
+def test_the_search_narrows_the_list_and_opens_the_first(console: Console) -> None:
+    console.open("mse")
+    console.one("body").send_keys("/")
+    search = console.driver.switch_to.active_element
+    assert search.get_attribute("id") == "search"
+    search.send_keys("regression outliers")
+    names = console.texts("#families a")
+    assert names
+    assert set(names) < set(LOSSES)
+    search.send_keys(Keys.ENTER)
+    console.wait(lambda: console.heading() == names[0])
+    search = console.one("#search")
+    search.clear()
+    search.send_keys("no such thing")
+    assert console.texts("#families") == ["No loss is like that."]
+
+
+def test_every_loss_is_in_the_list(console: Console) -> None:
+    console.open("mse")
+    assert set(console.texts("#families a")) == set(LOSSES)
+    assert console.texts("#families a[aria-current=page]") == ["mse"]
+
+
+def test_the_keyboard_suffices(console: Console) -> None:
+    console.open("mse")
+    field = console.one("#field-predictions")
+    field.send_keys(Keys.CONTROL, Keys.ENTER)
+    console.wait(lambda: console.texts(".value"))
+    assert console.value() == 0.375
+    for _ in range(20):
+        console.driver.switch_to.active_element.send_keys(Keys.TAB)
+        if console.driver.switch_to.active_element.get_attribute("class") == "compute":
+            return
+    pytest.fail("the button cannot be reached with the tab key")
+
+
+def test_a_phone_shows_all_of_it(console: Console) -> None:
+    console.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    )
+    try:
+        console.open("binary_cross_entropy_with_logits")
+        assert console.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert not console.one("#search").is_displayed()
+        console.one(".menu").click()
+        assert console.one("#search").is_displayed()
+        console.one("#families a[href='#/mae']").click()
+        console.wait(lambda: console.heading() == "mae")
+        assert not console.one("#search").is_displayed()
+    finally:
+        console.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_there_is_a_light_and_a_dark_form(console: Console) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        console.browser.emulate(prefers_color_scheme=scheme)
+        console.open("mse")
+        colour = console.one("body").value_of_css_property("background-color")
+        seen[scheme] = [int(part) for part in re.findall(r"\d+", colour)[:3]]
+    console.browser.emulate()
+    assert min(seen["light"]) > 200
+    assert max(seen["dark"]) < 60
+
+
+def test_the_documentation_needs_no_other_network(console: Console) -> None:
+    console.browser.open(f"{console.url}/docs")
+    console.wait(lambda: console.texts(".opblock"))
+    asked = [request for request in console.browser.requests() if not request.startswith(("data:", "about:", "blob:"))]
+    assert f"{console.url}/openapi.json" in asked
+    assert all(request.startswith(console.url) for request in asked)
+    assert console.browser.errors() == []
+
+
+def test_a_violation_of_the_policy_is_noticed(console: Console) -> None:
+    for page in ("/", "/docs"):
+        console.browser.open(console.url + page)
+        assert console.browser.errors() == []
+        console.driver.execute_script(
+            "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
+            "document.body.append(script)"
+        )
+        assert console.driver.execute_script("return window.ran") is None
+        assert any("Content Security Policy" in error for error in console.browser.errors())
+
+
+def test_a_server_that_asks_for_keys_is_given_one(browser: Browser, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/keys.sqlite"
+    database = Database(store)
+    key, token = issued("console", ["evaluate"])
+    SqlKeys(database).add(key)
+    database.close()
+    with serving(auth="required", store_url=store) as url:
+        console = Console(browser, url)
+        browser.open(url + "/#/mse")
+        console.one("#key").send_keys("lm_wrong" + Keys.ENTER)
+        console.wait(lambda: "not a key" in "".join(console.texts("form .hint")))
+        console.one("#key").send_keys(token + Keys.ENTER)
+        console.wait(lambda: console.heading() == "mse")
+        console.compute()
+        assert console.value() >= 0
+        shown = console.driver.execute_script("return document.body.innerText")
+        assert "$LOSSMETER_API_KEY" in shown
+        assert token not in shown
+        # The browser itself complains of each 401, and of nothing else.
+        assert all("401" in error for error in browser.errors())

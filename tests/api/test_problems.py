@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lossmeter.api.openapi import ERRORS
 from lossmeter.api.problems import STATUS, answer
 from lossmeter.errors import Busy, DeviceLost, LossmeterError, NotReady, StoreUnavailable
+from lossmeter.telemetry.request import SCOPE_KEY, RequestState
 
 
 def kinds(base: type[LossmeterError]) -> Iterator[type[LossmeterError]]:
@@ -26,7 +27,7 @@ def test_codes_are_unique() -> None:
 
 
 def test_what_may_succeed_later_says_when() -> None:
-    scope = {"path": "/v1/runs", "lossmeter.request_id": "id"}
+    scope = {"path": "/v1/runs", SCOPE_KEY: RequestState("id")}
     assert answer(Busy("full", 7), scope).headers["retry-after"] == "7"
     assert int(answer(StoreUnavailable("away"), scope).headers["retry-after"]) > 0
     assert {one for one in STATUS if STATUS[one] == 503} == {Busy, DeviceLost, NotReady, StoreUnavailable}

@@ -24,12 +24,12 @@ from uvicorn.server import ServerState
 from lossmeter.api.tensor_routes import worked
 from lossmeter.errors import Busy
 from lossmeter.losses import find
-from lossmeter.scheduling import line, shedding
+from lossmeter.scheduling import request_queue as line
 from lossmeter.scheduling.admission import Admission
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.pool import Pool
 from lossmeter.scheduling.request_queue import Line
-from lossmeter.serving import connections
+from lossmeter.serving import connections, shedding
 from lossmeter.serving.connections import Bounds, Patrol
 from lossmeter.serving.shedding import Refusals, Shedding
 from lossmeter.settings import Settings
@@ -90,7 +90,7 @@ def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> No
         await asyncio.sleep(0.3)
         limits = Limits(100, 100, Admission(100, 100), pool, 5.0)
         scope = {"type": "http", "headers": [(b"content-length", b"2")]}
-        limits.admit(scope)  # which is for requests that the event loop answers if they are small
+        limits.admit(2)  # which is for requests that the event loop answers if they are small
         with pytest.raises(Busy, match="longer than they should"):
             await worked(scope, unread, limits, lambda *_: (None, (0.0, 0.0, 0.0)))
         assert limits.admission.bytes == 0

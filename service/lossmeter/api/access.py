@@ -21,6 +21,7 @@ from lossmeter.api.messages.headers import header
 from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
 from lossmeter.keys import Keyring
 from lossmeter.settings import Settings
+from lossmeter.telemetry.request import request_state
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Access:
         elif due:
             await asyncio.shield(self._refresh())
         key = self.keyring.judged(token)
-        scope["lossmeter.key"] = key
+        request_state(scope).key = key
         self.keyring.count(key)
         if not key.allows(wanted):
             raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))

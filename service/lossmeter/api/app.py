@@ -115,7 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     infer_routes, infer_express = open_inference.router(gathering, limits, settings.max_elements, readiness)
     app.express = express | evaluate_express | infer_express
     app.watch = Watch(
-        Tallies(app.express),
+        Tallies(app.express, problems.CODES),
         readiness,
         engine,
         admission,

@@ -22,6 +22,7 @@ from lossmeter.runs import Ledger, digest
 from lossmeter.scheduling.admission import Ticket
 from lossmeter.scheduling.deadlines import run_within
 from lossmeter.scheduling.limits import Limits
+from lossmeter.telemetry.request import request_state
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +53,18 @@ class BatchEndpoint:
         run_id, batch_id = scope["path_params"]["run_id"], scope["path_params"]["batch_id"]
         _check(run_id, batch_id)
         reader = formats.of_request(scope)
-        ticket = self.limits.ticket(scope)
+        state = request_state(scope)
+        ticket = self.limits.reserve(state.late_seconds)
         begin = perf_counter()
         try:
             self.limits.pool.admit()
             given = await read(scope, receive, self.limits.max_body_bytes, ticket.grow)
             decoded = perf_counter()
             added = await self._added(run_id, batch_id, given, reader, ticket)
-            scope["lossmeter.elements"] = ticket.elements
+            state.elements = ticket.elements
         finally:
             ticket.close()
-        scope["lossmeter.stages"] = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)
+        state.stages = ((decoded - begin) * 1e3, (perf_counter() - decoded) * 1e3, 0.0)
         content = orjson.dumps({"run": run_id, "batch": batch_id, "added": added})
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": 201 if added else 200, "headers": headers})

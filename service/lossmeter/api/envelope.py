@@ -15,10 +15,10 @@ from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
 from lossmeter.scheduling import garbage
-from lossmeter.scheduling.limits import ARRIVED
 from lossmeter.telemetry import logs
 from lossmeter.telemetry.counters import CLIENT_GONE, Tallies
 from lossmeter.telemetry.readiness import Readiness
+from lossmeter.telemetry.request import RequestState, request_state
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,9 @@ class Frame:
             return
         begin = perf_counter()
         request_id = _request_id(scope)
-        scope["lossmeter.request_id"] = request_id.decode("ascii")
-        logs.REQUEST_ID.set(scope["lossmeter.request_id"])
+        state = request_state(scope)
+        state.request_id = request_id.decode("ascii")
+        logs.REQUEST_ID.set(state.request_id)
         status, sent = 0, 0
 
         async def framed(message: Message) -> None:
@@ -63,7 +64,7 @@ class Frame:
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id))
-                headers.append((b"server-timing", _timing(scope, begin)))
+                headers.append((b"server-timing", _timing(state, begin)))
                 headers.extend(ALWAYS)
                 if self.readiness.draining:
                     headers.append((b"connection", b"close"))
@@ -73,25 +74,27 @@ class Frame:
         try:
             await self.app(scope, receive, framed)
         except ClientGone:
-            log.info("request %s: the client hung up before its request was complete", scope["lossmeter.request_id"])
+            log.info("request %s: the client hung up before its request was complete", state.request_id)
             status = CLIENT_GONE
         except LossmeterError as error:
             if status:
                 raise
             await problems.answer(error, scope)(scope, receive, framed)
-            garbage.let_go(error, scope.get("lossmeter.received", 0))
+            garbage.let_go(error, state.received_bytes)
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
             # A path may hold line breaks, which could pass for lines of the log.
-            log.exception("request %s: %s %a", scope["lossmeter.request_id"], scope["method"], scope["path"])
+            log.exception("request %s: %s %a", state.request_id, scope["method"], scope["path"])
             answer = self._answer(error, scope)
             if status:
                 raise
             await answer(scope, receive, framed)
-            garbage.let_go(error, scope.get("lossmeter.received", 0))
+            garbage.let_go(error, state.received_bytes)
         finally:
             self.tallies.in_flight -= 1
-            self._record(scope, status or CLIENT_GONE, perf_counter() - scope.get(ARRIVED, begin), sent)
+            self._record(
+                scope, status or CLIENT_GONE, perf_counter() - (begin if state.arrived is None else state.arrived), sent
+            )
 
     def _answer(self, error: Exception, scope: Scope) -> Response:
         if not devices.is_lost(error):
@@ -112,9 +115,8 @@ def _request_id(scope: Scope) -> bytes:
     return secrets.token_hex(8).encode("ascii")
 
 
-def _timing(scope: Scope, begin: float) -> bytes:
+def _timing(state: RequestState, begin: float) -> bytes:
     """Milliseconds by stage; what a route does not tell apart counts as computing."""
-    stages = scope.get("lossmeter.stages")
-    if stages is None:
+    if state.stages is None:
         return b"decode;dur=0, compute;dur=%.3f, encode;dur=0" % ((perf_counter() - begin) * 1e3)
-    return b"decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % stages
+    return b"decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % state.stages

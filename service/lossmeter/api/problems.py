@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from lossmeter import errors
 from lossmeter.errors import Flaw, Invalid, LossmeterError, pointer
+from lossmeter.telemetry.request import request_state
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2"
@@ -40,6 +41,9 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.TookTooLong: 504,
     errors.DoesNotFit: 507,
 }
+
+CODES = (*(error.code for error in STATUS), "internal")
+"""The codes of all errors of this service."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
@@ -94,11 +98,12 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the form that callers of this address expect."""
-    scope["lossmeter.code"] = code
+    state = request_state(scope)
+    state.error_code = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-    content = body(status, code, title, detail, scope["lossmeter.request_id"], flaws)
+    content = body(status, code, title, detail, state.request_id, flaws)
     return Response(content, status, headers, MEDIA_TYPE)
 
 
@@ -123,7 +128,7 @@ def _challenge(error: errors.Unauthorized | errors.Forbidden) -> str:
 
 def internal(scope: Scope) -> Response:
     """The answer to a bug: an id, by which the log can be searched, and nothing else."""
-    request_id = scope["lossmeter.request_id"]
+    request_id = request_state(scope).request_id
     detail = f"The service has a bug. Its log knows more under the request id {request_id}."
     return response(scope, 500, "internal", "Internal error", detail)
 

@@ -17,18 +17,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api.messages import body, codings, formats
 from lossmeter.api.messages.body import Body
 from lossmeter.api.messages.formats import Format
+from lossmeter.api.messages.headers import announced
 from lossmeter.engine import Call, Outcome
 from lossmeter.scheduling.admission import Ticket
 from lossmeter.scheduling.deadlines import run_within
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.telemetry.request import Stages, request_state
 from lossmeter.wire.compression import COMPRESSORS, compress
 
 T = TypeVar("T")
 
 Pieces = list[bytes | memoryview]
 Headers = list[tuple[bytes, bytes]]
-Stages = tuple[float, float, float]
 Work = Callable[[Body, Format, Format, Ticket], tuple[Pieces, Stages]]
 
 
@@ -111,7 +112,7 @@ async def computed(
         result = asked.answer(found)
         return result, _milliseconds(t0, t1, t2, perf_counter())
 
-    return await _taken_in(scope, receive, limits, lambda: limits.admit(scope), answered)
+    return await _taken_in(scope, receive, limits, lambda: limits.admit(announced(scope)), answered)
 
 
 async def _taken_in(
@@ -122,16 +123,17 @@ async def _taken_in(
     answered: Callable[[Body, Ticket], Awaitable[tuple[T, Stages]]],
 ) -> T:
     """What is made of the body, while a ticket holds room for it; the scope then has the figures to be counted."""
-    ticket = limits.ticket(scope)
+    state = request_state(scope)
+    ticket = limits.reserve(state.late_seconds)
     try:
         admit()
         given = await body.read(scope, receive, limits.max_body_bytes, ticket.grow)
         result, stages = await answered(given, ticket)
-        scope["lossmeter.elements"] = ticket.elements
-        scope["lossmeter.warnings"] = ticket.warnings
+        state.elements = ticket.elements
+        state.warnings = ticket.warnings
     finally:
         ticket.close()
-    scope["lossmeter.stages"] = stages
+    state.stages = stages
     return result
 
 
@@ -151,8 +153,10 @@ async def send_pieces(
     if coding is not None:
         begin = perf_counter()
         smaller = await limits.pool.run(length, compress, pieces, coding)
-        decoded, computed, encoded = scope["lossmeter.stages"]
-        scope["lossmeter.stages"] = (decoded, computed, encoded + (perf_counter() - begin) * 1e3)
+        state = request_state(scope)
+        assert state.stages is not None
+        decoded, computed, encoded = state.stages
+        state.stages = (decoded, computed, encoded + (perf_counter() - begin) * 1e3)
         if smaller is not None:
             pieces, length = smaller, sum(map(len, smaller))
             headers.append((b"content-encoding", coding.encode("ascii")))

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.types import Scope
-
-from lossmeter.api.messages.headers import header
 from lossmeter.scheduling.admission import Admission, Ticket
 from lossmeter.scheduling.pool import Pool
 from lossmeter.scheduling.request_queue import too_late
-
-LATE = "lossmeter.late"
-"""In the scope of a request that came too late: the seconds that others have waited already."""
-
-ARRIVED = "lossmeter.arrived"
-"""In the scope of a request that stood in line: when it came, by `perf_counter`."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +19,27 @@ class Limits:
     pool: Pool
     compute_seconds: float
 
-    def ticket(self, scope: Scope) -> Ticket:
-        """An empty reservation for a request; grow it before taking room, close it when done.
+    def reserve(self, late_seconds: float = 0.0) -> Ticket:
+        """Makes an empty reservation for a request; grow it before taking room, close it when done.
+
+        Args:
+            late_seconds: how long others have waited, if the request came with too many of them.
 
         Raises:
             Busy: if it came with more others than the event loop can take up in good time.
         """
-        if LATE in scope:
-            raise too_late(scope[LATE])
+        if late_seconds:
+            raise too_late(late_seconds)
         return Ticket(self.admission)
 
-    def admit(self, scope: Scope) -> None:
+    def admit(self, size: int | None = None) -> None:
         """Asks whether the pool has time, before anything of a body is read that is for the pool, or may be.
 
+        Args:
+            size: that the body is announced to have; None if it is not known, or is for the pool whatever it is.
+
         Raises:
-            Busy: if it has none.
+            Busy: if the pool has none.
         """
-        declared = header(scope, b"content-length")
-        if declared is None or not declared.isdigit() or int(declared) > self.inline_bytes:
+        if size is None or size > self.inline_bytes:
             self.pool.admit()

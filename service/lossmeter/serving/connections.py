@@ -18,11 +18,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lossmeter.api import problems
-from lossmeter.api.messages.body import SPOILED
 from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
 from lossmeter.serving.upgrades import without_offer
 from lossmeter.settings import Settings
+from lossmeter.telemetry.request import request_state
 
 IDLE, HEAD, BODY = range(3)
 LINGER_SECONDS = 3.0
@@ -277,7 +277,7 @@ class Connection(HttpToolsProtocol):
         self._since, self._mark = self._since + waited, self.received
         if arrived >= self.bounds.min_bytes_per_second * waited or self.flow.read_paused:
             return
-        if SPOILED in self.scope:
+        if request_state(self.scope).body_error is not None:  # type: ignore[arg-type]
             self.transport.abort()
         else:
             self._spoil(TooSlow("The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS)."))
@@ -311,7 +311,7 @@ class Connection(HttpToolsProtocol):
     def _spoil(self, error: LossmeterError) -> None:
         """Leaves it to whoever waits for the rest of the body to say that it will not come, and hears nothing any more."""
         self.deaf = True
-        self.scope[SPOILED] = error  # type: ignore[literal-required]
+        request_state(self.scope).body_error = error  # type: ignore[arg-type]
         self.cycle.message_event.set()
 
     def _refuse_head(self) -> None:

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from lossmeter.api import problems
 from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.errors import Busy
-from lossmeter.scheduling.limits import ARRIVED, LATE, Limits
+from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.request_queue import Line, too_late
 from lossmeter.serving import connections
 from lossmeter.serving.connections import BODY, IDLE, Bounds, Connection, Patrol
@@ -30,6 +30,7 @@ from lossmeter.settings import Settings
 from lossmeter.telemetry import logs
 from lossmeter.telemetry.counters import Tallies
 from lossmeter.telemetry.readiness import Readiness
+from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -114,8 +115,7 @@ class Refusals:
             "path": plain.path.decode("latin-1"),
             "raw_path": plain.path,
             "client": client,
-            "lossmeter.code": error.code,
-            "lossmeter.request_id": request_id.decode("ascii"),
+            SCOPE_KEY: RequestState(request_id.decode("ascii"), error.code),
         }
         self.tallies.count(scope, 503, 0.0, size)
         if self._log_access:
@@ -196,10 +196,10 @@ class Shedding(Connection):
         if self.refusals is None or cycle.scope["method"] not in LINED_UP:
             begin()
         elif late := self.refusals.line.late():
-            cycle.scope[LATE] = late  # type: ignore[literal-required]
+            request_state(cycle.scope).late_seconds = late  # type: ignore[arg-type]
             begin()
         else:
-            cycle.scope[ARRIVED] = perf_counter()  # type: ignore[literal-required]
+            request_state(cycle.scope).arrived = perf_counter()  # type: ignore[arg-type]
             self.refusals.line.join(begin)
 
     def _pass_over(self, data: bytes) -> bytes:

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 from starlette.types import Scope
 
-from lossmeter.api.problems import STATUS
 from lossmeter.errors import NotFound
 from lossmeter.losses import find
 from lossmeter.telemetry.measures import BOUNDS, STAGES, Labels, Reading
+from lossmeter.telemetry.request import request_state
 
 BATCHES = "/v1/runs/{run_id}/batches/{batch_id}"
 OUTCOMES = {201: "added", 200: "repeated"}
@@ -45,12 +45,13 @@ class Tallies:
 
     Args:
         paths: addresses of losses that are POSTed to, which are found without asking the router.
+        codes: of all errors that there are.
     """
 
-    def __init__(self, paths: Iterable[str] = ()) -> None:
+    def __init__(self, paths: Iterable[str] = (), codes: Iterable[str] = ()) -> None:
         self.in_flight = 0
         # All from the start: what appears with its first count is no increase for Prometheus.
-        self.codes: Counter[str] = Counter(dict.fromkeys((*(error.code for error in STATUS), "internal"), 0))
+        self.codes: Counter[str] = Counter(dict.fromkeys(codes, 0))
         self.warnings: Counter[str] = Counter(non_finite=0)
         self._durations: dict[str, list[list[float]]] = {}
         self._tallies: dict[Labels, Tally] = {}
@@ -63,7 +64,8 @@ class Tallies:
             tally = self._known.get(scope["path"].removeprefix(scope.get("root_path", "")))
         if tally is None:
             tally = self._found(scope)
-        scope["lossmeter.route"] = tally.key[1:]
+        state = request_state(scope)
+        _, state.route, state.loss = tally.key
         statuses = tally.statuses
         statuses[status] = statuses.get(status, 0) + 1
         durations = tally.durations
@@ -71,18 +73,17 @@ class Tallies:
         whole[bisect_left(BOUNDS, seconds)] += 1
         whole[-1] += seconds
         tally.sent += sent
-        tally.received += scope.get("lossmeter.received", 0)
-        stages = scope.get("lossmeter.stages")
-        if stages is not None:
-            tally.elements += scope.get("lossmeter.elements", 0)
-            for buckets, milliseconds in zip(durations[1:], stages, strict=True):
+        tally.received += state.received_bytes
+        if state.stages is not None:
+            tally.elements += state.elements
+            for buckets, milliseconds in zip(durations[1:], state.stages, strict=True):
                 took = milliseconds * 1e-3
                 buckets[bisect_left(BOUNDS, took)] += 1
                 buckets[-1] += took
-            if scope.get("lossmeter.warnings"):
-                self.warnings.update(scope["lossmeter.warnings"])
-        if status >= 400 and "lossmeter.code" in scope:
-            self.codes[scope["lossmeter.code"]] += 1
+            if state.warnings:
+                self.warnings.update(state.warnings)
+        if status >= 400 and state.error_code:
+            self.codes[state.error_code] += 1
 
     def reading(self) -> Reading:
         """All that was counted."""

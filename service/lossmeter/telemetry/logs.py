@@ -17,6 +17,7 @@ from uvicorn.logging import DefaultFormatter
 
 from lossmeter.settings import Settings
 from lossmeter.telemetry.measures import STAGES
+from lossmeter.telemetry.request import request_state
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request that is worked on, wherever that happens."""
@@ -91,6 +92,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
     """The line of the access log for one request."""
+    state = request_state(scope)
     client = scope.get("client") or ("", 0)
     path = bytes(scope.get("raw_path") or b"")[:LONGEST_PATH].decode("ascii", "backslashreplace")
     fields = {
@@ -99,15 +101,15 @@ def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
         "path": path,
         "status": status,
         "milliseconds": round(seconds * 1e3, 3),
-        "received_bytes": scope.get("lossmeter.received", 0),
+        "received_bytes": state.received_bytes,
         "sent_bytes": sent,
     }
-    if stages := scope.get("lossmeter.stages"):
-        fields |= {f"{name}_milliseconds": round(took, 3) for name, took in zip(STAGES, stages, strict=True)}
-    if "lossmeter.trace_id" in scope:
-        fields["trace_id"] = scope["lossmeter.trace_id"]
-    if "lossmeter.code" in scope and status >= 400:
-        fields["code"] = scope["lossmeter.code"]
+    if state.stages:
+        fields |= {f"{name}_milliseconds": round(took, 3) for name, took in zip(STAGES, state.stages, strict=True)}
+    if state.trace_id:
+        fields["trace_id"] = state.trace_id
+    if state.error_code and status >= 400:
+        fields["code"] = state.error_code
     access.info(
         '%s "%s %s" %d %.1f ms %s',
         client[0],
@@ -115,7 +117,7 @@ def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
         path,
         status,
         seconds * 1e3,
-        scope["lossmeter.request_id"],
+        state.request_id,
         extra={"fields": fields},
     )
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import lossmeter
 from lossmeter.telemetry.counters import CLIENT_GONE, METHODS
 from lossmeter.telemetry.measures import STAGES
+from lossmeter.telemetry.request import request_state
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -68,7 +69,7 @@ class Tracing:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self._tracer.start_span(method, propagate.extract(headers), SpanKind.SERVER)
         context = span.get_span_context()
-        scope["lossmeter.trace_id"] = format_trace_id(context.trace_id)
+        request_state(scope).trace_id = format_trace_id(context.trace_id)
         status, answered_ns = CLIENT_GONE, 0
 
         async def noted(message: Message) -> None:
@@ -87,23 +88,23 @@ class Tracing:
     def _finish(self, span: Span, scope: Scope, method: str, status: int, answered_ns: int) -> None:
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
-        route, loss = scope.get("lossmeter.route", ("", ""))
-        span.update_name(f"{method} {route}" if route else method)
+        state = request_state(scope)
+        span.update_name(f"{method} {state.route}" if state.route else method)
         span.set_attributes(
             {
                 "http.request.method": method,
                 "http.response.status_code": status,
                 "url.scheme": scope.get("scheme", "http"),
-                "http.route": route,
-                "lossmeter.request_id": scope.get("lossmeter.request_id", ""),
-                "lossmeter.loss": loss,
-                "http.request.body.size": scope.get("lossmeter.received", 0),
+                "http.route": state.route,
+                "lossmeter.request_id": state.request_id,
+                "lossmeter.loss": state.loss,
+                "http.request.body.size": state.received_bytes,
             }
         )
         if status >= 500:
             span.set_status(Status(StatusCode.ERROR))
-            span.set_attribute("error.type", scope.get("lossmeter.code", str(status)))
-        stages = scope.get("lossmeter.stages")
+            span.set_attribute("error.type", state.error_code or str(status))
+        stages = state.stages
         if stages is None or not answered_ns:
             return
         # The last stage ended when the answer began; what lies before the first was reading and waiting.

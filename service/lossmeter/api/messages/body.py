@@ -15,10 +15,9 @@ from lossmeter.api.envelope import ClientGone
 from lossmeter.api.messages import codings
 from lossmeter.api.messages.headers import header
 from lossmeter.errors import MalformedBody, TooLarge
+from lossmeter.telemetry.request import RequestState, request_state
 from lossmeter.wire.compression import expand
 
-SPOILED = "lossmeter.spoiled"
-"""Where a scope holds the error of a body of which no more will come."""
 EXPANSION = 4
 """How many times larger a compressed body is taken to become, until it is known."""
 
@@ -67,15 +66,18 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         ClientGone: if the client hangs up.
     """
     applied = codings.of_request(scope)
-    key = scope.get("lossmeter.key")
+    state = request_state(scope)
+    key = state.key
     if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
         limit = key.max_body_bytes
-    raw = await _raw(scope, receive, limit, reserve)
-    scope["lossmeter.received"] = len(raw)
+    raw = await _raw(scope, state, receive, limit, reserve)
+    state.received_bytes = len(raw)
     return Body(raw, applied, limit, reserve)
 
 
-async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> bytearray:
+async def _raw(
+    scope: Scope, state: RequestState, receive: Receive, limit: int, reserve: Callable[[int], None]
+) -> bytearray:
     declared = header(scope, b"content-length")
     if declared is not None and not declared.isdigit():
         raise MalformedBody("Content-Length is not a number.")
@@ -84,7 +86,7 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     if declared is not None:
         reserve(int(declared))
     message = await receive()
-    first = _piece(scope, message)
+    first = _piece(state, message)
     if len(first) > limit:
         raise over(limit)
     if not message.get("more_body"):
@@ -97,7 +99,7 @@ async def _raw(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
     position = len(first)
     while message.get("more_body"):
         message = await receive()
-        piece = _piece(scope, message)
+        piece = _piece(state, message)
         if position + len(piece) > limit:
             raise over(limit)
         if declared is None:
@@ -113,12 +115,12 @@ _resize.argtypes = (ctypes.py_object, ctypes.c_ssize_t)
 _resize.restype = ctypes.c_int
 
 
-def _piece(scope: Scope, message: Message) -> bytes:
+def _piece(state: RequestState, message: Message) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientGone
     piece: bytes = message.get("body", b"")
-    if SPOILED in scope:
-        raise scope[SPOILED]
+    if state.body_error is not None:
+        raise state.body_error
     return piece
 
 

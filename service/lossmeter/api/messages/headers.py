@@ -22,6 +22,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def announced(scope: Scope) -> int | None:
+    """Returns the size that the body is announced to have; None if the header is missing or no number."""
+    length = header(scope, b"content-length")
+    return int(length) if length is not None and length.isdigit() else None
+
+
 def items(scope: Scope, name: bytes) -> Iterator[tuple[str, float]]:
     """The items of a header that is a list, in lower case, with the weight of each.
 

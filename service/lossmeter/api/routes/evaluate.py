@@ -11,11 +11,12 @@ from lossmeter.api.messages.body import Body
 from lossmeter.api.messages.formats import Format
 from lossmeter.api.models.evaluation import EXAMPLES, TENSORS, EvaluateAnswer, EvaluateRequest, request_of
 from lossmeter.api.openapi import tensor_operation
-from lossmeter.api.tensor_routes import Pieces, Stages, TensorEndpoint, TensorRoute, timed
+from lossmeter.api.tensor_routes import Pieces, TensorEndpoint, TensorRoute, timed
 from lossmeter.engine import Engine
 from lossmeter.evaluation import evaluate
 from lossmeter.scheduling.admission import Ticket
 from lossmeter.scheduling.limits import Limits
+from lossmeter.telemetry.request import Stages
 
 PATH = "/v1/evaluate"
 

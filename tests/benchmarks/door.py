@@ -13,7 +13,9 @@ from uvicorn.server import ServerState
 
 from lossmeter.api.access import Access
 from lossmeter.keys import Key, Keyring, issued
-from lossmeter.serving.connections import Bounds, Connection, Patrol
+from lossmeter.serving.bounds import Bounds
+from lossmeter.serving.connections import Connection
+from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.settings import Settings
 
 CALLS, ROUNDS = 100, 1000
@@ -113,7 +115,7 @@ async def main() -> None:
     asking, trusting = Access(_nothing, ring, _read, local=False), Access(_nothing, ring, _read, local=True)
     with_key, without = scope((b"authorization", b"Bearer " + TOKEN.encode())), scope()
     arguments: tuple[Any, Any] = (None, None)
-    bounded = Patrol(Bounds.of(Settings()))
+    bounded = ConnectionMonitor(Bounds.of(Settings()))
     floor, key, trusted, plain, bound = await best(
         lambda: _nothing(without, *arguments),
         lambda: asking(with_key, *arguments),

@@ -16,8 +16,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 import lossmeter
-from lossmeter.telemetry.measures import BOUNDS, MEASURES, merged
-from lossmeter.telemetry.snapshots import Snapshots, bury
+from lossmeter.telemetry.measures import BOUNDS, MEASURES, merge
+from lossmeter.telemetry.snapshots import Snapshots, retire
 from tests.support.processes import started, wait_until
 from tests.support.runs import SMALL
 from tests.support.service import serving
@@ -162,14 +162,14 @@ def test_a_count_survives_its_worker_and_a_gauge_does_not(tmp_path: Path) -> Non
     reading = {"requests": {("GET", "/", "", "200"): 5.0}, "workers": {(): 1.0}}
     gone.publish(reading | {"request_duration_seconds": {("/",): list(histogram)}})
     expected = {"requests": {("GET", "/", "", "200"): 5.0}, "request_duration_seconds": {("/",): histogram}}
-    assert merged(here.others()) == expected
-    bury(tmp_path, ended.pid)
-    assert merged(here.others()) == expected
+    assert merge(here.others()) == expected
+    retire(tmp_path, ended.pid)
+    assert merge(here.others()) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["ended"]
     gone.name = f"{ended.pid}-y"  # another worker with the same number
     gone.publish(reading)
-    bury(tmp_path, ended.pid)
-    assert merged(here.others())["requests"] == {("GET", "/", "", "200"): 10.0}
+    retire(tmp_path, ended.pid)
+    assert merge(here.others())["requests"] == {("GET", "/", "", "200"): 10.0}
 
 
 def test_a_file_that_was_added_and_is_not_yet_removed_counts_once(tmp_path: Path) -> None:
@@ -179,13 +179,13 @@ def test_a_file_that_was_added_and_is_not_yet_removed_counts_once(tmp_path: Path
     gone.name = f"{ended.pid}-x"
     gone.publish({"requests": {("GET", "/", "", "200"): 5.0}})
     kept = (tmp_path / gone.name).read_bytes()
-    bury(tmp_path, ended.pid)
+    retire(tmp_path, ended.pid)
     (tmp_path / gone.name).write_bytes(kept)
-    assert merged(here.others())["requests"] == {("GET", "/", "", "200"): 5.0}
+    assert merge(here.others())["requests"] == {("GET", "/", "", "200"): 5.0}
 
 
 @pytest.mark.parametrize("rule", ["sum", "max"])
 def test_gauges_merge_as_declared(rule: str) -> None:
     name = next(name for name, measure in MEASURES.items() if measure.kind == "gauge" and measure.merge == rule)
     labels = tuple("x" for _ in MEASURES[name].labels)
-    assert merged([{name: {labels: 2.0}}, {name: {labels: 3.0}}])[name][labels] == {"sum": 5.0, "max": 3.0}[rule]
+    assert merge([{name: {labels: 2.0}}, {name: {labels: 3.0}}])[name][labels] == {"sum": 5.0, "max": 3.0}[rule]

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from fastapi import FastAPI
@@ -20,6 +19,7 @@ import lossmeter
 from lossmeter.api import access, openapi, problems
 from lossmeter.api.access import Access
 from lossmeter.api.envelope import Frame
+from lossmeter.api.lifespan import LifespanState
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
 from lossmeter.api.tensor_routes import Express
 from lossmeter.database import Database
@@ -30,17 +30,16 @@ from lossmeter.runs import Ledger, SqlStore
 from lossmeter.scheduling import garbage
 from lossmeter.scheduling.admission import Admission
 from lossmeter.scheduling.limits import Limits
-from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.scheduling.pool import Pool
-from lossmeter.scheduling.request_queue import Line
-from lossmeter.serving.shedding import STATE, Refusals
+from lossmeter.scheduling.request_queue import RequestQueue
 from lossmeter.settings import Settings
-from lossmeter.telemetry.collector import Watch
-from lossmeter.telemetry.counters import Tallies
-from lossmeter.telemetry.readiness import Readiness, drained, stop_without_parent
+from lossmeter.telemetry.collector import Collector
+from lossmeter.telemetry.counters import Counters
+from lossmeter.telemetry.readiness import Readiness, delay_sigterm, stop_if_orphaned
 from lossmeter.telemetry.snapshots import Snapshots
 from lossmeter.telemetry.traces import traced
-from lossmeter.telemetry.watchdog import Pulse
+from lossmeter.telemetry.watchdog import Watchdog
 
 NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's telemetry would not know the stages, nor the routes of the express way; see `telemetry/traces.py`."""
@@ -52,14 +51,14 @@ class Application(FastAPI):
     """FastAPI with our own frame as the outermost layer, and the express way right behind it."""
 
     express: Mapping[str, ASGIApp] = MappingProxyType({})
-    watch: Watch
+    collector: Collector
     guarded: Callable[[ASGIApp], ASGIApp] = staticmethod(lambda app: app)
     origins: tuple[str, ...] = ()
     ended: Callable[[], None] = staticmethod(lambda: None)
 
     def build_middleware_stack(self) -> ASGIApp:
         routed = self.guarded(Express(super().build_middleware_stack(), self.express))
-        framed = access.shared(Frame(routed, self.watch.tallies, self.watch.readiness), self.origins)
+        framed = access.shared(Frame(routed, self.collector.counters, self.collector.readiness), self.origins)
         stack, self.ended = traced(framed)
         return stack
 
@@ -77,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     devices.share(engine.device, settings.workers)
     readiness = Readiness()
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    line = Line()
-    pulse = Pulse([stop_without_parent, lambda: app.watch.publish()], settings.hang_seconds)
+    queue = RequestQueue()
+    watchdog = Watchdog([stop_if_orphaned, lambda: app.collector.publish()], settings.hang_seconds)
     admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
 
@@ -87,15 +86,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ledger = Ledger(SqlStore(database), engine, settings.retention_days)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         engine.warm_up()
-        garbage.look_less()
-        pulse.start()
-        with drained(readiness, settings.drain_seconds):
-            yield {STATE: Refusals(line, app.watch.tallies, limits, readiness)}
-        pulse.stop()
+        garbage.collect_rarely()
+        watchdog.start()
+        with delay_sigterm(readiness, settings.drain_seconds):
+            yield LifespanState(queue=queue, counters=app.collector.counters, limits=limits, readiness=readiness)
+        watchdog.stop()
         with suppress(OSError):
-            app.watch.publish()
+            app.collector.publish()
         pool.close()
         store_pool.close()
         database.close()
@@ -109,22 +108,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         telemetry=NONE_OF_ITS_OWN,
     )
-    gathering = Gathering(engine)
-    loss_routes, express = losses.router(gathering, limits, settings.max_elements)
+    batcher = MicroBatcher(engine)
+    loss_routes, express = losses.router(batcher, limits, settings.max_elements)
     evaluate_route, evaluate_express = evaluate.router(engine, limits, settings.max_elements)
-    infer_routes, infer_express = open_inference.router(gathering, limits, settings.max_elements, readiness)
+    infer_routes, infer_express = open_inference.router(batcher, limits, settings.max_elements, readiness)
     app.express = express | evaluate_express | infer_express
-    app.watch = Watch(
-        Tallies(app.express, problems.CODES),
+    app.collector = Collector(
+        Counters(app.express, problems.CODES),
         readiness,
         engine,
         admission,
-        {"requests": line, "compute": pool, "store": store_pool},
-        lambda: pulse.lag,
+        {"requests": queue, "compute": pool, "store": store_pool},
+        lambda: watchdog.lag_seconds,
         Snapshots(Path(settings.metrics_dir)) if settings.metrics_dir else None,
     )
     app.include_router(service.router(readiness))
-    app.include_router(watching.router(app.watch))
+    app.include_router(watching.router(app.collector))
     app.include_router(loss_routes)
     app.include_router(metrics.router())
     app.include_router(evaluate_route)

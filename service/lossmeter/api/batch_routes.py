@@ -19,8 +19,8 @@ from lossmeter.api.models.evaluation import TENSORS
 from lossmeter.api.models.runs import PRINTABLE, batch_fields, known
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.runs import Ledger, digest
-from lossmeter.scheduling.admission import Ticket
-from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.admission import Reservation
+from lossmeter.scheduling.deadlines import run_with_deadline
 from lossmeter.scheduling.limits import Limits
 from lossmeter.telemetry.request import request_state
 
@@ -79,8 +79,8 @@ class BatchEndpoint:
         except LossmeterError as error:
             log.warning("run %s: its states could not be folded: %s", run_id, error.detail)
 
-    async def _added(self, run_id: str, batch_id: str, body: Body, reader: Format, ticket: Ticket) -> bool:
-        within = partial(run_within, self.limits.compute_seconds, self.limits.pool, ticket, body.cost)
+    async def _added(self, run_id: str, batch_id: str, body: Body, reader: Format, ticket: Reservation) -> bool:
+        within = partial(run_with_deadline, self.limits.compute_seconds, self.limits.pool, ticket, body.cost)
         fields, content = await within(self._decoded, run_id, body, reader, ticket)
         run = await self.stored(self.ledger.expected, run_id, batch_id, content)
         if run is None:
@@ -88,7 +88,7 @@ class BatchEndpoint:
         batch = await within(self.ledger.measured, run, batch_id, fields, content)
         return bool(await self.stored(self.ledger.add, run_id, batch))
 
-    def _decoded(self, run_id: str, body: Body, reader: Format, ticket: Ticket) -> tuple[dict[str, Any], bytes]:
+    def _decoded(self, run_id: str, body: Body, reader: Format, ticket: Reservation) -> tuple[dict[str, Any], bytes]:
         fields, elements = batch_fields(run_id, reader.decode(body.take(), TENSORS), self.max_elements)
         ticket.grow(elements=elements)
         return fields, digest(fields)

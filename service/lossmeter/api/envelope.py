@@ -16,7 +16,7 @@ from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
 from lossmeter.scheduling import garbage
 from lossmeter.telemetry import logs
-from lossmeter.telemetry.counters import CLIENT_GONE, Tallies
+from lossmeter.telemetry.counters import CLIENT_GONE, Counters
 from lossmeter.telemetry.readiness import Readiness
 from lossmeter.telemetry.request import RequestState, request_state
 
@@ -35,13 +35,13 @@ class Frame:
 
     Args:
         app: what answers.
-        tallies: where it is counted.
+        counters: where it is counted.
         readiness: ends if the device is lost.
     """
 
-    def __init__(self, app: ASGIApp, tallies: Tallies, readiness: Readiness) -> None:
+    def __init__(self, app: ASGIApp, counters: Counters, readiness: Readiness) -> None:
         self.app = app
-        self.tallies = tallies
+        self.counters = counters
         self.readiness = readiness
         self._log_access = logs.access.isEnabledFor(logging.INFO)
 
@@ -70,7 +70,7 @@ class Frame:
                     headers.append((b"connection", b"close"))
             await send(message)
 
-        self.tallies.in_flight += 1
+        self.counters.in_flight += 1
         try:
             await self.app(scope, receive, framed)
         except ClientGone:
@@ -80,7 +80,7 @@ class Frame:
             if status:
                 raise
             await problems.answer(error, scope)(scope, receive, framed)
-            garbage.let_go(error, state.received_bytes)
+            garbage.release_frames(error, state.received_bytes)
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
             # A path may hold line breaks, which could pass for lines of the log.
@@ -89,9 +89,9 @@ class Frame:
             if status:
                 raise
             await answer(scope, receive, framed)
-            garbage.let_go(error, state.received_bytes)
+            garbage.release_frames(error, state.received_bytes)
         finally:
-            self.tallies.in_flight -= 1
+            self.counters.in_flight -= 1
             self._record(
                 scope, status or CLIENT_GONE, perf_counter() - (begin if state.arrived is None else state.arrived), sent
             )
@@ -103,9 +103,9 @@ class Frame:
         return problems.answer(DeviceLost(LOST), scope)
 
     def _record(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
-        self.tallies.count(scope, status, seconds, sent)
+        self.counters.count(scope, status, seconds, sent)
         if self._log_access:
-            logs.answered(scope, status, seconds, sent)
+            logs.log_access(scope, status, seconds, sent)
 
 
 def _request_id(scope: Scope) -> bytes:

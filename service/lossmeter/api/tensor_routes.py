@@ -19,10 +19,10 @@ from lossmeter.api.messages.body import Body
 from lossmeter.api.messages.formats import Format
 from lossmeter.api.messages.headers import announced
 from lossmeter.engine import Call, Outcome
-from lossmeter.scheduling.admission import Ticket
-from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.admission import Reservation
+from lossmeter.scheduling.deadlines import run_with_deadline
 from lossmeter.scheduling.limits import Limits
-from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.telemetry.request import Stages, request_state
 from lossmeter.wire.compression import COMPRESSORS, compress
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 Pieces = list[bytes | memoryview]
 Headers = list[tuple[bytes, bytes]]
-Work = Callable[[Body, Format, Format, Ticket], tuple[Pieces, Stages]]
+Work = Callable[[Body, Format, Format, Reservation], tuple[Pieces, Stages]]
 
 
 class TensorEndpoint:
@@ -56,9 +56,9 @@ async def worked(
 ) -> T:
     """What the work makes of the body, the arguments and a ticket, in the pool."""
 
-    async def answered(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+    async def answered(given: Body, ticket: Reservation) -> tuple[T, Stages]:
         seconds = limits.compute_seconds
-        return await run_within(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
+        return await run_with_deadline(seconds, limits.pool, ticket, given.cost, work, given, *arguments, ticket)
 
     return await _taken_in(scope, receive, limits, limits.pool.admit, answered)
 
@@ -81,32 +81,34 @@ async def computed(
     scope: Scope,
     receive: Receive,
     limits: Limits,
-    gathering: Gathering,
+    batcher: MicroBatcher,
     decode: Callable[..., Asked[T]],
     *arguments: Any,
 ) -> T:
     """The answer to a body, which `decode` understands: at once, if it is small, and otherwise in the pool."""
 
-    def understood(given: Body, ticket: Ticket) -> Asked[T]:
+    def understood(given: Body, ticket: Reservation) -> Asked[T]:
         asked = decode(given, *arguments)
         ticket.grow(elements=asked.elements)
         return asked
 
-    def in_the_pool(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+    def in_the_pool(given: Body, ticket: Reservation) -> tuple[T, Stages]:
         def compute(asked: Asked[T]) -> tuple[Callable[[Outcome], T], Outcome]:
-            found = gathering.engine.compute(asked.call)
+            found = batcher.engine.compute(asked.call)
             ticket.warnings = [warned.code for warned in found.warnings]
             return asked.answer, found
 
         return timed(lambda: understood(given, ticket), compute, lambda done: done[0](done[1]))
 
-    async def answered(given: Body, ticket: Ticket) -> tuple[T, Stages]:
+    async def answered(given: Body, ticket: Reservation) -> tuple[T, Stages]:
         if given.size > limits.inline_bytes or given.applied:
-            return await run_within(limits.compute_seconds, limits.pool, ticket, given.cost, in_the_pool, given, ticket)
+            return await run_with_deadline(
+                limits.compute_seconds, limits.pool, ticket, given.cost, in_the_pool, given, ticket
+            )
         t0 = perf_counter()
         asked = understood(given, ticket)
         t1 = perf_counter()
-        found = await gathering.compute(asked.call)
+        found = await batcher.compute(asked.call)
         ticket.warnings = [warned.code for warned in found.warnings]
         t2 = perf_counter()
         result = asked.answer(found)
@@ -120,7 +122,7 @@ async def _taken_in(
     receive: Receive,
     limits: Limits,
     admit: Callable[[], None],
-    answered: Callable[[Body, Ticket], Awaitable[tuple[T, Stages]]],
+    answered: Callable[[Body, Reservation], Awaitable[tuple[T, Stages]]],
 ) -> T:
     """What is made of the body, while a ticket holds room for it; the scope then has the figures to be counted."""
     state = request_state(scope)

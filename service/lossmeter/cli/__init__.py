@@ -92,7 +92,7 @@ def serve(
     os.environ.update({_default(name): str(value) for name, value in chosen.items()})
     from lossmeter.scheduling import garbage
 
-    garbage.look_later()
+    garbage.pause_collection()
     from lossmeter.serving.server import run
 
     run(Settings())

@@ -1,1 +1,1 @@
-"""How requests are worked on: who is let in, in which order, in which thread, together with whom."""
+"""Schedules work: admits requests by their cost, queues them, runs them in time, in threads or batches. Knows no HTTP."""

@@ -1,4 +1,4 @@
-"""Who is let in: requests are admitted by what they cost, in bytes and in elements, not by their number."""
+"""Admits requests by what they cost, in bytes and in elements, not by their number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Admission:
         self.bytes = 0
         self.elements = 0
         self._lock = threading.Lock()
-        self._rate = 50e6  # bytes per second, until something has been measured
+        self._bytes_per_second = 50e6  # until something has been measured
 
     @contextmanager
     def sending(self, size: int) -> Iterator[None]:
@@ -37,31 +37,31 @@ class Admission:
             with self._lock:
                 self.bytes -= size
 
-    def take(self, ticket: Ticket, size: int, elements: int) -> None:
+    def reserve(self, reservation: Reservation, size: int, elements: int) -> None:
         """Reserves more room for a request.
 
         Raises:
             Busy: if there is none; a request that is alone is always let in.
         """
         with self._lock:
-            crowded = size and self.bytes > ticket.size and self.bytes + size > self.max_bytes
-            dense = elements and self.elements > ticket.elements and self.elements + elements > self.max_elements
+            crowded = size and self.bytes > reservation.size and self.bytes + size > self.max_bytes
+            dense = elements and self.elements > reservation.elements and self.elements + elements > self.max_elements
             if crowded or dense:
-                wait = max(1, min(60, round(self.bytes / self._rate)))
+                wait = max(1, min(60, round(self.bytes / self._bytes_per_second)))
                 raise Busy(f"{self.bytes} bytes and {self.elements} elements are in flight, the most at a time.", wait)
             self.bytes += size
             self.elements += elements
 
-    def give(self, size: int, elements: int, seconds: float) -> None:
+    def release(self, size: int, elements: int, seconds: float) -> None:
         """Gives room back, and learns from how long it was held."""
         with self._lock:
             self.bytes -= size
             self.elements -= elements
             if size:
-                self._rate += 0.1 * (size / max(seconds, 1e-3) - self._rate)
+                self._bytes_per_second += 0.1 * (size / max(seconds, 1e-3) - self._bytes_per_second)
 
 
-class Ticket:
+class Reservation:
     """The room that one request holds; while it is `kept`, closing it gives nothing back."""
 
     __slots__ = ("admission", "begin", "elements", "kept", "size", "warnings")
@@ -81,11 +81,12 @@ class Ticket:
         Raises:
             Busy: if there is no room.
         """
-        self.admission.take(self, size, elements)
+        self.admission.reserve(self, size, elements)
         self.size += size
         self.elements += elements
 
     def close(self) -> None:
+        """Gives the room back."""
         if (self.size or self.elements) and not self.kept:
-            self.admission.give(self.size, self.elements, monotonic() - self.begin)
+            self.admission.release(self.size, self.elements, monotonic() - self.begin)
             self.size = self.elements = 0

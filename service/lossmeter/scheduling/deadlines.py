@@ -1,4 +1,4 @@
-"""Work with an end to waiting. A thread cannot be stopped: what has begun goes on, and keeps its room until it ends."""
+"""Runs pool jobs under a deadline. A thread cannot be stopped: what has begun goes on, and keeps its room until it ends."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from lossmeter.errors import TookTooLong
-from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.admission import Reservation
 from lossmeter.scheduling.pool import Pool
 
 T = TypeVar("T")
 
 
-class _Errand(Generic[T]):
-    """A function that may be given up: before it begins it will not, and afterwards it ends for nobody."""
+class _AbandonableCall(Generic[T]):
+    """A call that does not begin once it is abandoned, and that gives its room back by itself if it had begun."""
 
-    def __init__(self, ticket: Ticket, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
-        self.ticket = ticket
+    def __init__(self, reservation: Reservation, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+        self.reservation = reservation
         self.function = function
         self.arguments = arguments
         self.lock = threading.Lock()
         self.running = False
-        self.given_up = False
+        self.abandoned = False
 
     def __call__(self) -> T:
         with self.lock:
-            if self.given_up:
+            if self.abandoned:
                 raise TookTooLong("Nobody waits for this any more.")
             self.running = True
         try:
@@ -36,30 +36,30 @@ class _Errand(Generic[T]):
             del self.arguments
             with self.lock:
                 self.running = False
-                if self.given_up:
-                    self.ticket.kept = False
-                    self.ticket.close()
+                if self.abandoned:
+                    self.reservation.kept = False
+                    self.reservation.close()
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         with self.lock:
-            self.given_up = True
-            self.ticket.kept = self.running
+            self.abandoned = True
+            self.reservation.kept = self.running
 
 
-async def run_within(
-    seconds: float, pool: Pool, ticket: Ticket, cost: int, function: Callable[..., T], *arguments: Any
+async def run_with_deadline(
+    seconds: float, pool: Pool, reservation: Reservation, cost: int, function: Callable[..., T], *arguments: Any
 ) -> T:
-    """The result of the function, computed in the pool.
+    """Runs a function in the pool and returns its result.
 
     Raises:
-        TookTooLong: if it is not there in time; the ticket then keeps its room until the function ends.
+        TookTooLong: if it is not there in time; the reservation then keeps its room until the function ends.
     """
-    errand = _Errand(ticket, function, arguments)
+    call = _AbandonableCall(reservation, function, arguments)
     try:
-        async with asyncio.timeout(seconds) as limit:
-            return await pool.run(cost, errand)
+        async with asyncio.timeout(seconds) as deadline:
+            return await pool.run(cost, call)
     except TimeoutError:
-        if not limit.expired():
+        if not deadline.expired():
             raise
-        errand.give_up()
+        call.abandon()
         raise TookTooLong(f"The answer was not there within {seconds:g} s (LOSSMETER_COMPUTE_SECONDS).") from None

@@ -1,8 +1,8 @@
-"""When Python looks for garbage: rarely, because requests leave none.
+"""Makes Python's garbage collector run rarely, because requests leave no garbage.
 
 What belongs to a request goes with its last reference; nothing of it refers to itself in a circle, which is all that the
-collector could find (a test sees to that). Yet it looks whenever there are 700 objects more than before, which a few requests
-at a time have, and now and then at every object that torch and the framework made while they were imported. Under load that
+collector could find (a test sees to that). Yet it runs whenever there are 700 objects more than before, which a few requests
+at a time have, and now and then over every object that torch and the framework made while they were imported. Under load that
 took a quarter of the processor time of a worker.
 """
 
@@ -11,25 +11,25 @@ from __future__ import annotations
 import gc
 
 MAX_HELD_BYTES = 1 << 20
-"""Of a request that failed, what may wait for the collector."""
+"""Bytes of a failed request that may wait for the collector."""
 THRESHOLDS = (50_000, 20, 100)
-"""More objects than at the last look; looks at the youngest for one at those that have survived one; and so on."""
+"""New objects between two collections of the youngest generation; of those, between two of the next; and so on."""
 
 
-def look_later() -> None:
-    """Not before `look_less`: what is imported stays, and to look at it meanwhile is a fifth of the time that a start takes."""
+def pause_collection() -> None:
+    """Stops the collector until `collect_rarely`: what is imported stays, and collecting meanwhile takes a fifth of a start."""
     gc.disable()
 
 
-def look_less() -> None:
-    """What exists now is never looked at again, and what comes only once there is much of it."""
+def collect_rarely() -> None:
+    """Exempts everything that exists now from collection, and collects what comes only once there is much of it."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     gc.enable()
 
 
-def let_go(error: BaseException, size: int) -> None:
-    """Frees what an error holds that was answered: the frames through which it came, and so the request, of that size."""
+def release_frames(error: BaseException, size: int) -> None:
+    """Frees the frames that an answered error holds, and with them the request, which has that many bytes."""
     one: BaseException | None = error
     while one is not None:
         one.__traceback__ = None

@@ -1,7 +1,7 @@
-"""Small requests that arrive together are computed together.
+"""Computes small calls that arrive together as one batch.
 
 A batch of [32, 10] keeps torch busy for a few microseconds and costs ten times as much to hand over, so handing over together
-what one turn of the event loop brought is a gain for each of the requests. None waits for requests still to come.
+what one turn of the event loop brought is a gain for each of the calls. None waits for calls still to come.
 """
 
 from __future__ import annotations
@@ -11,51 +11,51 @@ from collections.abc import Hashable
 
 from lossmeter.engine import Call, Done, Engine, Outcome, Work, outcome
 
-Waiting = list[tuple[Work, "asyncio.Future[Done]"]]
+Batch = list[tuple[Work, "asyncio.Future[Done]"]]
 
 
-class Gathering:
-    """Computes calls on the event loop, those of one turn as one.
+class MicroBatcher:
+    """Computes calls on the event loop, those of one turn together.
 
     Args:
-        engine: computes; what it gives does not depend on which calls were put together.
+        engine: computes; its results do not depend on which calls were put together.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._waiting: dict[Hashable, Waiting] = {}
+        self._batches: dict[Hashable, Batch] = {}
 
     async def compute(self, call: Call) -> Outcome:
-        """Value and gradients of one call; raises what `Engine.compute` raises."""
+        """Computes value and gradients of one call; raises what `Engine.compute` raises."""
         work = self.engine.check(call)
-        kin = work.kin
-        if kin is None:
+        batch_key = work.kin
+        if batch_key is None:
             return outcome(work, self.engine.run(work))
         loop = asyncio.get_running_loop()
-        if not self._waiting:
+        if not self._batches:
             loop.call_soon(self._run)  # after all that the loop has at hand now
         future: asyncio.Future[Done] = loop.create_future()
-        self._waiting.setdefault(kin, []).append((work, future))
+        self._batches.setdefault(batch_key, []).append((work, future))
         return outcome(work, await future)
 
     def _run(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for group in waiting.values():
+        batches, self._batches = self._batches, {}
+        for batch in batches.values():
             try:
-                results = self.engine.run_together([work for work, _ in group])
+                results = self.engine.run_together([work for work, _ in batch])
             except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
-                self._fail(group, error)
+                self._fail(batch, error)
                 continue
-            for (_, future), done in zip(group, results, strict=True):
+            for (_, future), done in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(done)
 
-    def _fail(self, group: Waiting, error: Exception) -> None:
-        """Tells whoever caused an error; of several, running each alone will show who did."""
-        for work, future in group:
+    def _fail(self, batch: Batch, error: Exception) -> None:
+        """Gives an error to the call that caused it; in a batch of several, running each alone shows which did."""
+        for work, future in batch:
             if future.done():
                 continue
-            if len(group) == 1:
+            if len(batch) == 1:
                 future.set_exception(error)
                 continue
             try:

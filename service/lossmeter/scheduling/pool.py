@@ -1,4 +1,4 @@
-"""Threads for long work, which take up the cheaper first without letting the dearer wait for ever."""
+"""Runs long work in threads, the cheaper first, without letting the dearer wait for ever."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lossmeter.errors import Busy
 T = TypeVar("T")
 
 BYTES_PER_SECOND = 10e6
-"""How many bytes of cost weigh as much as a second of waiting."""
+"""Bytes of cost that weigh as much as a second of waiting."""
 
 
 class Pool:
@@ -27,11 +27,15 @@ class Pool:
     overtake large ones that came shortly before them, and none can be overtaken for longer than its cost is worth.
 
     Args:
-        threads: how many.
-        max_wait_seconds: how much later than due jobs may be taken up before no new work is admitted.
+        threads: their number.
+        max_wait_seconds: lateness of jobs from which on no new work is admitted.
+        clock: tells the time, in seconds.
     """
 
-    def __init__(self, threads: int, max_wait_seconds: float = math.inf) -> None:
+    def __init__(
+        self, threads: int, max_wait_seconds: float = math.inf, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._clock = clock
         self._max_wait_seconds = max_wait_seconds
         self._queue: list[tuple[float, int, _Job]] = []
         self._number = itertools.count()
@@ -45,24 +49,24 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        """Jobs that nobody works on yet."""
+        """The number of jobs that no thread works on yet."""
         return len(self._queue)
 
     @property
-    def overdue(self) -> float:
-        """Seconds by which the job that comes next is late; 0 if none waits."""
+    def overdue_seconds(self) -> float:
+        """The lateness of the job that comes next; 0 if none waits."""
         with self._changed:
-            return max(0.0, monotonic() - self._queue[0][0]) if self._queue else 0.0
+            return max(0.0, self._clock() - self._queue[0][0]) if self._queue else 0.0
 
     def refusal(self) -> Busy | None:
-        """Why no new work is admitted, if it is not: jobs are taken up so late that another had better come later."""
-        if not self._queue or (overdue := self.overdue) <= self._max_wait_seconds:
+        """Returns the error for new work if jobs are taken up so late that it had better come later."""
+        if not self._queue or (overdue := self.overdue_seconds) <= self._max_wait_seconds:
             return None
         message = f"Requests wait {overdue:.1f} s longer than they should; at most {self._max_wait_seconds:g} s."
         return Busy(message, max(1, round(overdue)))
 
     def admit(self) -> None:
-        """To be asked once for each request, before its first job.
+        """Admits a request, before its first job.
 
         Raises:
             Busy: if jobs are taken up so late that another one had better be tried elsewhere, or later.
@@ -71,19 +75,19 @@ class Pool:
             raise refusal
 
     async def run(self, cost: int, function: Callable[..., T], *arguments: Any) -> T:
-        """The result of the function, computed in one of the threads."""
+        """Runs a function in one of the threads and returns its result."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         job = _Job(loop, future, contextvars.copy_context().run, (function, *arguments))
         with self._changed:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            heapq.heappush(self._queue, (monotonic() + cost / BYTES_PER_SECOND, next(self._number), job))
+            heapq.heappush(self._queue, (self._clock() + cost / BYTES_PER_SECOND, next(self._number), job))
             self._changed.notify()
         return await future
 
     def close(self) -> None:
-        """Lets the threads finish what was accepted, and ends them."""
+        """Waits until the threads have finished what was accepted, and ends them."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,1 +1,1 @@
-"""Processes, connections and what uvicorn leaves to us."""
+"""Serves the application: processes, listeners, connections and their limits; what uvicorn leaves to us."""

@@ -1,111 +1,36 @@
-"""Connections: how much a client may send before its request is complete, and how long it may take over it.
+"""Bounds connections: how much a client may send before its request is complete, and how long it may take over it.
 
-uvicorn bounds neither. What is done here for each request is a few additions; a patrol looks at each connection once a second,
-so that none needs a timer of its own: over thousands of connections, timers cost as much as refusing a request does.
+uvicorn bounds neither. What is done here for each request is a few additions; timeouts are checked once a second by a monitor.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import resource
 import secrets
 from collections.abc import Sized
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lossmeter.api import problems
-from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
-from lossmeter.serving.upgrades import without_offer
-from lossmeter.settings import Settings
+from lossmeter.serving.answers import encode_answer
+from lossmeter.serving.monitor import ConnectionMonitor
+from lossmeter.serving.upgrades import remove_offer
 from lossmeter.telemetry.request import request_state
 
 IDLE, HEAD, BODY = range(3)
 LINGER_SECONDS = 3.0
-"""How long what nobody will read any more is still taken, so that the client gets to read the answer."""
-LOOK_SECONDS = 1.0
-STEPS = 10
-"""In how many steps a patrol looks at all connections, so that no request waits for the look at thousands of them."""
-SPARE_FILES = 64
-"""Of the files that a process may have open, those that are no connections."""
+"""Time for which what nobody will read any more is still taken, so that the client gets to read the answer."""
 MAX_PIPELINED = 100
 """Requests that wait for those before them on the same connection."""
 FRAMING = 8
 """Bytes around each byte of a body, at the most: a chunk of one byte has five."""
 
 
-class Refusal(Exception):
-    """What is said instead of reading on: status, code, title and detail."""
-
-
-class Bounds(NamedTuple):
-    """What a client may take up; as in the settings of the same names."""
-
-    max_connections: int
-    max_header_bytes: int
-    max_headers: int
-    header_seconds: float
-    body_seconds: float
-    min_bytes_per_second: int
-    keep_alive_seconds: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Bounds:
-        """Those of the settings, but no more connections than files may be open."""
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        room = settings.max_connections if files == resource.RLIM_INFINITY else max(16, files - SPARE_FILES)
-        found = {name: getattr(settings, name) for name in cls._fields}
-        return cls(**{**found, "max_connections": min(settings.max_connections, room)})
-
-    @property
-    def look_seconds(self) -> float:
-        return min(LOOK_SECONDS, self.header_seconds / 4, self.body_seconds / 4, self.keep_alive_seconds / 4)
-
-
-class Patrol:
-    """Looks at each connection of a server once in `Bounds.look_seconds`.
-
-    Args:
-        bounds: of all its connections.
-    """
-
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
-        self._connections: set[Connection] = set()
-        self._ahead: list[Connection] = []
-        self._share = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self._timer is None:
-            self._schedule(connection.loop)
-
-    def remove(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(self.bounds.look_seconds / STEPS, self._go_on, loop)
-
-    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Looks at its share of those who were there when the round began."""
-        if not self._connections:
-            self._timer = None
-            self._ahead.clear()
-            return
-        self._schedule(loop)
-        if not self._ahead:
-            self._ahead = list(self._connections)
-            self._share = math.ceil(len(self._ahead) / STEPS)
-        now = loop.time()
-        for _ in range(min(self._share, len(self._ahead))):
-            connection = self._ahead.pop()
-            if connection in self._connections:
-                connection.look(now)
+class HeadTooLarge(Exception):
+    """Ends parsing of a head over a limit; the parser reports it as something that cannot be parsed."""
 
 
 class _Flow(FlowControl):
@@ -121,196 +46,199 @@ class _Flow(FlowControl):
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol, bounded."""
+    """uvicorn's protocol, bounded.
 
-    def __init__(self, patrol: Patrol, *arguments: Any, **options: Any) -> None:
+    Attributes:
+        phase: the part of a message that comes next: IDLE before its first byte.
+        messages: requests that have begun.
+        received: bytes so far; `read_size` of them came last, `body_size` belong to the body of this message.
+        part_start: `received` when the head, or the body, began; `message_end` when the last message was complete.
+        discarding: set once nothing that comes is read any more.
+    """
+
+    def __init__(self, monitor: ConnectionMonitor, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.patrol = patrol
-        self.bounds = patrol.bounds
+        self.monitor = monitor
+        self.bounds = monitor.bounds
         self.phase = IDLE
-        self.messages = 0
-        self.received = 0
-        self.of_body = 0  # bytes of the body so far
-        self.chunk = 0  # bytes that came last
-        self.first = 0  # bytes that came together with the beginning of the message
-        self.since_head = 0  # `received`, when it began
-        self.ended = 0  # `received`, when the last message was complete
-        self.deaf = False
-        self._seen: tuple[object, ...] = ()
+        self.messages = self.received = self.read_size = self.body_size = self.part_start = self.message_end = 0
+        self.discarding = False
+        self._first_size = 0  # bytes that came together with the beginning of the message
+        self._state: tuple[object, ...] = ()  # at the last check, since when, and how far it was
         self._since = 0.0
-        self._mark = 0
+        self._progress = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = _Flow(self.transport, self.pipeline)
-        if len(self.connections) > self.bounds.max_connections and not self._make_room():
+        if len(self.connections) > self.bounds.max_connections and not self._close_an_idle_one():
             self._refuse(503, "busy", "No room at present", "This server has as many connections as it may have.")
-        self.patrol.add(self)
+        self.monitor.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.patrol.remove(self)
+        self.monitor.remove(self)
 
     def eof_received(self) -> None:
-        if self.deaf:
+        if self.discarding:
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        self.chunk = len(data)
-        self.received += self.chunk
-        if self.deaf:
+        self.read_size = len(data)
+        self.received += self.read_size
+        if self.discarding:
             return
-        super().data_received(without_offer(data) if self.phase == IDLE else data)
-        if self.phase == HEAD and self.received - self.since_head > self.bounds.max_header_bytes:
+        super().data_received(remove_offer(data) if self.phase == IDLE else data)
+        if self.phase == HEAD and self.received - self.part_start > self.bounds.max_header_bytes:
             self._refuse_head()
-        elif self.phase == BODY and self._framing() > self.bounds.max_header_bytes + FRAMING * self.of_body:
+        elif self.phase == BODY and self._framing_size() > self.bounds.max_header_bytes + FRAMING * self.body_size:
             detail = "The body consists of little but what surrounds it: extensions of chunks, or trailers."
-            self._spoil(MalformedBody(detail))
+            self._fail_body(MalformedBody(detail))
 
     def on_message_begin(self) -> None:
         self.phase = HEAD
         self.messages += 1
-        self.first = self.chunk
-        self.since_head = self.received
-        self.of_body = 0
+        self._first_size = self.read_size
+        self.part_start = self.received
+        self.body_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         bounds = self.bounds
         if len(self.headers) > bounds.max_headers or len(self.pipeline) >= MAX_PIPELINED:
-            raise Refusal
-        if self.first + self.received - self.since_head > bounds.max_header_bytes:
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > bounds.max_header_bytes:
-                raise Refusal
+            raise HeadTooLarge
+        arrived = self._first_size + self.received - self.part_start
+        if arrived > bounds.max_header_bytes and self._head_size() > bounds.max_header_bytes:
+            raise HeadTooLarge
         self.phase = BODY
-        self.since_head = self.received
-        super().on_headers_complete()
+        self.part_start = self.received
+        self.begin_request()
         # What follows the body as a trailer is no header of the request.
         self.headers = []
 
+    def begin_request(self) -> None:
+        """Hands the request, whose head is complete and within the bounds, to the application."""
+        super().on_headers_complete()
+
     def on_body(self, body: bytes) -> None:
-        self.of_body += len(body)
+        self.body_size += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.phase = IDLE
-        self.ended = self.received
+        self.message_end = self.received
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Called for whatever cannot be parsed, which includes what a callback has refused."""
-        if self.phase == HEAD and self._is_refused():
+        """Answers whatever cannot be parsed, which includes what a callback has refused."""
+        bounds = self.bounds
+        if self.phase == HEAD and (
+            len(self.headers) > bounds.max_headers or self._head_size() > bounds.max_header_bytes
+        ):
             self._refuse_head()
-        elif self.phase == BODY and self._busy:
-            self._spoil(MalformedBody("The body is not in the chunks that it claims to be in."))
+        elif self.phase == BODY and self.answering:
+            self._fail_body(MalformedBody("The body is not in the chunks that it claims to be in."))
         else:
             self._refuse(400, "malformed_request", "This is not HTTP", msg)
 
     def on_response_complete(self) -> None:
-        """In place of uvicorn's, which sets a timer."""
+        """Goes on to the next request; in place of uvicorn's, which sets a timer."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.phase == IDLE:
-            self.ended = self.received  # some clients end a body with an empty line
+            self.message_end = self.received  # some clients end a body with an empty line
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        if self.deaf:
-            self._finish()
-        elif self.phase == BODY and self.expect_100_continue and not self.of_body and not self._busy:
+        if self.discarding:
+            self._send_eof()
+        elif self.phase == BODY and self.expect_100_continue and not self.body_size and not self.answering:
             # The client was never told to send the body: what comes next would be taken for it.
-            self._end()
+            self.transport.close()
 
-    def _is_refused(self) -> bool:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.headers) > self.bounds.max_headers or size > self.bounds.max_header_bytes
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _framing(self) -> int:
+    def _framing_size(self) -> int:
         """Bytes of the body that are none of its content; without those that came together with the head."""
-        return self.received - self.since_head - self.of_body
+        return self.received - self.part_start - self.body_size
 
     @property
-    def _busy(self) -> bool:
+    def answering(self) -> bool:
+        """True while a request has no complete answer."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def idle(self) -> bool:
+        """True while the connection waits for another request, of which nothing has come yet."""
+        waits = self.phase == IDLE and self.messages > 0 and self.received == self.message_end
+        return waits and not (self.answering or self.discarding or self.transport.is_closing())
 
     # --- once a second ----------------------------------------------------------------------------------------------------
 
-    @property
-    def resting(self) -> bool:
-        """Whether the connection waits for another request, of which nothing has come yet."""
-        waits = self.phase == IDLE and self.messages > 0 and self.received == self.ended
-        return waits and not (self._busy or self.deaf or self.transport.is_closing())
-
-    def look(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Ends the connection if it is the client's turn, and has been for too long; now is by the clock of the loop."""
         unsent = self.transport.get_write_buffer_size()
-        state = (self.phase, self.messages, self._busy, self.deaf, bool(unsent), self.transport.is_closing())
-        if state != self._seen:
-            self._seen, self._since, self._mark = state, now, unsent or self.received
+        closing = self.transport.is_closing()
+        state = (self.phase, self.messages, self.answering, self.discarding, bool(unsent), closing)
+        if state != self._state:
+            self._state, self._since, self._progress = state, now, unsent or self.received
             return
         waited = now - self._since
         if unsent:
-            self._check_reader(waited, unsent)
-        elif self.deaf or self.transport.is_closing():
+            if self._is_slow(waited, self._progress - unsent, unsent):
+                self.transport.abort()
+        elif self.discarding or closing:
             if waited >= LINGER_SECONDS:
                 self.transport.abort()
-        elif self.phase == BODY and not self._busy:
-            if waited >= LINGER_SECONDS:
-                self._end()
         elif self.phase == BODY:
             self._check_body(waited)
-        elif self._busy:
-            return  # the server's turn
-        elif self.resting:
+        elif not self.answering:  # otherwise it is the server's turn
+            self._check_head(waited)
+
+    def _check_head(self, waited: float) -> None:
+        if self.idle:
             if waited >= self.bounds.keep_alive_seconds:
-                self._end()
+                self.transport.close()
         elif waited >= self.bounds.header_seconds:
             detail = f"The header was not complete within {self.bounds.header_seconds:g} s."
             self._refuse(408, "too_slow", "The request did not arrive in time", detail)
 
     def _check_body(self, waited: float) -> None:
-        if waited < self.bounds.body_seconds:
-            return
-        arrived = self.received - self._mark
-        self._since, self._mark = self._since + waited, self.received
-        if arrived >= self.bounds.min_bytes_per_second * waited or self.flow.read_paused:
-            return
-        if request_state(self.scope).body_error is not None:  # type: ignore[arg-type]
-            self.transport.abort()
-        else:
-            self._spoil(TooSlow("The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS)."))
+        if not self.answering:
+            if waited >= LINGER_SECONDS:
+                self.transport.close()
+        elif self._is_slow(waited, self.received - self._progress, self.received) and not self.flow.read_paused:
+            if request_state(self.scope).body_error is not None:  # type: ignore[arg-type]
+                self.transport.abort()
+            else:
+                self._fail_body(TooSlow("The body came too slowly, or not at all (LOSSMETER_BODY_SECONDS)."))
 
-    def _check_reader(self, waited: float, unsent: int) -> None:
+    def _is_slow(self, waited: float, progress: int, reached: int) -> bool:
+        """Judges the pace, and begins to measure anew, whenever `body_seconds` have passed."""
         if waited < self.bounds.body_seconds:
-            return
-        taken = self._mark - unsent
-        self._since, self._mark = self._since + waited, unsent
-        if taken < self.bounds.min_bytes_per_second * waited:
-            self.transport.abort()
+            return False
+        self._since, self._progress = self._since + waited, reached
+        return progress < self.bounds.min_bytes_per_second * waited
 
     # --- refusing ---------------------------------------------------------------------------------------------------------
 
-    def _make_room(self) -> bool:
-        """Closes a connection that only waits for another request."""
+    def _close_an_idle_one(self) -> bool:
         for other in self.connections:
-            if isinstance(other, Connection) and other.resting:
-                other._end()
+            if isinstance(other, Connection) and other.idle:
+                other.transport.close()
                 return True
         return False
 
-    def _end(self) -> None:
-        self.transport.close()
-
-    def _finish(self) -> None:
+    def _send_eof(self) -> None:
         """Sends what is written, and says that this was all."""
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
 
-    def _spoil(self, error: LossmeterError) -> None:
-        """Leaves it to whoever waits for the rest of the body to say that it will not come, and hears nothing any more."""
-        self.deaf = True
+    def _fail_body(self, error: LossmeterError) -> None:
+        """Leaves it to whoever waits for the rest of the body to say that it will not come, and reads nothing any more."""
+        self.discarding = True
         request_state(self.scope).body_error = error  # type: ignore[arg-type]
         self.cycle.message_event.set()
 
@@ -322,40 +250,22 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, "header_too_large", "The header is over a limit", detail)
 
     def _refuse(self, status: int, code: str, title: str, detail: str) -> None:
-        """Answers without the application, and hears nothing any more."""
-        self.deaf = True
-        if self._busy:
+        """Answers without the application, and reads nothing any more."""
+        self.discarding = True
+        if self.answering:
             # An answer to something else is under way: another in its midst would be taken for a part of it.
-            self._end()
+            self.transport.close()
             return
         request_id = secrets.token_hex(8)
         content = problems.body(status, code, title, detail, request_id)
-        headers = [
-            *(self.server_state.default_headers),
-            *ALWAYS,
-            (b"content-type", problems.MEDIA_TYPE.encode("ascii")),
-            (b"content-length", b"%d" % len(content)),
-            (b"x-request-id", request_id.encode("ascii")),
-            (b"connection", b"close"),
-        ]
-        if status == 503:
-            headers.append((b"retry-after", b"1"))
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + content)
+        headers = [(b"connection", b"close"), *([(b"retry-after", b"1")] if status == 503 else ())]
+        answer = encode_answer(
+            status, content, problems.MEDIA_TYPE, request_id, self.server_state.default_headers, headers
+        )
+        self.transport.write(answer)
         self.logger.info("Refused with %d: %s", status, detail)
         if status == 408:
             self.transport.close()
         else:
             # What the client is sending has to be taken, or it would not get to read the answer.
-            self._finish()
-
-
-def options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told about connections."""
-    return {
-        "http": partial(Connection, Patrol(Bounds.of(settings))),
-        "ws": "none",
-        "server_header": False,
-        "ssl_certfile": settings.tls_certificate or None,
-        "ssl_keyfile": settings.tls_key or None,
-    }
+            self._send_eof()

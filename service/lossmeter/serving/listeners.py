@@ -1,4 +1,4 @@
-"""Listeners: several for each socket, because uvloop accepts one connection for each in a turn of its event loop.
+"""Opens several listeners for each socket, because uvloop accepts one connection for each in a turn of its event loop.
 
 Under load a turn takes tens of milliseconds. With one listener, clients that open a connection for each request get no more
 answers than there are turns, and a hundred that come at once wait for a hundred turns.
@@ -14,25 +14,25 @@ from typing import cast
 
 import uvicorn
 
-EARS = 8
-"""Listeners for each socket. Each that has nothing to accept costs about four microseconds for each connection."""
+LISTENERS_PER_SOCKET = 8
+"""Each that has nothing to accept costs about four microseconds for each connection."""
 
 
-def twins(listener: int) -> list[socket.socket]:
-    """The other listeners of the socket with this number."""
-    return [socket.socket(fileno=os.dup(listener)) for _ in range(EARS - 1)]
+def duplicate_listener(fileno: int) -> list[socket.socket]:
+    """Opens the other listeners of the socket with this number."""
+    return [socket.socket(fileno=os.dup(fileno)) for _ in range(LISTENERS_PER_SOCKET - 1)]
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, hearing better."""
+    """uvicorn's server, with several listeners for each socket."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         loop, config = asyncio.get_running_loop(), self.config
         for listener in [listener for server in self.servers for listener in server.sockets]:
-            for twin in twins(listener.fileno()):
-                create = loop.create_unix_server if twin.family == socket.AF_UNIX else loop.create_server
-                self.servers.append(await create(self._connection, sock=twin, ssl=config.ssl, backlog=config.backlog))
+            for copy in duplicate_listener(listener.fileno()):
+                create = loop.create_unix_server if copy.family == socket.AF_UNIX else loop.create_server
+                self.servers.append(await create(self._connection, sock=copy, ssl=config.ssl, backlog=config.backlog))
 
     def _connection(self) -> asyncio.Protocol:
         create = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)

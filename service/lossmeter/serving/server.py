@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn."""
+"""Runs the application under uvicorn, in one process or several."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import os
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.scheduling import garbage
-from lossmeter.serving import shedding
+from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.listeners import Server
+from lossmeter.serving.monitor import ConnectionMonitor
+from lossmeter.serving.shedding import SheddingConnection
 from lossmeter.serving.supervisor import Supervisor
 from lossmeter.settings import Settings
 from lossmeter.telemetry import logs
@@ -23,12 +27,12 @@ from lossmeter.telemetry import logs
 FACTORY = "lossmeter.api.app:create_app"
 
 PING_SECONDS = 15
-"""A worker that does not answer for that long is replaced. Loading torch on a machine that is busy takes seconds, in which one
+"""Time without an answer after which a worker is replaced. Loading torch on a machine that is busy takes seconds, in which one
 does not answer either."""
 
 
 def run(settings: Settings) -> None:
-    """Serves until it is told to stop."""
+    """Serves until the process is told to stop."""
     # Before the server listens, and once it has shut down, nothing else handles the signal: the first process of a
     # container would not notice it at all, any other one would end with an error. An exception would not do: raised in the
     # middle of an import, it can be swallowed.
@@ -42,14 +46,14 @@ def run(settings: Settings) -> None:
         workers=settings.workers,
         log_config=logs.configuration(settings),
         access_log=False,  # ours tells more
-        **shedding.options(settings),
+        **protocol_options(settings),
         timeout_graceful_shutdown=settings.grace_seconds,
         timeout_worker_healthcheck=PING_SECONDS,
     )
     if settings.log_format == "text":
-        print(_welcome(settings), flush=True)  # noqa: T201
+        print(_welcome_line(settings), flush=True)  # noqa: T201
     else:
-        logging.getLogger("lossmeter").info("%s", _welcome(settings))
+        logging.getLogger("lossmeter").info("%s", _welcome_line(settings))
     try:
         if settings.workers == 1:
             _serve_alone(config)
@@ -58,6 +62,17 @@ def run(settings: Settings) -> None:
     finally:
         if settings.uds:
             Path(settings.uds).unlink(missing_ok=True)
+
+
+def protocol_options(settings: Settings) -> dict[str, Any]:
+    """The options of uvicorn that concern connections."""
+    return {
+        "http": partial(SheddingConnection, ConnectionMonitor(Bounds.of(settings))),
+        "ws": "none",
+        "server_header": False,
+        "ssl_certfile": settings.tls_certificate or None,
+        "ssl_keyfile": settings.tls_key or None,
+    }
 
 
 def _serve_alone(config: uvicorn.Config) -> None:
@@ -69,7 +84,7 @@ def _serve_alone(config: uvicorn.Config) -> None:
 
 
 def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
-    garbage.look_less()
+    garbage.collect_rarely()
     with tempfile.TemporaryDirectory(prefix="lossmeter-metrics-") as own:
         folder = Path(settings.metrics_dir or own)
         # The workers read the settings for themselves.
@@ -78,7 +93,7 @@ def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
         Supervisor(config, config.bind_socket(), folder, stop_seconds).run()
 
 
-def _welcome(settings: Settings) -> str:
+def _welcome_line(settings: Settings) -> str:
     if settings.uds:
         return f"lossmeter: listening on the Unix socket {settings.uds}"
     base = f"http{'s' if settings.tls_certificate else ''}://{settings.host}:{settings.port}"

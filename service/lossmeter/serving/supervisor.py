@@ -1,4 +1,4 @@
-"""Several workers under one parent: uvicorn's own supervisor, with an end that cannot hang, and figures that outlive a worker.
+"""Runs several workers under one parent: uvicorn's supervisor, with an end that cannot hang, and figures that outlive a worker.
 
 uvicorn's notices a worker that has died, and one that does not answer for a while because it was stopped or because
 something holds the interpreter; it kills and replaces it. An event loop that stands still while other threads run is the
@@ -15,45 +15,47 @@ from pathlib import Path
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
-from lossmeter.serving.listeners import twins
+from lossmeter.serving.listeners import duplicate_listener
 from lossmeter.telemetry import snapshots
 
 log = logging.getLogger("uvicorn.error")
 
 MARGIN_SECONDS = 5.0
-"""What a worker may take to end beyond what it was given."""
+"""Time that a worker may take to end beyond what it was given."""
 
 
 class Supervisor(Multiprocess):
-    """Args:
-    config: as of uvicorn.
-    listener: what the workers accept connections on.
-    folder: in which they add up their figures.
-    stop_seconds: how long they are given to end; then they are killed.
+    """Starts workers, replaces them, and stops them in time.
+
+    Args:
+        config: uvicorn's.
+        listener: the socket on which the workers accept connections.
+        folder: in which they add up their figures.
+        stop_seconds: time that they are given to end; then they are killed.
     """
 
     def __init__(self, config: Config, listener: socket.socket, folder: Path, stop_seconds: float) -> None:
-        super().__init__(config, [listener, *twins(listener.fileno())])
+        super().__init__(config, [listener, *duplicate_listener(listener.fileno())])
         self.folder = folder
         self.stop_seconds = stop_seconds
 
     def init_processes(self) -> None:
         """Starts the workers."""
         super().init_processes()
-        self._close_their_ends()
+        self._close_pipes()
 
     def keep_subprocess_alive(self) -> None:
         """Replaces the workers that died or hang."""
         before = [process.pid for process in self.processes]
         super().keep_subprocess_alive()
-        self._close_their_ends()
+        self._close_pipes()
         after = {process.pid for process in self.processes}
         for pid in before:
             if pid is not None and pid not in after:
-                snapshots.bury(self.folder, pid)
+                snapshots.retire(self.folder, pid)
 
-    def _close_their_ends(self) -> None:
-        """Of the pipes: while the parent has them open too, a ping is waited for even after the worker has died."""
+    def _close_pipes(self) -> None:
+        """Closes the workers' ends of the pipes: while the parent has them open, it waits for a ping even of a dead worker."""
         for process in self.processes:
             process.child_conn.close()
 

@@ -1,1 +1,1 @@
-"""Watching the service: what is counted, how workers add it up, logs, traces, readiness, and the pulse of the event loop."""
+"""Tells what the service does: counters, figures for Prometheus, logs, readiness. Knows no HTTP."""

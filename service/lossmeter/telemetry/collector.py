@@ -1,4 +1,4 @@
-"""One worker's view of itself and of the others: the counts, what is in flight, memory."""
+"""Collects the figures of one worker, and adds those of the others: counts, what is in flight, memory."""
 
 from __future__ import annotations
 
@@ -8,58 +8,73 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 import lossmeter
 from lossmeter.engine import Engine, devices
-from lossmeter.scheduling.admission import Admission
-from lossmeter.scheduling.pool import Pool
-from lossmeter.scheduling.request_queue import Line
-from lossmeter.telemetry.counters import Tallies
-from lossmeter.telemetry.measures import Reading, merged
+from lossmeter.telemetry.counters import Counters
+from lossmeter.telemetry.measures import Reading, merge
 from lossmeter.telemetry.readiness import Readiness
 from lossmeter.telemetry.snapshots import Snapshots
 
 PAGE_BYTES = resource.getpagesize()
 
 
+class Queue(Protocol):
+    """Something that waits to be worked on, as `scheduling` has it."""
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def overdue_seconds(self) -> float: ...
+
+
+class InFlight(Protocol):
+    """What is admitted and not yet answered, as `scheduling` counts it."""
+
+    bytes: int
+    elements: int
+
+
 @dataclass(frozen=True)
-class Watch:
-    """What `/metrics` is made of.
+class Collector:
+    """Reads everything that `/metrics` shows.
 
     Attributes:
         queues: by the names under which they are shown; `requests` among them.
-        lag: tells how late the event loop runs, in seconds.
-        snapshots: where several workers add up their figures; None for a single one.
+        lag_seconds: tells how late the event loop runs.
+        snapshots: adds up the figures of several workers; None for a single one.
     """
 
-    tallies: Tallies
+    counters: Counters
     readiness: Readiness
     engine: Engine
-    admission: Admission
-    queues: Mapping[str, Line | Pool]
-    lag: Callable[[], float]
+    in_flight: InFlight
+    queues: Mapping[str, Queue]
+    lag_seconds: Callable[[], float]
     snapshots: Snapshots | None
 
-    def reading(self) -> Reading:
-        """Of this worker alone, at this moment; on the event loop."""
+    def read(self) -> Reading:
+        """Reads the figures of this worker alone, at this moment; on the event loop."""
         device = str(self.engine.device)
-        counted = self.tallies.reading()
+        counted = self.counters.read()
         refused = sum(count for key, count in counted["requests"].items() if key[-1] == "507")  # type: ignore[misc]
         times = os.times()
         return {
             **counted,
-            "requests_in_flight": {(): self.tallies.in_flight + self.queues["requests"].waiting},
+            "requests_in_flight": {(): self.counters.in_flight + self.queues["requests"].waiting},
             "memory_fallbacks": {("chunked",): self.engine.halvings, ("refused",): refused},
             "processor_seconds": {(): times.user + times.system},
             "workers": {(): 1},
             "ready": {(): int(self.readiness.ready)},
-            "bytes_in_flight": {(): self.admission.bytes},
-            "elements_in_flight": {(): self.admission.elements},
+            "bytes_in_flight": {(): self.in_flight.bytes},
+            "elements_in_flight": {(): self.in_flight.elements},
             "queue_length": {(name,): queue.waiting for name, queue in self.queues.items()},
-            "queue_wait_seconds": {(name,): queue.overdue for name, queue in self.queues.items()},
-            "loop_lag_seconds": {(): self.lag()},
+            "queue_wait_seconds": {(name,): queue.overdue_seconds for name, queue in self.queues.items()},
+            "loop_lag_seconds": {(): self.lag_seconds()},
             "resident_memory_bytes": {(): _resident_bytes()},
             **{name: {(device,): size} for name, size in devices.memory(self.engine.device).items()},
             "build_info": {(lossmeter.__version__, platform.python_version(), torch.__version__, device): 1},
@@ -72,11 +87,11 @@ class Watch:
             OSError: if it cannot be written.
         """
         if self.snapshots is not None:
-            self.snapshots.publish(self.reading())
+            self.snapshots.publish(self.read())
 
-    def whole(self, own: Reading) -> Reading:
-        """A reading of this worker, and what the others showed last."""
-        return own if self.snapshots is None else merged([own, *self.snapshots.others()])
+    def add_others(self, own: Reading) -> Reading:
+        """Adds what the other workers showed last to a reading of this one."""
+        return own if self.snapshots is None else merge([own, *self.snapshots.others()])
 
 
 def _resident_bytes() -> int:

@@ -1,4 +1,4 @@
-"""Counting, at a microsecond or two for a request: plain numbers in plain dictionaries, read when somebody asks.
+"""Counts requests at a microsecond or two each: plain numbers in plain dictionaries, read when somebody asks.
 
 The counters of prometheus-client take 4 µs for each increment and 11 µs for each observation of a histogram, three times that
 where several processes share them; a request needs ten of them and takes 300 µs as a whole.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
-
-from starlette.types import Scope
+from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 from lossmeter.errors import NotFound
 from lossmeter.losses import find
@@ -24,8 +23,8 @@ UNMATCHED, UNKNOWN = "unmatched", "unknown"
 CLIENT_GONE = 499
 
 
-class Tally:
-    """What one method of one route came to, for one loss where it has one.
+class RouteCounters:
+    """Counts of one method of one route, for one loss where it has one.
 
     Attributes:
         key: method, route and loss.
@@ -40,8 +39,8 @@ class Tally:
         self.received = self.sent = self.elements = 0
 
 
-class Tallies:
-    """The counts of one worker. Requests are counted on its event loop, and read there.
+class Counters:
+    """Counts of one worker. Requests are counted on its event loop, and read there.
 
     Args:
         paths: addresses of losses that are POSTed to, which are found without asking the router.
@@ -54,28 +53,28 @@ class Tallies:
         self.codes: Counter[str] = Counter(dict.fromkeys(codes, 0))
         self.warnings: Counter[str] = Counter(non_finite=0)
         self._durations: dict[str, list[list[float]]] = {}
-        self._tallies: dict[Labels, Tally] = {}
-        self._known = {path: self._tally("POST", *_parts(path)) for path in paths}
+        self._routes: dict[Labels, RouteCounters] = {}
+        self._known = {path: self._counters_of("POST", *_parts(path)) for path in paths}
 
-    def count(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
-        """A request that was answered, or that its client gave up."""
-        tally = None
+    def count(self, scope: MutableMapping[str, Any], status: int, seconds: float, sent: int) -> None:
+        """Counts a request that was answered, or that its client gave up."""
+        counters = None
         if scope["method"] == "POST":
-            tally = self._known.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        if tally is None:
-            tally = self._found(scope)
+            counters = self._known.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        if counters is None:
+            counters = self._look_up(scope)
         state = request_state(scope)
-        _, state.route, state.loss = tally.key
-        statuses = tally.statuses
+        _, state.route, state.loss = counters.key
+        statuses = counters.statuses
         statuses[status] = statuses.get(status, 0) + 1
-        durations = tally.durations
+        durations = counters.durations
         whole = durations[0]
         whole[bisect_left(BOUNDS, seconds)] += 1
         whole[-1] += seconds
-        tally.sent += sent
-        tally.received += state.received_bytes
+        counters.sent += sent
+        counters.received += state.received_bytes
         if state.stages is not None:
-            tally.elements += state.elements
+            counters.elements += state.elements
             for buckets, milliseconds in zip(durations[1:], state.stages, strict=True):
                 took = milliseconds * 1e-3
                 buckets[bisect_left(BOUNDS, took)] += 1
@@ -85,9 +84,9 @@ class Tallies:
         if status >= 400 and state.error_code:
             self.codes[state.error_code] += 1
 
-    def reading(self) -> Reading:
-        """All that was counted."""
-        found: Reading = {
+    def read(self) -> Reading:
+        """Reads all that was counted."""
+        reading: Reading = {
             "requests": {},
             "elements": {},
             "request_bytes": {},
@@ -98,53 +97,53 @@ class Tallies:
             "request_duration_seconds": {},
             "stage_duration_seconds": {},
         }
-        for (method, route, loss), tally in self._tallies.items():
-            for status, count in tally.statuses.items():
-                found["requests"][method, route, loss, str(status)] = count
+        for (method, route, loss), counters in self._routes.items():
+            for status, count in counters.statuses.items():
+                reading["requests"][method, route, loss, str(status)] = count
                 if route == BATCHES and method == "PUT" and status in OUTCOMES:
-                    found["run_batches"][OUTCOMES[status],] = count
+                    reading["run_batches"][OUTCOMES[status],] = count
             for name, labels, value in (
-                ("request_bytes", (route,), tally.received),
-                ("response_bytes", (route,), tally.sent),
-                ("elements", (route, loss), tally.elements),
+                ("request_bytes", (route,), counters.received),
+                ("response_bytes", (route,), counters.sent),
+                ("elements", (route, loss), counters.elements),
             ):
-                if tally.statuses:
-                    found[name][labels] = found[name].get(labels, 0) + value  # type: ignore[operator]
+                if counters.statuses:
+                    reading[name][labels] = reading[name].get(labels, 0) + value  # type: ignore[operator]
         for route, (whole, *parts) in self._durations.items():
             if any(whole):
-                found["request_duration_seconds"][route,] = list(whole)
+                reading["request_duration_seconds"][route,] = list(whole)
             for stage, buckets in zip(STAGES, parts, strict=True):
                 if any(buckets):
-                    found["stage_duration_seconds"][route, stage] = list(buckets)
-        return found
+                    reading["stage_duration_seconds"][route, stage] = list(buckets)
+        return reading
 
-    def _found(self, scope: Scope) -> Tally:
-        """Only what the router knows becomes a label, never what a client wrote."""
+    def _look_up(self, scope: MutableMapping[str, Any]) -> RouteCounters:
+        """Finds the counters by what the router knows, never by what a client wrote."""
         method = scope["method"] if scope["method"] in METHODS else "other"
         template: str | None = getattr(scope.get("route"), "path", None)
         if template is None:
-            return self._tally(method, UNMATCHED, "")
+            return self._counters_of(method, UNMATCHED, "")
         template = template.replace(":path}", "}")
         if "{loss}" not in template:
-            return self._tally(method, *_parts(template))
+            return self._counters_of(method, *_parts(template))
         try:
             loss = find(scope["path_params"]["loss"]).name
         except NotFound:
             loss = UNKNOWN
-        return self._tally(method, template, loss)
+        return self._counters_of(method, template, loss)
 
-    def _tally(self, *key: str) -> Tally:
-        found = self._tallies.get(key)
-        if found is None:
+    def _counters_of(self, *key: str) -> RouteCounters:
+        counters = self._routes.get(key)
+        if counters is None:
             rows = self._durations.get(key[1])
             if rows is None:
                 rows = self._durations[key[1]] = [[0.0] * (len(BOUNDS) + 2) for _ in range(1 + len(STAGES))]
-            found = self._tallies[key] = Tally(key, rows)
-        return found
+            counters = self._routes[key] = RouteCounters(key, rows)
+        return counters
 
 
 def _parts(path: str) -> tuple[str, str]:
-    """The route and the loss of an address such as `/v1/losses/mse` or `/v2/models/mse/versions/1/infer`."""
+    """Splits an address into route and loss, such as `/v1/losses/mse` or `/v2/models/mse/versions/1/infer`."""
     parts = path.split("/")
     if len(parts) < 4 or parts[2] not in ("losses", "models") or parts[3].startswith("{"):
         return path, ""

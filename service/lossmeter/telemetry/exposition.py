@@ -1,4 +1,4 @@
-"""Readings in the formats of Prometheus."""
+"""Renders readings in the formats of Prometheus."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lossmeter.telemetry.measures import BOUNDS, MEASURES, PREFIX, Labels, Measu
 EDGES = (*map(str, BOUNDS), "+Inf")
 
 
-def written(reading: Reading, accept: str) -> tuple[bytes, str]:
-    """A reading in the format that the scraper prefers, and its content type: text, or OpenMetrics."""
+def render(reading: Reading, accept: str) -> tuple[bytes, str]:
+    """Returns a reading in the format that the scraper prefers, text or OpenMetrics, and its content type."""
     encode, content_type = exposition.choose_encoder(accept)
-    return encode(Families(reading)), content_type
+    return encode(_ReadingCollector(reading)), content_type
 
 
-class Families(Collector):
-    """A reading as families of metrics."""
+class _ReadingCollector(Collector):
+    """Presents a reading as families of metrics."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
 
     def collect(self) -> Iterator[Metric]:
-        """Everything that is declared, with or without samples, in the order of its declaration."""
+        """Yields everything that is declared, with or without samples, in the order of its declaration."""
         for name, measure in MEASURES.items():
             yield _family(measure, self.reading.get(name, {}))
 

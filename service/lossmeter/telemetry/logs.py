@@ -1,4 +1,4 @@
-"""Log lines: text for people or JSON for programs, with the id of the request, and never more than one line for what came in.
+"""Formats log lines: text for people or JSON for programs, with the id of the request, and one line at most for a request.
 
 What clients send is not logged, but for the path of their request; control characters in it, as anywhere, are escaped.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from starlette.types import Scope
 from uvicorn.logging import DefaultFormatter
 
 from lossmeter.settings import Settings
@@ -28,7 +28,7 @@ LONGEST_PATH = 512
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: what every line has, what `extra` calls `fields`, and exceptions."""
+    """Formats a line as one JSON object: what every line has, what `extra` calls `fields`, and exceptions."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -48,23 +48,23 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(DefaultFormatter):
-    """As uvicorn writes its own lines."""
+    """Formats a line as uvicorn formats its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
         """The first line; a traceback may follow it."""
-        record.message = escaped(record.message)
+        record.message = escape(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         """A traceback, each line of it indented, so that none can pass for one of the log."""
-        return "\n".join("  " + escaped(line) for line in super().formatException(ei).split("\n"))
+        return "\n".join("  " + escape(line) for line in super().formatException(ei).split("\n"))
 
 
 FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """For `logging.config`: all loggers alike, ours, those of uvicorn and those of libraries."""
+    """Configures `logging.config`: all loggers alike, ours, those of uvicorn and those of libraries."""
     formatter = f"{__name__}.{FORMATTERS[settings.log_format].__name__}"
     level = settings.log_level.upper()
     handler = {"class": "logging.StreamHandler", "formatter": "line"}
@@ -90,8 +90,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
-    """The line of the access log for one request."""
+def log_access(scope: MutableMapping[str, Any], status: int, seconds: float, sent: int) -> None:
+    """Writes the line of the access log for one request."""
     state = request_state(scope)
     client = scope.get("client") or ("", 0)
     path = bytes(scope.get("raw_path") or b"")[:LONGEST_PATH].decode("ascii", "backslashreplace")
@@ -122,6 +122,6 @@ def answered(scope: Scope, status: int, seconds: float, sent: int) -> None:
     )
 
 
-def escaped(text: str) -> str:
-    """The text with its control characters written out."""
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+def escape(text: str) -> str:
+    """Writes out the control characters of a text."""
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -1,4 +1,4 @@
-"""Every figure that `/metrics` shows, declared once: name, kind, labels, meaning, and how those of several workers add up."""
+"""Declares every figure that `/metrics` shows, once: name, kind, labels, meaning, and how those of several workers add up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Labels = tuple[str, ...]
 Value = float | list[float]
 """A number; of a histogram the counts of its buckets, the last one unbounded, and the sum of what was observed."""
 Reading = dict[str, dict[Labels, Value]]
-"""What one worker, or all of them, show at a moment: by name and by values of the labels."""
+"""The figures of one worker, or of all, at a moment: by name and by values of the labels."""
 
 PREFIX = "lossmeter_"
 BOUNDS = (
@@ -27,7 +27,7 @@ class Measure:
 
     Attributes:
         name: without the prefix and without `_total`.
-        help: what it means, and its unit.
+        help: its meaning and its unit.
         merge: how the gauges of several workers become one; counters and histograms are always summed.
     """
 
@@ -39,7 +39,7 @@ class Measure:
 
     @property
     def shown(self) -> str:
-        """The name as queries use it; that of a histogram gets `_bucket`, `_sum` or `_count` besides."""
+        """The name in queries; that of a histogram gets `_bucket`, `_sum` or `_count` besides."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 
@@ -105,24 +105,24 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-def merged(readings: Iterable[Reading]) -> Reading:
-    """Those of several workers as one."""
+def merge(readings: Iterable[Reading]) -> Reading:
+    """Adds the readings of several workers up to one."""
     whole: Reading = {}
     for reading in readings:
         for name, series in reading.items():
             rule = MEASURES[name].merge
             into = whole.setdefault(name, {})
             for labels, value in series.items():
-                into[labels] = _sum(into.get(labels), value, rule)
+                into[labels] = _add(into.get(labels), value, rule)
     return whole
 
 
-def lasting(reading: Reading) -> Reading:
-    """What remains of a worker that has ended: its gauges are gone."""
+def drop_gauges(reading: Reading) -> Reading:
+    """Leaves the counts of a worker that has ended; its gauges are gone."""
     return {name: series for name, series in reading.items() if MEASURES[name].kind != "gauge"}
 
 
-def _sum(old: Value | None, new: Value, rule: str) -> Value:
+def _add(old: Value | None, new: Value, rule: str) -> Value:
     if old is None:
         return list(new) if isinstance(new, list) else new
     if isinstance(old, list):

@@ -1,4 +1,4 @@
-"""Whether this worker wants work."""
+"""Keeps whether this worker takes work, and ends it when it cannot go on or is told to stop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lossmeter.errors import NotReady
 log = logging.getLogger(__name__)
 
 LAST_ANSWERS_SECONDS = 1.0
-"""How long a worker that gives up goes on for what it is about to answer."""
-GAVE_UP = 70
-"""Exit status of such a worker: EX_SOFTWARE."""
+"""Time for which a worker that gives up goes on, for what it is about to answer."""
+EXIT_STATUS = 70
+"""Exit status of a worker that gave up: EX_SOFTWARE."""
 
 
 class Readiness:
@@ -34,31 +34,29 @@ class Readiness:
         return not self.reason
 
     def check(self) -> None:
-        """Raises:
-        NotReady: if it is not.
-        """
+        """Raises NotReady if the worker does not take work."""
         if self.reason:
             raise NotReady(self.reason)
 
     def drain(self) -> None:
-        """Goes on serving, but no new client should come here."""
+        """Ends readiness, so that no new client comes here; what comes is still served."""
         self.reason = self.reason or "The server is about to stop."
         self.draining = True
 
     def give_up(self, reason: str, end: Callable[[int], Any] = os._exit) -> None:
-        """Ends this process soon, whatever it does, so that another one takes its place."""
+        """Ends readiness at once and this process soon, whatever it does, so that another one takes its place."""
         if self.draining and self.reason == reason:
             return
         log.critical("%s This worker ends.", reason)
         self.reason = reason
         self.draining = True
-        timer = threading.Timer(LAST_ANSWERS_SECONDS, end, (GAVE_UP,))
+        timer = threading.Timer(LAST_ANSWERS_SECONDS, end, (EXIT_STATUS,))
         timer.daemon = True
         timer.start()
 
 
-def stop_without_parent() -> None:
-    """Lets a worker whose parent was killed stop as it does on SIGTERM: nobody would replace it, and it holds the port."""
+def stop_if_orphaned() -> None:
+    """Stops a worker whose parent was killed, as SIGTERM does: nobody would replace it, and it holds the port."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         log.error("The parent of this worker has ended, and so does the worker.")
@@ -66,8 +64,8 @@ def stop_without_parent() -> None:
 
 
 @contextmanager
-def drained(readiness: Readiness, seconds: float) -> Iterator[None]:
-    """Lets SIGTERM take effect only some time after readiness has ended, so that load balancers notice first.
+def delay_sigterm(readiness: Readiness, seconds: float) -> Iterator[None]:
+    """Delays SIGTERM until some time after readiness has ended, so that load balancers notice first.
 
     A second one takes effect at once. Where the handler of a signal cannot be changed, which is outside the main thread,
     nothing is.

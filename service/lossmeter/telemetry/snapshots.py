@@ -1,4 +1,4 @@
-"""The readings of several workers in one folder, so that whichever of them is asked can tell of all.
+"""Shares the readings of several workers in one folder, so that whichever of them is asked can tell of all.
 
 Each worker writes a file of its own, whole and in one step, about once a second. When a worker has ended, its counts are added
 to those of the others that have, and its gauges are forgotten. A count that was shown once is never smaller afterwards: a file
@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from lossmeter.telemetry.measures import Reading, lasting, merged
+from lossmeter.telemetry.measures import Reading, drop_gauges, merge
 
 ENDED = "ended"
 
 
 class Snapshots:
-    """What this worker shows, and what the others show.
+    """Writes the reading of this worker, and reads those of the others.
 
     Args:
         folder: one that no other service uses.
@@ -35,27 +35,27 @@ class Snapshots:
 
     def publish(self, reading: Reading) -> None:
         """Shows a reading to the other workers."""
-        _write(self.folder / self.name, {"reading": _listed(reading)})
+        _write(self.folder / self.name, {"reading": _to_lists(reading)})
 
     def others(self) -> list[Reading]:
-        """What the other workers show, and what those counted that have ended."""
-        found: dict[str, Reading] = {}
+        """Reads what the other workers show, and what those counted that have ended."""
+        readings: dict[str, Reading] = {}
         for path in _files(self.folder):
             if path.name != self.name:
                 with contextlib.suppress(FileNotFoundError):
                     reading = _read(path)
-                    found[path.name] = reading if _alive(path.name) else lasting(reading)
-        names, ended = _ended(self.folder)  # last, so that a file that disappeared meanwhile is in it
-        return [ended, *(reading for name, reading in found.items() if name not in names)]
+                    readings[path.name] = reading if _alive(path.name) else drop_gauges(reading)
+        names, ended = _read_ended(self.folder)  # last, so that a file that disappeared meanwhile is in it
+        return [ended, *(reading for name, reading in readings.items() if name not in names)]
 
 
-def bury(folder: Path, pid: int) -> None:
-    """Adds what a worker counted, which has ended, to what the others did. Only the parent of the workers may do this."""
+def retire(folder: Path, pid: int) -> None:
+    """Adds the counts of a worker that has ended to those of the others. Only the parent of the workers may do this."""
     for path in _files(folder):
         if path.name.startswith(f"{pid}-"):
-            names, ended = _ended(folder)
-            whole = merged([ended, lasting(_read(path))])
-            _write(folder / ENDED, {"reading": _listed(whole), "names": [*names, path.name]})
+            names, ended = _read_ended(folder)
+            whole = merge([ended, drop_gauges(_read(path))])
+            _write(folder / ENDED, {"reading": _to_lists(whole), "names": [*names, path.name]})
             path.unlink()
 
 
@@ -63,16 +63,16 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.name != ENDED and not path.name.startswith("."))
 
 
-def _ended(folder: Path) -> tuple[set[str], Reading]:
+def _read_ended(folder: Path) -> tuple[set[str], Reading]:
     try:
-        found = orjson.loads((folder / ENDED).read_bytes())
+        content = orjson.loads((folder / ENDED).read_bytes())
     except FileNotFoundError:
         return set(), {}
-    return set(found["names"]), _reading(found["reading"])
+    return set(content["names"]), _from_lists(content["reading"])
 
 
 def _read(path: Path) -> Reading:
-    return _reading(orjson.loads(path.read_bytes())["reading"])
+    return _from_lists(orjson.loads(path.read_bytes())["reading"])
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -81,11 +81,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     beside.rename(path)
 
 
-def _listed(reading: Reading) -> dict[str, Any]:
+def _to_lists(reading: Reading) -> dict[str, Any]:
     return {name: list(series.items()) for name, series in reading.items()}
 
 
-def _reading(listed: dict[str, Any]) -> Reading:
+def _from_lists(listed: dict[str, Any]) -> Reading:
     return {name: {tuple(labels): value for labels, value in series} for name, series in listed.items()}
 
 

@@ -14,7 +14,7 @@ from lossmeter.api.openapi import tensor_operation
 from lossmeter.api.tensor_routes import Pieces, TensorEndpoint, TensorRoute, timed
 from lossmeter.engine import Engine
 from lossmeter.evaluation import evaluate
-from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.admission import Reservation
 from lossmeter.scheduling.limits import Limits
 from lossmeter.telemetry.request import Stages
 
@@ -25,7 +25,7 @@ def router(engine: Engine, limits: Limits, max_elements: int) -> tuple[APIRouter
     """The route, and the table by which the express way leads to it."""
     routes = APIRouter(tags=["evaluation"])
 
-    def work(body: Body, reader: Format, writer: Format, ticket: Ticket) -> tuple[Pieces, Stages]:
+    def work(body: Body, reader: Format, writer: Format, ticket: Reservation) -> tuple[Pieces, Stages]:
         base64 = False
 
         def decode() -> Any:

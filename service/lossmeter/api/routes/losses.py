@@ -18,12 +18,12 @@ from lossmeter.api.tensor_routes import Asked, Pieces, TensorRoute, computed, se
 from lossmeter.engine import Outcome
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.scheduling.limits import Limits
-from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.micro_batching import MicroBatcher
 
 PATH = "/v1/losses"
 
 
-def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
+def router(batcher: MicroBatcher, limits: Limits, max_elements: int) -> tuple[APIRouter, dict[str, ASGIApp]]:
     """The routes, and the table of those that the express way leads to."""
     routes = APIRouter(tags=["losses"])
     express: dict[str, ASGIApp] = {}
@@ -44,7 +44,7 @@ def router(gathering: Gathering, limits: Limits, max_elements: int) -> tuple[API
         return loss_entry(find(loss))
 
     for loss in LOSSES.values():
-        endpoint = LossEndpoint(loss, gathering, limits, max_elements)
+        endpoint = LossEndpoint(loss, batcher, limits, max_elements)
         documented = {"methods": ["POST"], "tags": routes.tags, **operation(loss)}
         routes.routes.append(TensorRoute(f"{PATH}/{loss.name}", _documented(loss, endpoint), **documented))
         for name in (loss.name, *loss.aliases):
@@ -72,9 +72,9 @@ def _documented(loss: Loss, endpoint: LossEndpoint) -> Callable[..., Any]:
 class LossEndpoint:
     """ASGI application that computes one loss."""
 
-    def __init__(self, loss: Loss, gathering: Gathering, limits: Limits, max_elements: int) -> None:
+    def __init__(self, loss: Loss, batcher: MicroBatcher, limits: Limits, max_elements: int) -> None:
         self.loss = loss
-        self.gathering = gathering
+        self.batcher = batcher
         self.limits = limits
         self.max_elements = max_elements
         self.names = schemas.tensor_names(loss)
@@ -82,7 +82,7 @@ class LossEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reader = formats.of_request(scope)
         writer = formats.of_answer(scope)
-        pieces = await computed(scope, receive, self.limits, self.gathering, self.decode, reader, writer)
+        pieces = await computed(scope, receive, self.limits, self.batcher, self.decode, reader, writer)
         await send_answer(scope, send, self.limits, pieces, writer)
 
     def decode(self, body: Body, reader: Format, writer: Format) -> Asked[Pieces]:

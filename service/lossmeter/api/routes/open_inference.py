@@ -20,7 +20,7 @@ from lossmeter.api.tensor_routes import Asked, TensorRoute, computed, send_piece
 from lossmeter.errors import MalformedBody
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.scheduling.limits import Limits
-from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.telemetry.readiness import Readiness
 from lossmeter.wire import open_inference
 from lossmeter.wire.open_inference import Answer
@@ -34,10 +34,10 @@ JSON, BYTES = b"application/json", b"application/octet-stream"
 
 
 def router(
-    gathering: Gathering, limits: Limits, max_elements: int, readiness: Readiness
+    batcher: MicroBatcher, limits: Limits, max_elements: int, readiness: Readiness
 ) -> tuple[APIRouter, dict[str, ASGIApp]]:
     """The routes, and the table of those that the express way leads to."""
-    endpoints = {loss.name: InferEndpoint(loss, gathering, limits, max_elements) for loss in LOSSES.values()}
+    endpoints = {loss.name: InferEndpoint(loss, batcher, limits, max_elements) for loss in LOSSES.values()}
     express: dict[str, ASGIApp] = {}
     for loss in LOSSES.values():
         for name in (loss.name, *loss.aliases):
@@ -125,9 +125,9 @@ def _add_infer(routes: APIRouter, endpoints: dict[str, InferEndpoint]) -> None:
 class InferEndpoint:
     """ASGI application that computes one loss for clients of the protocol."""
 
-    def __init__(self, loss: Loss, gathering: Gathering, limits: Limits, max_elements: int) -> None:
+    def __init__(self, loss: Loss, batcher: MicroBatcher, limits: Limits, max_elements: int) -> None:
         self.loss = loss
-        self.gathering = gathering
+        self.batcher = batcher
         self.limits = limits
         self.max_elements = max_elements
 
@@ -137,7 +137,7 @@ class InferEndpoint:
         if given is not None and not (given.isdigit() and len(given) < 20):
             raise MalformedBody("Inference-Header-Content-Length is not a number.")
         json_bytes = None if given is None else int(given)
-        answer = await computed(scope, receive, self.limits, self.gathering, self.decode, json_bytes)
+        answer = await computed(scope, receive, self.limits, self.batcher, self.decode, json_bytes)
         headers = [(b"content-type", JSON if answer.json_bytes is None else BYTES), (b"vary", b"accept-encoding")]
         if answer.json_bytes is not None:
             headers.append((HEADER_LENGTH, b"%d" % answer.json_bytes))

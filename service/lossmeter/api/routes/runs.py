@@ -31,7 +31,7 @@ from lossmeter.errors import Busy, Invalid, LossmeterError, pointer
 from lossmeter.evaluation import Plan
 from lossmeter.evaluation.reports import not_finite
 from lossmeter.runs import Ledger, Margin, compare, plan_of
-from lossmeter.scheduling.admission import Ticket
+from lossmeter.scheduling.admission import Reservation
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.pool import Pool
 from lossmeter.telemetry.request import request_state
@@ -67,7 +67,7 @@ class Desk:
 
     async def fields(self, request: Request) -> dict[str, Any]:
         """The fields of a JSON request."""
-        ticket: Ticket = self.limits.reserve(request_state(request.scope).late_seconds)
+        ticket: Reservation = self.limits.reserve(request_state(request.scope).late_seconds)
         try:
             given = await body.read(request.scope, request.receive, self.limits.max_body_bytes, ticket.grow)
             return await self.run(lambda: JSON.decode(given.take(), frozenset()))

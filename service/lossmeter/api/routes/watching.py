@@ -8,12 +8,12 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from lossmeter.telemetry import exposition
-from lossmeter.telemetry.collector import Watch
+from lossmeter.telemetry.collector import Collector
 
 TEXT = {"schema": {"type": "string"}}
 
 
-def router(watch: Watch) -> APIRouter:
+def router(collector: Collector) -> APIRouter:
     """The route."""
     routes = APIRouter(tags=["service"])
 
@@ -32,9 +32,9 @@ def router(watch: Watch) -> APIRouter:
     async def service_metrics(request: Request) -> Response:
         """Of all workers, whichever of them answers."""
         with suppress(OSError):
-            watch.publish()  # what is told here has to outlive this worker
-        own, accept = watch.reading(), request.headers.get("accept", "")
-        content, media_type = await asyncio.to_thread(lambda: exposition.written(watch.whole(own), accept))
+            collector.publish()  # what is told here has to outlive this worker
+        own, accept = collector.read(), request.headers.get("accept", "")
+        content, media_type = await asyncio.to_thread(lambda: exposition.render(collector.add_others(own), accept))
         return Response(content, headers={"content-type": media_type})
 
     return routes

@@ -13,8 +13,8 @@ import pytest
 from lossmeter.client.errors import Busy
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.errors import TookTooLong
-from lossmeter.scheduling.admission import Admission, Ticket
-from lossmeter.scheduling.deadlines import run_within
+from lossmeter.scheduling.admission import Admission, Reservation
+from lossmeter.scheduling.deadlines import run_with_deadline
 from lossmeter.scheduling.pool import Pool
 from tests.support.service import serving
 
@@ -22,11 +22,11 @@ from tests.support.service import serving
 def test_room_is_kept_until_the_thread_ends() -> None:
     async def scenario() -> None:
         pool, admission, gate = Pool(1), Admission(100, 100), threading.Event()
-        ticket = Ticket(admission)
-        ticket.grow(10)
+        reservation = Reservation(admission)
+        reservation.grow(10)
         with pytest.raises(TookTooLong):
-            await run_within(0.05, pool, ticket, 0, gate.wait)
-        ticket.close()
+            await run_with_deadline(0.05, pool, reservation, 0, gate.wait)
+        reservation.close()
         assert admission.bytes == 10
         gate.set()
         await pool.run(0, time.sleep, 0)
@@ -41,11 +41,11 @@ def test_what_has_not_begun_never_does() -> None:
         pool, admission, gate, ran = Pool(1), Admission(100, 100), threading.Event(), []
         busy = asyncio.create_task(pool.run(0, gate.wait))
         await asyncio.sleep(0.05)
-        ticket = Ticket(admission)
-        ticket.grow(10)
+        reservation = Reservation(admission)
+        reservation.grow(10)
         with pytest.raises(TookTooLong):
-            await run_within(0.05, pool, ticket, 0, ran.append, 1)
-        ticket.close()
+            await run_with_deadline(0.05, pool, reservation, 0, ran.append, 1)
+        reservation.close()
         assert admission.bytes == 0
         gate.set()
         await busy
@@ -58,14 +58,14 @@ def test_what_has_not_begun_never_does() -> None:
 
 def test_errors_of_the_work_are_not_taken_for_a_lack_of_time() -> None:
     async def scenario() -> None:
-        pool, ticket = Pool(1), Ticket(Admission(1, 1))
+        pool, reservation = Pool(1), Reservation(Admission(1, 1))
 
         def late() -> None:
             raise TimeoutError("of its own")
 
         with pytest.raises(TimeoutError, match="of its own"):
-            await run_within(5, pool, ticket, 0, late)
-        assert await run_within(5, pool, ticket, 0, lambda: 7) == 7
+            await run_with_deadline(5, pool, reservation, 0, late)
+        assert await run_with_deadline(5, pool, reservation, 0, lambda: 7) == 7
         pool.close()
 
     asyncio.run(scenario())

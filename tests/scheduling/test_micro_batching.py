@@ -13,7 +13,7 @@ import numpy as np
 from lossmeter.engine import Call, Done, Engine, Outcome, Work
 from lossmeter.errors import Invalid
 from lossmeter.losses import find
-from lossmeter.scheduling.micro_batching import Gathering
+from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.tensors import Datatype, Tensor
 
 
@@ -48,10 +48,10 @@ class Counting(Engine):
 
 
 def asked(engine: Engine, *calls: Call) -> list[Outcome | BaseException]:
-    gathering = Gathering(engine)
+    batcher = MicroBatcher(engine)
 
     async def ask() -> list[Outcome | BaseException]:
-        return await asyncio.gather(*map(gathering.compute, calls), return_exceptions=True)
+        return await asyncio.gather(*map(batcher.compute, calls), return_exceptions=True)
 
     return asyncio.run(ask())
 
@@ -93,11 +93,11 @@ def test_a_failure_of_the_batch_reaches_those_who_caused_it() -> None:
 
 def test_somebody_who_gave_up_holds_nobody_up() -> None:
     engine = Counting()
-    gathering = Gathering(engine)
+    batcher = MicroBatcher(engine)
 
     async def ask() -> Outcome:
-        gone = asyncio.ensure_future(gathering.compute(call(3)))
-        staying = asyncio.ensure_future(gathering.compute(call(4)))
+        gone = asyncio.ensure_future(batcher.compute(call(3)))
+        staying = asyncio.ensure_future(batcher.compute(call(4)))
         await asyncio.sleep(0)
         gone.cancel()
         return await staying

@@ -1,18 +1,15 @@
-"""Requests are let in by what they cost; the cheap overtake the dear, but not for ever."""
+"""Requests are let in by what they cost."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 import time
 
 import httpx
 import pytest
 
 from lossmeter.errors import Busy
-from lossmeter.scheduling.admission import Admission, Ticket
-from lossmeter.scheduling.pool import Pool
+from lossmeter.scheduling.admission import Admission, Reservation
 from tests.support.service import connected, serving
 
 CE = "/v1/losses/cross_entropy"
@@ -20,7 +17,7 @@ CE = "/v1/losses/cross_entropy"
 
 def test_room_is_counted_in_bytes_and_elements() -> None:
     admission = Admission(100, 10)
-    first, second = Ticket(admission), Ticket(admission)
+    first, second = Reservation(admission), Reservation(admission)
     first.grow(60, 5)
     with pytest.raises(Busy) as busy:
         second.grow(41)
@@ -35,66 +32,14 @@ def test_room_is_counted_in_bytes_and_elements() -> None:
 
 
 def test_a_request_that_is_alone_is_let_in_whatever_it_costs() -> None:
-    ticket = Ticket(Admission(10, 10))
-    ticket.grow(1000)
-    ticket.grow(1000)
-    ticket.grow(elements=1000)
-    ticket.grow(elements=1000)
-    ticket.close()
-    ticket.close()
-    assert ticket.admission.bytes == 0
-
-
-def test_the_cheap_overtake_the_dear() -> None:
-    async def scenario() -> list[str]:
-        pool = Pool(1)
-        order: list[str] = []
-        gate = threading.Event()
-        running = [asyncio.create_task(pool.run(0, gate.wait))]
-        await asyncio.sleep(0.05)
-        for name, cost in (("dear", 10**8), ("middling", 10**6), ("cheap", 10**3)):
-            running.append(asyncio.create_task(pool.run(cost, order.append, name)))
-        await asyncio.sleep(0.05)
-        assert pool.waiting == 3
-        gate.set()
-        await asyncio.gather(*running)
-        pool.close()
-        return order
-
-    assert asyncio.run(scenario()) == ["cheap", "middling", "dear"]
-
-
-def test_the_dear_are_not_overtaken_for_ever() -> None:
-    async def scenario() -> list[str]:
-        pool = Pool(1)
-        order: list[str] = []
-        gate = threading.Event()
-        running = [
-            asyncio.create_task(pool.run(0, gate.wait)),
-            asyncio.create_task(pool.run(10**6, order.append, "dear")),
-        ]
-        await asyncio.sleep(0.15)
-        running.append(asyncio.create_task(pool.run(0, order.append, "cheap but late")))
-        await asyncio.sleep(0.05)
-        gate.set()
-        await asyncio.gather(*running)
-        pool.close()
-        return order
-
-    assert asyncio.run(scenario()) == ["dear", "cheap but late"]
-
-
-def test_an_error_reaches_whoever_waits_and_the_pool_goes_on() -> None:
-    async def scenario() -> None:
-        pool = Pool(1)
-        with pytest.raises(ZeroDivisionError):
-            await pool.run(0, lambda: 1 / 0)
-        assert await pool.run(0, lambda: 7) == 7
-        pool.close()
-        with pytest.raises(RuntimeError):
-            await pool.run(0, lambda: 7)
-
-    asyncio.run(scenario())
+    reservation = Reservation(Admission(10, 10))
+    reservation.grow(1000)
+    reservation.grow(1000)
+    reservation.grow(elements=1000)
+    reservation.grow(elements=1000)
+    reservation.close()
+    reservation.close()
+    assert reservation.admission.bytes == 0
 
 
 def test_beyond_the_limit_requests_get_503_with_retry_after_and_health_does_not() -> None:

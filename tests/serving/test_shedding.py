@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partialmethod
 from typing import Any
 
 import httpx
@@ -21,21 +21,22 @@ import uvicorn
 from starlette.types import Message
 from uvicorn.server import ServerState
 
+from lossmeter.api.lifespan import LifespanState
 from lossmeter.api.tensor_routes import worked
 from lossmeter.errors import Busy
 from lossmeter.losses import find
-from lossmeter.scheduling import request_queue as line
+from lossmeter.scheduling import request_queue
 from lossmeter.scheduling.admission import Admission
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.pool import Pool
-from lossmeter.scheduling.request_queue import Line
-from lossmeter.serving import connections, shedding
-from lossmeter.serving.connections import Bounds, Patrol
-from lossmeter.serving.shedding import Refusals, Shedding
+from lossmeter.scheduling.request_queue import RequestQueue
+from lossmeter.serving import connections
+from lossmeter.serving.bounds import Bounds
+from lossmeter.serving.monitor import ConnectionMonitor
+from lossmeter.serving.shedding import SheddingConnection
 from lossmeter.settings import Settings
-from lossmeter.telemetry.counters import Tallies
+from lossmeter.telemetry.counters import Counters
 from lossmeter.telemetry.readiness import Readiness
-from lossmeter.telemetry.watchdog import BEAT_SECONDS, Pulse
 from tests.support.service import answer_of, connected, serving
 
 SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
@@ -57,26 +58,6 @@ def slow(seconds: float, wait: Callable[[float], object] = time.sleep) -> Iterat
         yield
     finally:
         object.__setattr__(loss, "function", genuine)
-
-
-def test_the_pool_refuses_when_it_is_late_and_says_when_to_come_back() -> None:
-    async def scenario() -> None:
-        pool = Pool(1, 0.2)
-        gate = threading.Event()
-        pool.admit()
-        running = [asyncio.create_task(pool.run(0, gate.wait)) for _ in range(2)]
-        await asyncio.sleep(0.1)
-        pool.admit()
-        await asyncio.sleep(0.2)
-        with pytest.raises(Busy, match="longer than they should") as busy:
-            pool.admit()
-        assert busy.value.retry_after_seconds >= 1
-        gate.set()
-        await asyncio.gather(*running)
-        pool.admit()
-        pool.close()
-
-    asyncio.run(scenario())
 
 
 def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> None:
@@ -132,9 +113,10 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
 
 
 def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "SHARE", 1)
-    monkeypatch.setattr(line, "MAX_WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(line, "process_time", time.monotonic)  # as if waiting were work
+    monkeypatch.setattr(request_queue, "BEGUN_PER_TURN", 1)
+    monkeypatch.setattr(request_queue, "MAX_WAIT_SECONDS", 1.0)
+    by_the_wall = partialmethod(RequestQueue.__init__, processor_clock=time.monotonic)  # as if waiting were work
+    monkeypatch.setattr(RequestQueue, "__init__", by_the_wall)
     content = json.dumps(SMALL).encode()
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
     plain, unusual = (f"{head}{more}\r\n".encode() + content for more in ("", "Connection: close\r\n"))
@@ -152,130 +134,17 @@ def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytes
         assert all(b"\r\nretry-after: 1\r\n" in answer.lower() for answer in refused)
         assert b" 200 " in answer_of(connections[34])[:20]
         assert select.select(connections[:30], [], [], 0)[0] != connections[:30], (
-            "nobody who is refused waits for the line"
+            "nobody who is refused waits for the others"
         )
         assert Counter(answer_of(connection)[9:12] for connection in connections[:30]) == {b"200": 30}
         connections[34].sendall(plain)
         assert b" 200 " in answer_of(connections[34])[:20]
 
 
-def test_a_line_is_gone_through_in_order_a_share_in_each_turn() -> None:
-    async def scenario() -> list[list[int]]:
-        ours, begun = Line(), []
-        for number in range(2 * line.SHARE + 5):
-            ours.join(partial(begun.append, number))
-        turns = [list(begun)]
-        while ours.waiting:
-            begun.clear()
-            await asyncio.sleep(0)
-            turns.append(list(begun))
-        return turns
+class Late(RequestQueue):
+    """A queue that is a second late."""
 
-    turns = asyncio.run(scenario())
-    assert [len(turn) for turn in turns] == [line.SHARE, line.SHARE, 5]
-    assert [number for turn in turns for number in turn] == list(range(2 * line.SHARE + 5))
-
-
-def test_whoever_comes_later_does_not_overtake_the_line() -> None:
-    async def scenario() -> list[str]:
-        ours, begun = Line(), []
-        for _ in range(line.SHARE + 1):
-            ours.join(partial(begun.append, "early"))
-        asyncio.get_running_loop().call_soon(ours.join, partial(begun.append, "late"))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return begun
-
-    begun = asyncio.run(scenario())
-    assert begun == ["early"] * (line.SHARE + 1) + ["late"]
-
-
-@pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """What the clocks of a line show."""
-    now = {"wall": 100.0, "used": 5.0}
-    monkeypatch.setattr(line, "monotonic", lambda: now["wall"])
-    monkeypatch.setattr(line, "process_time", lambda: now["used"])
-    return now
-
-
-def forward(clocks: dict[str, float], seconds: float) -> None:
-    clocks["wall"] += seconds
-    clocks["used"] += seconds
-
-
-def full() -> Line:
-    """A line with somebody in it; in a loop."""
-    ours = Line()
-    for _ in range(line.SHARE + 1):
-        ours.join(lambda: None)
-    return ours
-
-
-def test_a_line_that_became_too_long_is_too_long_until_it_is_short(clocks: dict[str, float]) -> None:
-    async def scenario() -> None:
-        ours = full()
-        forward(clocks, 0.25)
-        assert ours.late() == 0, "a burst is taken up"
-        forward(clocks, 0.1)
-        assert ours.late() == pytest.approx(0.35)
-        await asyncio.sleep(0)
-        assert (ours.waiting, ours.late()) == (0, 0)
-        await asyncio.sleep(0)
-        for _ in range(line.SHARE + 1):
-            ours.join(lambda: None)
-        assert ours.late() == 0
-        forward(clocks, 0.1)
-        assert ours.late() == pytest.approx(0.1), "no burst, but what goes on"
-
-    asyncio.run(scenario())
-
-
-def test_a_line_may_grow_again_after_a_while_without_a_refusal(clocks: dict[str, float]) -> None:
-    async def scenario() -> None:
-        ours = full()
-        forward(clocks, 0.4)
-        assert ours.late() > 0
-        await asyncio.sleep(0)
-        forward(clocks, line.CALM_SECONDS + 0.1)
-        await asyncio.sleep(0)
-        for _ in range(line.SHARE + 1):
-            ours.join(lambda: None)
-        forward(clocks, 0.1)
-        assert ours.late() == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_pause_in_which_nothing_was_done_makes_nobody_late(clocks: dict[str, float]) -> None:
-    async def scenario() -> None:
-        ours = full()
-        clocks["wall"] += 10
-        assert ours.late() == 0
-
-    asyncio.run(scenario())
-
-
-def test_the_pulse_knows_how_late_the_loop_runs() -> None:
-    async def scenario() -> tuple[float, float]:
-        pulse = Pulse([], 0)
-        pulse.start()
-        await asyncio.sleep(4 * BEAT_SECONDS)
-        calm = pulse.lag
-        time.sleep(0.5)  # noqa: ASYNC251 - as if something held the loop
-        await asyncio.sleep(2 * BEAT_SECONDS)
-        pulse.stop()
-        return calm, pulse.lag
-
-    calm, held = asyncio.run(scenario())
-    assert calm < held
-    assert 0.3 < held < 5
-
-
-class Late(Line):
-    """A line that is a second late."""
-
-    def late(self) -> float:
+    def lateness(self) -> float:
         return 1.0
 
 
@@ -291,111 +160,8 @@ class Full(Pool):
         return Busy("Requests wait 1.0 s longer than they should; at most 0 s.", 1)
 
 
-def refusals(line: type[Line] = Late, pool: type[Pool] = Pool) -> Refusals:
-    limits = Limits(2000, 1000, Admission(100, 100), pool(0), 5.0)
-    return Refusals(line(), Tallies(["/v1/losses/mse"]), limits, Readiness())
-
-
-def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
-    ours = refusals()
-    refused = ours.answer(WHOLE, [(b"date", b"today")], ("127.0.0.1", 1))
-    assert refused is not None
-    assert refused.rest == 0
-    head, _, content = refused.answer.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    headers = httpx.Headers([line.split(": ", 1) for line in lines])  # type: ignore[misc]
-    assert first == "HTTP/1.1 503 Service Unavailable"
-    assert int(headers["content-length"]) == len(content)
-    assert (headers["x-request-id"], headers["retry-after"], headers["date"]) == ("mine", "1", "today")
-    assert headers["server-timing"]
-    assert headers["content-type"] == "application/problem+json"
-    problem = json.loads(content)
-    assert (problem["code"], problem["request_id"], problem["status"]) == ("busy", "mine", 503)
-    reading = ours.tallies.reading()
-    assert reading["requests"] == {("POST", "/v1/losses/{loss}", "mse", "503"): 1}
-    assert reading["errors"]["busy",] == 1
-    inference = ours.answer(WHOLE.replace(b"/v1/losses/mse", b"/v2/models/mse/infer"), [], None)
-    assert inference is not None
-    assert json.loads(inference.answer.partition(b"\r\n\r\n")[2]).keys() == {"error"}
-
-
-@pytest.mark.parametrize("begun", [len(HEAD) + 25, len(WHOLE) - 1])
-def test_a_body_that_is_still_to_come_is_known(begun: int) -> None:
-    refused = refusals().answer(WHOLE[:begun], [], None)
-    assert refused is not None
-    assert refused.rest == len(WHOLE) - begun
-
-
-@pytest.mark.parametrize(("size", "expected"), [(1000, False), (1001, True), (2000, True), (2001, False)])
-def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: bool) -> None:
-    head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
-    refused = refusals(Line, Full).answer(head + b"[", [], None)
-    assert (refused is not None) == expected
-    if refused is not None:
-        assert refused.rest == size - 1
-        assert b"Requests wait 1.0 s longer" in refused.answer
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        WHOLE + b"P",
-        WHOLE[: len(HEAD)],
-        WHOLE.replace(b"POST", b"GET"),
-        WHOLE.replace(b"/v1/losses/mse", b"/v1/runs"),
-        WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"),
-        WHOLE.replace(b"Host: x", b"Transfer-Encoding: chunked"),
-        WHOLE.replace(b"Host: x", b"transfer-encoding : chunked"),
-        WHOLE.replace(b"Host: x", b"Transfer-Encoding\x0b: chunked"),
-        WHOLE.replace(b"Host: x", b"Host: x\nTransfer-Encoding: chunked"),
-        WHOLE.replace(b"Host: x", b"Host: x\rTransfer-Encoding: chunked"),
-        WHOLE.replace(b"Host: x", b"Host: x\x00"),
-        WHOLE.replace(b"Host: x", b"Host x"),
-        WHOLE.replace(b"Host: x", b": x"),
-        WHOLE.replace(b"Host: x", b"Content-Length: 3"),
-        WHOLE.replace(b"Host: x", b"content-length : 50"),
-        WHOLE.replace(b"Host: x", b"Content-Length: +6"),
-        WHOLE.replace(b"Host: x", b"Content-Length: 5, 50"),
-        WHOLE.replace(b"mse HTTP", b"mse\x01 HTTP"),
-        WHOLE.replace(b"mse HTTP", b"mse\n HTTP"),
-        WHOLE.replace(b"ID: mine", b'ID: m"ine'),
-        WHOLE.replace(b"ID: mine", b"ID: m\\ine"),
-        WHOLE.replace(b"Host: x", b"Host: " + b"x" * 4096),
-        WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
-        WHOLE.replace(b"Host: x", b"Connection: close"),
-        WHOLE.replace(b"Host: x", b"Host: x\r\n folded"),
-        WHOLE.replace(b"Host: x", b"Origin: https://example.org"),
-        WHOLE.replace(b"Content-Length", b"Content-Size"),
-        WHOLE.replace(b"mse HTTP", b"mse a HTTP"),
-    ],
-)
-def test_what_is_not_whole_and_plain_takes_the_ordinary_way(data: bytes) -> None:
-    assert data != WHOLE
-    assert refusals().answer(data, [], None) is None
-
-
-@pytest.mark.parametrize("more", [b"", b"Connection: keep-alive\r\n", b"Authorization: Bearer lm_secret\r\n"])
-def test_what_clients_usually_send_is_refused_at_the_door(more: bytes) -> None:
-    assert refusals().answer(HEAD + more + b"\r\n" + BODY, [], None) is not None
-
-
-def test_keys_are_not_remembered() -> None:
-    shedding._remembered.cache_clear()
-    for _ in range(2):
-        assert refusals().answer(HEAD + b"AUTHORIZATION: Bearer lm_secret\r\n\r\n" + BODY, [], None) is not None
-    assert shedding._remembered.cache_info().currsize == 0
-    assert refusals().answer(WHOLE, [], None) is not None
-    assert shedding._remembered.cache_info().currsize == 1
-
-
-def test_whoever_is_about_to_stop_refuses_in_the_ordinary_way_which_ends_the_connection() -> None:
-    ours = refusals()
-    ours.readiness.draining = True
-    assert ours.answer(WHOLE, [], None) is None
-
-
-class Unread(asyncio.Transport):
-    """Keeps what is written; nobody reads it."""
+class Recorder(asyncio.Transport):
+    """Keeps what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -407,6 +173,12 @@ class Unread(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
     def pause_reading(self) -> None:
         pass
 
@@ -414,36 +186,196 @@ class Unread(asyncio.Transport):
         pass
 
 
+class Door:
+    """A connection to an application that answers everything with 204; to be made in a loop.
+
+    Attributes:
+        asked: the paths that reached the application.
+    """
+
+    def __init__(self, queue: type[RequestQueue] = Late, pool: type[Pool] = Pool) -> None:
+        self.asked: list[str] = []
+        self.state = LifespanState(
+            queue=queue(),
+            counters=Counters(["/v1/losses/mse"], ["busy"]),
+            limits=Limits(2000, 1000, Admission(100, 100), pool(0), 5.0),
+            readiness=Readiness(),
+        )
+        config = uvicorn.Config(self._answer, interface="asgi3", log_level="critical")
+        config.load()
+        monitor, server = ConnectionMonitor(Bounds.of(Settings())), ServerState()
+        server.default_headers = [(b"date", b"today")]
+        self.connection = SheddingConnection(monitor, config, server, dict(self.state))
+        self.transport = Recorder()
+        self.connection.connection_made(self.transport)
+
+    async def _answer(self, scope: Any, _receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def send(self, *pieces: bytes) -> bytes:
+        """What the connection writes in answer."""
+        before = len(self.transport.written)
+        for piece in pieces:
+            self.connection.data_received(piece)
+        for _ in range(20):  # turns of the loop, more than an answer takes
+            await asyncio.sleep(0)
+        return self.transport.written[before:]
+
+
+def written(*pieces: bytes, **options: Any) -> bytes:
+    """What a new connection writes in answer."""
+
+    async def scenario() -> bytes:
+        return await Door(**options).send(*pieces)
+
+    return asyncio.run(scenario())
+
+
+def test_a_refusal_at_the_door_is_a_whole_answer_and_is_counted() -> None:
+    async def scenario() -> tuple[bytes, Any, bytes]:
+        door = Door()
+        answer = await door.send(WHOLE)
+        reading = door.state["counters"].read()
+        return answer, reading, await door.send(WHOLE.replace(b"/v1/losses/mse", b"/v2/models/mse/infer"))
+
+    answer, reading, inference = asyncio.run(scenario())
+    head, _, content = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = httpx.Headers([line.split(": ", 1) for line in lines])  # type: ignore[misc]
+    assert first == "HTTP/1.1 503 Service Unavailable"
+    assert int(headers["content-length"]) == len(content)
+    assert (headers["x-request-id"], headers["retry-after"], headers["date"]) == ("mine", "1", "today")
+    assert headers["server-timing"]
+    assert headers["content-type"] == "application/problem+json"
+    problem = json.loads(content)
+    assert (problem["code"], problem["request_id"], problem["status"]) == ("busy", "mine", 503)
+    assert reading["requests"] == {("POST", "/v1/losses/{loss}", "mse", "503"): 1}
+    assert reading["errors"]["busy",] == 1
+    assert inference.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(inference.partition(b"\r\n\r\n")[2]).keys() == {"error"}
+
+
+@pytest.mark.parametrize("begun", [len(HEAD) - 5, len(HEAD) + 25, len(WHOLE) - 1])
+def test_a_body_that_is_still_to_come_is_passed_over(begun: int) -> None:
+    async def scenario() -> None:
+        door = Door()
+        assert (await door.send(WHOLE[:begun], WHOLE[begun:-1])).count(b"HTTP/1.1 503 ") == 1
+        assert not door.connection.idle
+        assert await door.send(WHOLE[-1:]) == b""
+        assert door.connection.idle
+        assert (await door.send(WHOLE)).count(b"HTTP/1.1 503 ") == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1000, False), (1001, True), (2000, True), (2001, False)])
+def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: bool) -> None:
+    head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    answer = written(head + b"[", queue=RequestQueue, pool=Full)
+    assert (b" 503 " in answer) == expected
+    assert (b"Requests wait 1.0 s longer" in answer) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE.replace(b"POST", b"GET"),
+        WHOLE.replace(b"/v1/losses/mse", b"/v1/runs"),
+        WHOLE.replace(b"/v1/losses/mse", b"/v1/evaluated"),
+        WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        WHOLE.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked").replace(BODY, b"0\r\n\r\n"),
+        WHOLE.replace(b"Host: x", b"Transfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"transfer-encoding : chunked"),
+        WHOLE.replace(b"Host: x", b"Transfer-Encoding\x0b: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\nTransfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\rTransfer-Encoding: chunked"),
+        WHOLE.replace(b"Host: x", b"Host: x\x00"),
+        WHOLE.replace(b"Host: x", b"Host x"),
+        WHOLE.replace(b"Host: x", b": x"),
+        WHOLE.replace(b"Host: x", b"Content-Length: 3"),
+        WHOLE.replace(b"Host: x", b"content-length : 50"),
+        WHOLE.replace(b"Content-Length: ", b"Content-Length: +"),
+        WHOLE.replace(b"Content-Length: ", b"Content-Length: 5, "),
+        WHOLE.replace(b"mse HTTP", b"mse\x01 HTTP"),
+        WHOLE.replace(b"mse HTTP", b"mse\n HTTP"),
+        WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
+        WHOLE.replace(b"Host: x", b"Content-Encoding: gzip"),
+        WHOLE.replace(b"Host: x", b"Connection: close"),
+        WHOLE.replace(b"Host: x", b"Origin: https://example.org"),
+        WHOLE.replace(b"Content-Length", b"Content-Size"),
+        WHOLE.replace(b"mse HTTP", b"mse a HTTP"),
+    ],
+)
+def test_what_is_not_plain_takes_the_ordinary_way(data: bytes) -> None:
+    assert data != WHOLE
+    answer = written(data)
+    assert b" 503 " not in answer
+    assert answer.startswith((b"HTTP/1.1 204 ", b"HTTP/1.1 400 "))
+
+
+def test_a_head_is_waited_for() -> None:
+    assert written(WHOLE[: len(HEAD)]) == b""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"",
+        b"Connection: keep-alive\r\n",
+        b"Authorization: Bearer lm_secret\r\n",
+        b"X: " + b"y" * 4096 + b"\r\n",
+        b'X-Request-ID: m"ine\r\n',
+        b"X-Request-ID: m\\ine\r\n",
+    ],
+)
+def test_what_clients_usually_send_is_refused_at_the_door(more: bytes) -> None:
+    answer = written(HEAD + more + b"\r\n" + BODY)
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nx-request-id: %s" % json.loads(content)["request_id"].encode() in head
+
+
+def test_whoever_is_about_to_stop_refuses_in_the_ordinary_way_which_ends_the_connection() -> None:
+    async def scenario() -> bytes:
+        door = Door()
+        door.state["readiness"].draining = True
+        return await door.send(WHOLE)
+
+    assert asyncio.run(scenario()).startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_refusal_does_not_overtake_the_answer_before_it() -> None:
+    other = WHOLE.replace(b"/v1/losses/mse", b"/v1/runs")
+
+    async def scenario() -> tuple[bytes, list[str]]:
+        door = Door()
+        return await door.send(other + WHOLE), door.asked
+
+    answer, asked = asyncio.run(scenario())
+    assert answer.count(b"HTTP/1.1 204 ") == 2
+    assert asked == ["/v1/runs", "/v1/losses/mse"]
+
+
 def test_a_client_that_reads_no_answers_gets_no_more_refusals_at_the_door() -> None:
     async def scenario() -> tuple[int, int]:
-        asked = []
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            asked.append(scope["path"])
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body"})
-
-        config = uvicorn.Config(application, log_level="critical")
-        config.load()
-        ours, transport = refusals(), Unread()
-        connection = Shedding(Patrol(Bounds.of(Settings())), config, ServerState(), {shedding.STATE: ours})
-        connection.connection_made(transport)
-        connection.data_received(WHOLE)
-        connection.data_received(WHOLE)
-        at_the_door = transport.written.count(b"HTTP/1.1 503 ")
-        connection.pause_writing()
-        connection.data_received(WHOLE)
+        door = Door()
+        await door.send(WHOLE, WHOLE)
+        at_the_door = door.transport.written.count(b"HTTP/1.1 503 ")
+        door.connection.pause_writing()
+        door.connection.data_received(WHOLE)
         await asyncio.sleep(0)
-        assert transport.written.count(b"HTTP/1.1 503 ") == at_the_door
-        connection.resume_writing()
-        await asyncio.gather(*connection.tasks)
-        return at_the_door, len(asked)
+        assert door.transport.written.count(b"HTTP/1.1 503 ") == at_the_door
+        door.connection.resume_writing()
+        await asyncio.gather(*door.connection.tasks)
+        return at_the_door, len(door.asked)
 
     assert asyncio.run(scenario()) == (2, 1)
 
 
-def test_waiting_in_line_is_part_of_the_time_that_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "SHARE", 1)
+def test_waiting_in_the_queue_is_part_of_the_time_that_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_queue, "BEGUN_PER_TURN", 1)
     content = json.dumps(SMALL).encode()
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n".encode()
     bucket = 'lossmeter_request_duration_seconds_bucket{le="0.5",route="/v1/losses/{loss}"} '
@@ -458,7 +390,7 @@ def test_waiting_in_line_is_part_of_the_time_that_is_counted(monkeypatch: pytest
         ended = httpx.get(f"{url}/metrics").text
     in_flight = re.search(r"^lossmeter_requests_in_flight (\S+)$", begun, re.MULTILINE)
     assert in_flight is not None
-    assert float(in_flight[1]) > 8, "those in line are not answered yet"
+    assert float(in_flight[1]) > 8, "those in the queue are not answered yet"
     soon = next(line for line in ended.splitlines() if line.startswith(bucket))
     assert 0 < float(soon.rpartition(" ")[2]) < 10
 
@@ -467,7 +399,7 @@ def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.Mo
     request = httpx.Request("POST", RANKING, json=SMALL)
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
     late = [1.0]
-    monkeypatch.setattr(Line, "late", lambda _: late[0])
+    monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
     with serving() as url, connected(url) as connection:
         connection.sendall(head + request.content)
         assert b" 503 " in answer_of(connection)[:20]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lossmeter.serving.upgrades import without_offer
+from lossmeter.serving.upgrades import remove_offer
 from tests.support.service import answer_of, connected
 
 BODY = b'{"predictions": [3.0], "labels": [1.0]}'
@@ -37,11 +37,11 @@ def test_the_body_of_a_request_with_an_offer_arrives(url: str, pieces: list[byte
 
 
 def test_only_the_offer_in_the_header_goes() -> None:
-    assert without_offer(HEADER + BODY) == HEADER.replace(b"Upgrade: h2c\r\n", b"") + BODY
+    assert remove_offer(HEADER + BODY) == HEADER.replace(b"Upgrade: h2c\r\n", b"") + BODY
     for kept in (
         b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
         b"GET /?h2c HTTP/1.1\r\nX: h2c\r\n\r\n",
         b"POST / HTTP/1.1\r\n\r\n\r\nUpgrade: h2c\r\n",
         b"",
     ):
-        assert without_offer(kept) == kept
+        assert remove_offer(kept) == kept

@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 import uvloop
 
-from lossmeter.serving.listeners import EARS, Server
+from lossmeter.serving.listeners import LISTENERS_PER_SOCKET, Server
 
-MANY = 4 * EARS
+MANY = 4 * LISTENERS_PER_SOCKET
 TURNS = 8
 
 

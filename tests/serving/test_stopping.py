@@ -1,0 +1,112 @@
+"""A server that is told to stop says so, finishes what it has begun, and ends in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from lossmeter.telemetry.readiness import Readiness, delay_sigterm
+from tests.support.processes import PROGRAM, Service, ready, started, wait_until
+from tests.support.service import answer_of, connected
+
+BODY = b'{"predictions": [1.0, 2.0], "labels": [0.0, 0.0]}'
+HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(
+    BODY
+)
+GRACE_SECONDS = 3
+
+
+def post(service: Service) -> httpx.Response:
+    headers = {"content-type": "application/json"}
+    return httpx.post(service.url + "/v1/losses/mse", content=BODY, headers=headers, timeout=60)
+
+
+def begin_request(connection: socket.socket) -> None:
+    """Sends a request without its body, and waits until the application asks for that."""
+    connection.sendall(HEAD)
+    assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+
+
+def hears_nobody(service: Service) -> bool:
+    try:
+        post(service)
+    except httpx.ConnectError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_stops_in_order(workers: int) -> None:
+    """First readiness ends, then the listener closes, then what is in flight is answered or cut off."""
+    given = {"LOSSMETER_DRAIN_SECONDS": "600", "LOSSMETER_GRACE_SECONDS": str(GRACE_SECONDS)}
+    with (
+        started("--workers", str(workers), **given) as service,
+        connected(service.url) as timely,
+        connected(service.url) as late,
+    ):
+        processes = service.workers() if workers > 1 else [service.process.pid]
+        begin_request(timely)
+        begin_request(late)
+        service.process.terminate()
+        wait_until(lambda: all(not ready(service.url) for _ in range(4 * workers)), "unready")
+        for _ in range(10):
+            answer = httpx.get(service.url + "/readyz")
+            assert answer.status_code == 503
+            assert (answer.json()["code"], answer.headers["retry-after"]) == ("not_ready", "1")
+            answer = post(service)
+            assert answer.json()["value"] == 2.5
+            assert answer.headers["connection"] == "close"
+        assert httpx.get(service.url + "/v2/health/ready").json() == {"error": "The server is about to stop."}
+
+        begin = time.monotonic()
+        for process in processes:  # told twice, each stops at once
+            os.kill(process, signal.SIGTERM)
+        timely.sendall(BODY[:10])
+        wait_until(lambda: hears_nobody(service), "the listener closed")
+        timely.sendall(BODY[10:])
+        assert b" 200 OK" in answer_of(timely).partition(b"\r\n")[0]
+        assert service.process.wait(30) == 0
+        assert GRACE_SECONDS <= time.monotonic() - begin < 30, "the other one was waited for, and cut off"
+        assert b" 200 " not in answer_of(late)
+
+
+def test_a_worker_that_was_stopped_does_not_keep_the_server_from_ending() -> None:
+    program = f"import lossmeter.serving.supervisor as supervisor; supervisor.MARGIN_SECONDS = 0.5; {PROGRAM}"
+    with started("--workers", "2", program=program, LOSSMETER_GRACE_SECONDS="1") as service:
+        os.kill(service.workers()[0], signal.SIGSTOP)
+        assert service.stop(30) == 0
+
+
+def test_sigterm_takes_effect_some_time_after_readiness_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+    readiness = Readiness()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        with delay_sigterm(readiness, 0.3):
+            begin = time.monotonic()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not readiness.ready
+            assert not stopped.is_set()
+            assert stopped.wait(60)
+            assert time.monotonic() - begin >= 0.3
+        stopped.clear()
+        with delay_sigterm(readiness, 600):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not stopped.is_set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopped.wait(60), "a second one takes effect at once"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_without_a_handler_of_its_own_the_signal_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with delay_sigterm(Readiness(), 1.0):
+        assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is before

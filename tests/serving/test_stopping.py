@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lossmeter.telemetry.readiness import Readiness, delay_sigterm
-from tests.support.processes import PROGRAM, Service, ready, started, wait_until
+from tests.support.processes import PROGRAM, Service, count_workers, ready, started, wait_until
 from tests.support.service import answer_of, connected
 
 BODY = b'{"predictions": [1.0, 2.0], "labels": [0.0, 0.0]}'
@@ -50,6 +50,7 @@ def test_a_server_stops_in_order(workers: int) -> None:
         connected(service.url) as timely,
         connected(service.url) as late,
     ):
+        wait_until(lambda: count_workers(service.url) == workers, "all there")
         processes = service.workers() if workers > 1 else [service.process.pid]
         begin_request(timely)
         begin_request(late)

@@ -16,7 +16,7 @@ from lossmeter.engine import devices
 from lossmeter.serving.server import PING_SECONDS
 from lossmeter.telemetry.readiness import EXIT_STATUS
 from tests.support.failing import PROGRAM
-from tests.support.processes import Service, alive, ready, started, wait_until
+from tests.support.processes import Service, alive, count_workers, ready, started, wait_until
 
 MSE = {"predictions": [1.0, 2.0], "labels": [0.0, 0.0]}
 RANKING = {"input1": [0.5], "input2": [1.5], "labels": [1]}
@@ -35,7 +35,7 @@ def works(service: Service) -> bool:
 def wait_until_replaced(service: Service, before: list[int]) -> None:
     """Waits until one worker is another and both work."""
     wait_until(lambda: len(workers := service.workers()) == 2 and workers != before, "replaced", PATIENCE_SECONDS)
-    wait_until(lambda: ready(service.url) and works(service), "working", PATIENCE_SECONDS)
+    wait_until(lambda: count_workers(service.url) == 2 and works(service), "working", PATIENCE_SECONDS)
     assert len(set(before) & set(service.workers())) == 1
 
 
@@ -43,6 +43,7 @@ def wait_until_replaced(service: Service, before: list[int]) -> None:
 def pair() -> Iterator[Service]:
     """Two workers that can be made to fail."""
     with started("--workers", "2", program=PROGRAM, LOSSMETER_HANG_SECONDS="2") as service:
+        wait_until(lambda: count_workers(service.url) == 2, "both there", PATIENCE_SECONDS)
         yield service
 
 

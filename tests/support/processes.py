@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -76,6 +77,14 @@ def ready(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url + "/readyz", timeout=5).status_code == 200
     return False
+
+
+def count_workers(url: str) -> int:
+    """How many workers serve, as they say themselves."""
+    with contextlib.suppress(httpx.HTTPError):
+        shown = re.search(r"^lossmeter_workers (\d+)", httpx.get(url + "/metrics", timeout=5).text, re.MULTILINE)
+        return int(shown[1]) if shown else 0
+    return 0
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from lossmeter.api.envelope import Frame
 from lossmeter.api.lifespan import LifespanState
 from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, watching
 from lossmeter.api.tensor_routes import Express
+from lossmeter.api.tracing import add_tracing
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.errors import LossmeterError
@@ -38,11 +39,10 @@ from lossmeter.telemetry.collector import Collector
 from lossmeter.telemetry.counters import Counters
 from lossmeter.telemetry.readiness import Readiness, delay_sigterm, stop_if_orphaned
 from lossmeter.telemetry.snapshots import Snapshots
-from lossmeter.telemetry.traces import traced
 from lossmeter.telemetry.watchdog import Watchdog
 
 NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `telemetry/traces.py`."""
+"""FastAPI's telemetry would not know the stages, nor the routes of the express way; see `api/tracing.py`."""
 STORE_THREADS = 4
 """Threads that wait for the database of runs."""
 
@@ -59,7 +59,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         routed = self.guarded(Express(super().build_middleware_stack(), self.express))
         framed = access.shared(Frame(routed, self.collector.counters, self.collector.readiness), self.origins)
-        stack, self.ended = traced(framed)
+        stack, self.ended = add_tracing(framed)
         return stack
 
 

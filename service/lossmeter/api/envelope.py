@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
+from lossmeter.api.messages.body import ClientGone
 from lossmeter.api.messages.headers import ALWAYS
 from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
@@ -24,10 +25,6 @@ log = logging.getLogger(__name__)
 
 LOST = "The device failed while it computed. This worker is replaced."
 ACCEPTABLE_ID = re.compile(rb"[!-~]{1,128}")
-
-
-class ClientGone(Exception):
-    """The client hung up before its request was complete: there is nobody to answer."""
 
 
 class Frame:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
-from lossmeter.api.envelope import ClientGone
 from lossmeter.api.messages import codings
 from lossmeter.api.messages.headers import header
 from lossmeter.errors import MalformedBody, TooLarge
@@ -20,6 +19,10 @@ from lossmeter.wire.compression import expand
 
 EXPANSION = 4
 """How many times larger a compressed body is taken to become, until it is known."""
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete: there is nobody to answer."""
 
 
 class Body:

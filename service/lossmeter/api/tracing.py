@@ -1,4 +1,4 @@
-"""Traces, where the standard variables of OpenTelemetry ask for them; otherwise nothing that makes or sends them is imported.
+"""Traces requests, where the standard variables of OpenTelemetry ask for it; otherwise nothing of OpenTelemetry is imported.
 
 A request is a span, child of the one that its headers name; decoding, computing and encoding are its children. They are made
 after the fact from the times that are measured anyway, so that work in a thread of the pool knows nothing of tracing.
@@ -28,8 +28,8 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 SCOPE = "lossmeter"
 
 
-def wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is somewhere to send traces to, and nothing says not to."""
+def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
+    """Returns True if there is somewhere to send traces to, and nothing says not to."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
@@ -37,7 +37,7 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class Tracing:
-    """ASGI middleware that makes the spans, and that must be told at the end.
+    """ASGI middleware that makes the spans, and that must be closed at the end.
 
     Raises:
         ModuleNotFoundError: if the extra is not installed.
@@ -72,14 +72,14 @@ class Tracing:
         request_state(scope).trace_id = format_trace_id(context.trace_id)
         status, answered_ns = CLIENT_GONE, 0
 
-        async def noted(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal status, answered_ns
             if message["type"] == "http.response.start":
                 status, answered_ns = message["status"], time_ns()
             await send(message)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, send_noted)
         finally:
             if span.is_recording():
                 self._finish(span, scope, method, status, answered_ns)
@@ -120,9 +120,9 @@ class Tracing:
         self._provider.shutdown()
 
 
-def traced(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
-    """The application with tracing, if it is wanted, and what is to be called at the end."""
-    if not wanted():
+def add_tracing(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
+    """Adds tracing to an application, if it is enabled; returns it, and what is to be called at the end."""
+    if not is_enabled():
         return app, lambda: None
     try:
         tracing = Tracing(app)

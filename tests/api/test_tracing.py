@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from lossmeter.telemetry.traces import wanted
+from lossmeter.api.tracing import is_enabled
 from tests.support.processes import started, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -139,4 +139,4 @@ def test_nothing_is_imported_where_nobody_asked() -> None:
     ],
 )
 def test_the_standard_variables_decide(environment: dict[str, str], expected: bool) -> None:
-    assert wanted(environment) is expected
+    assert is_enabled(environment) is expected

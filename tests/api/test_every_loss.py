@@ -14,8 +14,9 @@ import orjson
 import pytest
 import torch
 
+from lossmeter.catalogue import Parameter
 from lossmeter.engine import Call, Engine, Outcome
-from lossmeter.losses import LOSSES, Loss, Parameter
+from lossmeter.losses import LOSSES, Loss
 from tests.losses.test_losses import differentiable
 from tests.support.inputs import Case, smooth
 from tests.support.wire import split

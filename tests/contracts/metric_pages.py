@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
 
 from lossmeter.api.models.evaluation import EvaluateRequest
 from lossmeter.api.models.metrics import MetricEntry
@@ -16,6 +15,7 @@ from tests.contracts.pages import (
     NOTE,
     URL,
     answer_block,
+    by_family,
     default_text,
     listed,
     parameter_row,
@@ -87,7 +87,7 @@ def exchange(example: Exchange) -> str:
 def metric_index(entries: Sequence[MetricEntry]) -> str:
     """All metrics, by family."""
     blocks = [NOTE, "# Metrics", INDEX.format(count=len(entries))]
-    for family, members in groupby(entries, lambda entry: entry.family):
+    for family, members in by_family(entries).items():
         rows = ((f"[`{one.name}`]({one.name}.md)", ", ".join(one.tasks), one.summary) for one in members)
         blocks += [f"## {family.capitalize()}", table(("metric", "tasks", "what it is"), rows)]
     return "\n\n".join(blocks) + "\n"

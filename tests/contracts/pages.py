@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 from textwrap import indent
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from lossmeter.api.models.catalogue import LossEntry, ParameterModel, RoleModel
+from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.api.models.schemas import LossAnswer, request_model
 from lossmeter.cli.terminal import setting_meanings
 from lossmeter.losses import LOSSES
@@ -31,6 +31,7 @@ Each is an environment variable, read once when the server starts; `lossmeter se
 `lossmeter serve --help` says which can be given on the command line too."""
 WAYS = ("over TCP", "over a Unix socket")
 TORCH = re.compile(r"torch\.[\w.]*\w")
+E = TypeVar("E", LossEntry, MetricEntry)
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
@@ -91,9 +92,17 @@ def loss_index(entries: Sequence[LossEntry]) -> str:
         "# Losses",
         INDEX.format(count=len(entries)),
     ]
-    for family, members in groupby(entries, lambda entry: entry.family):
-        blocks += [f"## {family.capitalize()}", loss_table(list(members), "")]
+    for family, members in by_family(entries).items():
+        blocks += [f"## {family.capitalize()}", loss_table(members, "")]
     return "\n\n".join(blocks) + "\n"
+
+
+def by_family(entries: Iterable[E]) -> dict[str, list[E]]:
+    """Entries of a catalogue by family, each family where its first entry stands."""
+    families: dict[str, list[E]] = {}
+    for entry in entries:
+        families.setdefault(entry.family, []).append(entry)
+    return families
 
 
 def loss_table(entries: Sequence[LossEntry], folder: str) -> str:

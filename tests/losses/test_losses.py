@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossmeter.losses import LOSSES, Loss, Support
-from lossmeter.losses._shapes import Mismatch, unify
+from lossmeter.losses.shapes import Mismatch, unify
 from tests.support.inputs import Case, cases, smooth
 from tests.support.references import REFERENCES
 

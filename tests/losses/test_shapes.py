@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lossmeter.losses._shapes import Mismatch, Sizes, patterns, unify
+from lossmeter.losses.shapes import Mismatch, Sizes, patterns, unify
 
 CLASSIFICATION = {"predictions": "N C *d | C", "labels": "N *d | ", "weight": "C"}
 VARIANCES = {"predictions": "*shape | *batch D | *shape", "variance": "*shape | *batch | ~*shape"}

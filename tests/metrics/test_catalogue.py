@@ -15,6 +15,7 @@ from lossmeter.metrics._states import Quotient
 from lossmeter.metrics.regression import squared_error
 from tests.metrics.evaluations import batches, evaluate, everything, measured
 
+FAMILY = "tests"
 EXAMPLES = [(entry, example) for entry in METRICS.values() for example in entry.examples]
 
 
@@ -142,7 +143,7 @@ Source:
 def test_what_is_undocumented_or_taken_is_refused(declare: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         declare()
-    METRICS.pop("brand_new", None)
+    METRICS.discard("brand_new")
 
 
 def test_all_metrics_of_all_tasks_report_an_interval_or_declare_none() -> None:

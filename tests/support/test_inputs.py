@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossmeter.losses import LOSSES, Loss
-from lossmeter.losses._shapes import patterns, unify
+from lossmeter.losses.shapes import patterns, unify
 from tests.support.inputs import EDGES, SMOOTH, Case, cases, smooth
 
 every_loss = pytest.mark.parametrize("loss", [pytest.param(loss, id=name) for name, loss in LOSSES.items()])

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from lossmeter.errors import Invalid
-from lossmeter.losses import ALIASES as LOSS_ALIASES
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import find_metric
 
@@ -48,7 +47,7 @@ def gate(text: str) -> dict[str, Any]:
     name = found["name"]
     kind = found["kind"]
     if kind is None:
-        kind = "loss" if name in LOSSES.keys() | LOSS_ALIASES.keys() and not _is_metric(name) else "metric"
+        kind = "loss" if LOSSES.knows(name) and not _is_metric(name) else "metric"
     written: dict[str, Any] = {kind: name, **_parameters("gate", found["parameters"])}
     written["minimum" if found["sign"] == ">=" else "maximum"] = float(bound)
     if found["at"]:

@@ -17,8 +17,8 @@ import torch
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.losses import Loss
-from lossmeter.losses._shapes import Bindings, Mismatch, Sizes, patterns, unify
-from lossmeter.losses._types import Meaning, Role
+from lossmeter.losses.shapes import Bindings, Mismatch, Sizes, patterns, unify
+from lossmeter.losses.vocabulary import Meaning, Role
 from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
 
 Shapes = tuple[tuple[str, Sizes], ...]

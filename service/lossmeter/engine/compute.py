@@ -18,7 +18,7 @@ from lossmeter.engine.reduction import Rows, weigh
 from lossmeter.engine.work import Done, Work, run_together
 from lossmeter.errors import DoesNotFit, Flaw, Invalid, pointer
 from lossmeter.losses import Support, find
-from lossmeter.losses._types import Meaning
+from lossmeter.losses.vocabulary import Meaning
 from lossmeter.tensors import Datatype, Tensor
 
 log = logging.getLogger(__name__)

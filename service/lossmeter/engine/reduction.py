@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lossmeter.losses import Support
-from lossmeter.losses._shapes import Sizes
+from lossmeter.losses.shapes import Sizes
 
 FLOAT64 = torch.float64
 SMALL = 1024

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from lossmeter.losses._types import IgnoredIndex, Real
+from lossmeter.losses.vocabulary import IgnoredIndex, Real
 from lossmeter.metrics import TASKS
 
 MAX_REPLICATES = 2000

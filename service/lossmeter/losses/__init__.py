@@ -1,4 +1,4 @@
-"""The catalogue of losses: a file per family, each loss one decorated pure function."""
+"""The catalogue of losses: files by family, each loss one decorated pure function."""
 
 from lossmeter.losses import (
     binary,
@@ -10,14 +10,12 @@ from lossmeter.losses import (
     regression,
     sequences,
 )
-from lossmeter.losses._catalogue import ALIASES, LOSSES, Arguments, Loss, Parameter, Support, TensorArgument, find
+from lossmeter.losses.catalogue import LOSSES, Arguments, Loss, Support, TensorArgument, find
 
 __all__ = [
-    "ALIASES",
     "LOSSES",
     "Arguments",
     "Loss",
-    "Parameter",
     "Support",
     "TensorArgument",
     "binary",

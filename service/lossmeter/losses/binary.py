@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.losses._catalogue import Example, loss
-from lossmeter.losses._types import FixedWeights, Fraction, Logits, NonNegative, Probabilities, Unreduced
+from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.vocabulary import FixedWeights, Fraction, Logits, NonNegative, Probabilities, Unreduced
+
+FAMILY = "binary"
 
 
 @loss(

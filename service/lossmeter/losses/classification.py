@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lossmeter.errors import Flaw, pointer
 from lossmeter.losses import _flaws
-from lossmeter.losses._catalogue import Arguments, Example, Support, loss
-from lossmeter.losses._types import (
+from lossmeter.losses.catalogue import Arguments, Example, Support, loss
+from lossmeter.losses.vocabulary import (
     ClassIndices,
     Features,
     FixedWeights,
@@ -25,6 +25,8 @@ from lossmeter.losses._types import (
     Unreduced,
     Weights,
 )
+
+FAMILY = "classification"
 
 
 def _weighted_labels(arguments: Arguments) -> Support:

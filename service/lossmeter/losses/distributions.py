@@ -10,8 +10,10 @@ from torch import Tensor
 
 from lossmeter.errors import Flaw
 from lossmeter.losses import _flaws
-from lossmeter.losses._catalogue import Arguments, Example, loss
-from lossmeter.losses._types import LogProbabilities, NonNegative, Unreduced, Values, Variances
+from lossmeter.losses.catalogue import Arguments, Example, loss
+from lossmeter.losses.vocabulary import LogProbabilities, NonNegative, Unreduced, Values, Variances
+
+FAMILY = "distributions"
 
 
 def _target_flaws(arguments: Arguments) -> Iterator[Flaw]:

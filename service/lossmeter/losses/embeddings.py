@@ -9,8 +9,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.losses._catalogue import Example, loss
-from lossmeter.losses._types import Embeddings, NonNegative, Positive, Real, Signs, Unreduced, Values
+from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.vocabulary import Embeddings, NonNegative, Positive, Real, Signs, Unreduced, Values
+
+FAMILY = "embeddings"
 
 
 @loss(examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)])

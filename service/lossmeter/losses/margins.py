@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lossmeter.errors import Flaw
 from lossmeter.losses import _flaws
-from lossmeter.losses._catalogue import Arguments, Example, loss
-from lossmeter.losses._types import (
+from lossmeter.losses.catalogue import Arguments, Example, loss
+from lossmeter.losses.vocabulary import (
     ClassIndices,
     FixedWeights,
     Logits,
@@ -24,6 +24,8 @@ from lossmeter.losses._types import (
     Unreduced,
     Weights,
 )
+
+FAMILY = "margins"
 
 
 def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:

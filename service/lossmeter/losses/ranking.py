@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.losses._catalogue import Example, loss
-from lossmeter.losses._types import Real, Scores, Signs, Unreduced
+from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.vocabulary import Real, Scores, Signs, Unreduced
+
+FAMILY = "ranking"
 
 
 @loss(examples=[Example(input1=[2.0, 1.0], input2=[1.0, 3.0], labels=[1.0, 1.0], margin=0.5, value=1.25)])

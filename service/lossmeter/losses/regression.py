@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.losses._catalogue import Example, loss
-from lossmeter.losses._types import NonNegative, Positive, Unreduced, Values
+from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
+
+FAMILY = "regression"
 
 
 @loss(examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.375)])

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from lossmeter.errors import Flaw
 from lossmeter.losses import _flaws
-from lossmeter.losses._catalogue import Arguments, Example, Support, loss
-from lossmeter.losses._types import Lengths, LogProbabilities, NonNegativeInteger, Transcripts, Unreduced
+from lossmeter.losses.catalogue import Arguments, Example, Support, loss
+from lossmeter.losses.vocabulary import Lengths, LogProbabilities, NonNegativeInteger, Transcripts, Unreduced
+
+FAMILY = "sequences"
 
 
 def _per_symbol(arguments: Arguments) -> Support:

@@ -19,7 +19,7 @@ from lossmeter.metrics import (
     regression,
     segmentation,
 )
-from lossmeter.metrics._catalogue import ALIASES, METRICS, TASKS, Example, Metric, Parameter, find_metric
+from lossmeter.metrics._catalogue import METRICS, TASKS, Example, Metric, find_metric
 from lossmeter.metrics._states import Ratio
 from lossmeter.metrics._weighting import Weighting
 from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, paired_t, student, wilson
@@ -28,7 +28,6 @@ from lossmeter.metrics.evaluation import Comparison, Evaluation, Measurement, St
 from lossmeter.metrics.tasks import PREDICTIONS_ARE, batch
 
 __all__ = [
-    "ALIASES",
     "METRICS",
     "PREDICTIONS_ARE",
     "TASKS",
@@ -40,7 +39,6 @@ __all__ = [
     "Interval",
     "Measurement",
     "Metric",
-    "Parameter",
     "Ratio",
     "Statistics",
     "Weighting",

@@ -2,22 +2,20 @@
 
 A metric names its states in the annotations of its positional arguments, `Annotated[Ratio, squared_error]`; metrics that name
 the same statistic with the same parameters share the state. Everything else is read as for losses: parameters from keyword-only
-arguments, prose from the docstring. Whatever is missing is refused at import.
+arguments, prose from the docstring, the family from the `FAMILY` of the module. Whatever is missing is refused at import.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from lossmeter import declarations
-from lossmeter.errors import Flaw, Invalid, NotFound, pointer
+from lossmeter.catalogue import Catalogue, Entry, Parameter, annotated, read
+from lossmeter.errors import Flaw, Invalid, pointer
 
 Kind = Literal["scalar", "per_class", "matrix", "curve"]
 Uncertainty = Literal["mean", "proportion", "bootstrap", "none"]
@@ -78,37 +76,11 @@ class Example:
         self.batch = batch
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter: its annotation is what pydantic validates with."""
-
-    name: str
-    annotation: Any
-    default: Any
-    description: str
-
-    def json_schema(self) -> dict[str, Any]:
-        return TypeAdapter(self.annotation).json_schema() | {"default": self.default, "description": self.description}
-
-
-@dataclass(frozen=True, eq=False)
-class Metric:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Metric(Entry):
     """A metric of the catalogue; everything that the service knows of it."""
 
-    name: str
-    aliases: tuple[str, ...]
-    family: str
-    function: Callable[..., Any]
-    summary: str
-    explanation: str
-    formula: str
-    arguments: Mapping[str, str]
-    returns: str
-    use_when: str
-    avoid_when: str
-    source: str
     statistics: tuple[Statistic, ...]
-    parameters: tuple[Parameter, ...]
     kind: Kind
     tasks: tuple[str, ...]
     usual: tuple[str, ...]
@@ -155,8 +127,8 @@ class Metric:
         return self.function(*(states[key] for key in self.keys(arguments)), **arguments)
 
 
-METRICS: dict[str, Metric] = {}
-ALIASES: dict[str, str] = {}
+METRICS: Catalogue[Metric] = Catalogue("metric", "/v1/metrics")
+find_metric = METRICS.find
 
 
 def metric(
@@ -189,7 +161,7 @@ def metric(
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        entry = _read(
+        entry = _entry(
             function,
             tasks=tuple(tasks),
             better=better,
@@ -203,74 +175,43 @@ def metric(
             error_bound=error_bound,
             trials=trials,
         )
-        for name in (entry.name, *entry.aliases):
-            if name in METRICS or name in ALIASES:
-                raise ValueError(f"{name}: this name is taken")
-        METRICS[entry.name] = entry
-        ALIASES.update(dict.fromkeys(entry.aliases, entry.name))
+        METRICS.add(entry)
         return function
 
     return register
 
 
-def find_metric(name: str) -> Metric:
-    """The metric of that name or alias.
-
-    Raises:
-        NotFound: with the nearest names that exist.
-    """
-    entry = METRICS.get(ALIASES.get(name, name))
-    if entry is None:
-        near = difflib.get_close_matches(name, [*METRICS, *ALIASES], n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(f"There is no metric {name!r}.{hint} GET /v1/metrics lists all {len(METRICS)}.")
-    return entry
-
-
-def _read(function: Callable[..., Any], **declared: Any) -> Metric:
+def _entry(function: Callable[..., Any], **declared: Any) -> Metric:
     name = function.__name__
     unknown = {*declared["tasks"], *declared["usual"]} - set(TASKS)
     if unknown or not declared["tasks"] or not declared["examples"]:
         raise ValueError(f"{name}: needs an example and known tasks {' '.join(unknown)}")
     if not {example.task for example in declared["examples"]} | set(declared["usual"]) <= set(declared["tasks"]):
         raise ValueError(f"{name}: an example or a usual set is of a task that it does not belong to")
-    summary, explanation, prose = declarations.sections(name, inspect.getdoc(function) or "")
-    described = declarations.arguments(prose["Args"])
-    hints = typing.get_type_hints(function, include_extras=True)
+    declaration = read(function)
     statistics: list[Statistic] = []
     parameters: list[Parameter] = []
-    for argument in inspect.signature(function).parameters.values():
-        if argument.name not in described:
-            raise ValueError(f"{name}: argument {argument.name} is not documented")
-        hint = hints[argument.name]
-        found = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Statistic)]
-        if found and argument.kind is not argument.KEYWORD_ONLY:
-            statistics.extend(found)
-        elif argument.kind is argument.KEYWORD_ONLY and argument.default is not argument.empty:
-            parameters.append(Parameter(argument.name, hint, argument.default, described[argument.name]))
+    for argument in declaration.arguments:
+        named = annotated(argument.annotation, Statistic)
+        if named and not argument.keyword:
+            statistics.extend(named)
+        elif argument.is_parameter:
+            parameters.append(argument.parameter())
         else:
             raise ValueError(
                 f"{name}: {argument.name} is neither a state of a statistic nor a parameter with a default"
             )
-    superfluous = set(described) - set(inspect.signature(function).parameters)
-    wanted = {item for one in statistics for item in one.parameters} - {item.name for item in parameters}
-    if superfluous or wanted - SETTINGS or not statistics:
-        raise ValueError(f"{name}: documents, or its statistics need, arguments that it lacks: {superfluous or wanted}")
+    lacking = {item for one in statistics for item in one.parameters} - {item.name for item in parameters} - SETTINGS
+    if lacking or not statistics:
+        raise ValueError(f"{name}: names no statistic, or its statistics need arguments that it lacks: {lacking}")
     return Metric(
         name=name,
-        family=function.__module__.rpartition(".")[2].lstrip("_"),
+        family=declaration.family,
         function=function,
-        summary=summary,
-        explanation=explanation,
-        formula=prose["Formula"],
-        arguments=described,
-        returns=prose["Returns"],
-        use_when=prose["Use when"],
-        avoid_when=prose["Avoid when"],
-        source=prose["Source"],
         statistics=tuple(statistics),
         parameters=tuple(parameters),
         model=_model(name, parameters),
+        **declaration.prose,
         **declared,
     )
 

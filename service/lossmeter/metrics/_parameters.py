@@ -7,10 +7,20 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from lossmeter.catalogue import Prose
 from lossmeter.metrics._weighting import Array, Booleans, quotient
 
-Average = Literal["macro", "micro", "weighted", "none"]
-Absent = Literal["skip", "zero", "one", "nan"]
+Average = Annotated[
+    Literal["macro", "micro", "weighted", "none"],
+    Prose(
+        "`macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives one"
+        " value per class."
+    ),
+]
+Absent = Annotated[
+    Literal["skip", "zero", "one", "nan"],
+    Prose("what a class has that occurs neither in predictions nor in labels."),
+]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

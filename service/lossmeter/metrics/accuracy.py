@@ -14,6 +14,8 @@ from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.decisions import BINARY, MULTICLASS
 
+FAMILY = "accuracy"
+
 EXCLUSIVE = ("binary", "multiclass", "segmentation")
 MULTILABEL = {
     "predictions_are": "probabilities",

@@ -14,6 +14,8 @@ from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.decisions import BINARY, MULTICLASS, class_counts
 
+FAMILY = "agreement"
+
 EXCLUSIVE = ("binary", "multiclass", "segmentation")
 PENALTIES = {
     "none": lambda distance: (distance > 0).astype(np.float64),

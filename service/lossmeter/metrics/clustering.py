@@ -12,6 +12,8 @@ from lossmeter.metrics._counts import Contingency
 from lossmeter.metrics._parameters import Positive
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 
+FAMILY = "clustering"
+
 TASKS = ("clustering",)
 CLUSTERS = {"predictions_are": "classes", "predictions": [0, 0, 1, 1], "labels": [0, 0, 1, 2]}
 

@@ -14,6 +14,8 @@ from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.deviances import check_tweedie
 from lossmeter.metrics.regression import REGRESSION, example
 
+FAMILY = "correlation"
+
 
 @statistic()
 def cross_moments(batch: Numbers, w: Weighting) -> CrossMoments:

@@ -13,6 +13,8 @@ from lossmeter.metrics._parameters import Absent, Average, averaged
 from lossmeter.metrics._scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
+FAMILY = "curves"
+
 TASKS = ("binary", "multiclass", "multilabel", "segmentation")
 Scores = Samples | ScoreHistogram | Levels
 SCORED = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.8], "labels": [0, 0, 1, 1]}

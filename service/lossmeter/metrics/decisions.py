@@ -13,6 +13,8 @@ from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Average, Fraction, Positive, averaged
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
+FAMILY = "decisions"
+
 TASKS = ("binary", "multiclass", "multilabel", "segmentation")
 BINARY = {"predictions_are": "classes", "predictions": [1, 1, 0, 1, 0, 0], "labels": [1, 0, 0, 1, 1, 0]}
 MULTICLASS = {
@@ -88,9 +90,6 @@ def precision(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -137,9 +136,6 @@ def recall(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -183,9 +179,6 @@ def f_beta(
     Args:
         counts: right and wrong decisions per class.
         beta: how many times as important recall is as precision.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -229,9 +222,6 @@ def f1(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -274,9 +264,6 @@ def specificity(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -319,9 +306,6 @@ def npv(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:
@@ -364,9 +348,6 @@ def jaccard(
 
     Args:
         counts: right and wrong decisions per class.
-        average: `macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives
-            one value per class.
-        absent: what a class has that occurs neither in predictions nor in labels.
         threshold: binary and multilabel: probability above which the answer is yes.
 
     Returns:

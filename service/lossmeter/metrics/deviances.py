@@ -14,6 +14,8 @@ from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting
 from lossmeter.metrics.regression import REGRESSION, example
 
+FAMILY = "deviances"
+
 
 def check_tweedie(batch: Numbers, power: float) -> None:
     """Raises Invalid where a number is outside the domain of the deviance of that power."""

@@ -14,6 +14,8 @@ from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.accuracy import SCORED
 
+FAMILY = "probabilities"
+
 TASKS = ("binary", "multiclass", "multilabel", "segmentation")
 SURE = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.8], "labels": [0, 0, 1, 1]}
 

@@ -14,6 +14,8 @@ from lossmeter.metrics._parameters import Absent, PositiveInteger
 from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
 
+FAMILY = "ranking"
+
 TASKS = ("ranking",)
 QUERIES = {
     "predictions_are": "scores",

@@ -14,6 +14,8 @@ from lossmeter.metrics._scores import Samples
 from lossmeter.metrics._weighting import Array, Weighting, quotient
 from lossmeter.metrics.regression import REGRESSION, example
 
+FAMILY = "ranks"
+
 
 @statistic(needs=["samples"], replicated=False)
 def samples(batch: Numbers, w: Weighting) -> Samples:

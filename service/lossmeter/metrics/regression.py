@@ -11,6 +11,8 @@ from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._states import Extremum, Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Weighting
 
+FAMILY = "regression"
+
 REGRESSION = ("regression",)
 LABELS, PREDICTIONS = [3.0, -0.5, 2.0, 7.0], [2.5, 0.0, 2.0, 8.0]
 

@@ -12,6 +12,8 @@ from lossmeter.metrics._parameters import Absent, averaged
 from lossmeter.metrics._states import Quotient, Ratio
 from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting, quotient
 
+FAMILY = "segmentation"
+
 TASKS = ("segmentation",)
 IMAGES = {
     "predictions_are": "classes",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
 from lossmeter.api.models.schemas import shape_text
-from lossmeter.losses import Loss, Parameter, TensorArgument
+from lossmeter.catalogue import Parameter
+from lossmeter.losses import Loss, TensorArgument
 from lossmeter.tensors import Datatype
 
 
@@ -81,7 +82,7 @@ def loss_entry(loss: Loss) -> LossEntry:
         formula=loss.formula,
         roles=[_role(argument) for argument in loss.roles],
         tensor_parameters=[_role(argument) for argument in loss.tensors if argument.keyword],
-        parameters=[_parameter(parameter) for parameter in loss.parameters],
+        parameters=[parameter_model(parameter) for parameter in loss.parameters],
         reductions=list(loss.reductions),
         returns=loss.returns,
         use_when=loss.use_when,
@@ -114,10 +115,11 @@ def _role(argument: TensorArgument) -> RoleModel:
     )
 
 
-def _parameter(parameter: Parameter) -> ParameterModel:
+def parameter_model(parameter: Parameter) -> ParameterModel:
+    """The entry of one parameter, of a loss or of a metric."""
     return ParameterModel(
         name=parameter.name,
-        json_schema=TypeAdapter(parameter.annotation).json_schema(),
+        json_schema=parameter.schema,
         default=parameter.default,
         description=parameter.description,
     )

@@ -14,7 +14,7 @@ from lossmeter.api.models.schemas import ENCODING, call_of, tensor_names
 from lossmeter.engine import Call, Outcome
 from lossmeter.errors import Invalid, NotFound, pointer
 from lossmeter.losses import Loss
-from lossmeter.losses._shapes import patterns
+from lossmeter.losses.shapes import patterns
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import open_inference
 from lossmeter.wire.open_inference import Answer, Asked

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lossmeter.api.models.catalogue import ParameterModel
-from lossmeter.metrics import PREDICTIONS_ARE, Example, Metric, Parameter, usual
+from lossmeter.api.models.catalogue import ParameterModel, parameter_model
+from lossmeter.metrics import PREDICTIONS_ARE, Example, Metric, usual
 
 
 class MetricExample(BaseModel):
@@ -70,7 +70,7 @@ def metric_entry(metric: Metric) -> MetricEntry:
         summary=metric.summary,
         explanation=metric.explanation,
         formula=metric.formula,
-        parameters=[_parameter(parameter) for parameter in metric.parameters],
+        parameters=[parameter_model(parameter) for parameter in metric.parameters],
         returns=metric.returns,
         use_when=metric.use_when,
         avoid_when=metric.avoid_when,
@@ -87,12 +87,6 @@ def metric_entry(metric: Metric) -> MetricEntry:
 
 def _usual(metric: Metric, task: str) -> bool:
     return any({"metric": metric.name} in usual(task, are) for are in PREDICTIONS_ARE[task])
-
-
-def _parameter(parameter: Parameter) -> ParameterModel:
-    schema = parameter.json_schema()
-    default, description = schema.pop("default"), schema.pop("description")
-    return ParameterModel(name=parameter.name, json_schema=schema, default=default, description=description)
 
 
 def _example(metric: Metric, example: Example) -> MetricExample:

@@ -15,7 +15,7 @@ from lossmeter.api.models.schemas import ResultWarning, size_of
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
 from lossmeter.evaluation.fields import ABSENT, Values
-from lossmeter.losses._types import Real
+from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import Run
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"

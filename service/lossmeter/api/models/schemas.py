@@ -22,7 +22,7 @@ from lossmeter.api import problems
 from lossmeter.engine import Call
 from lossmeter.errors import Flaw, Invalid, TooLarge, pointer
 from lossmeter.losses import Loss
-from lossmeter.losses._types import Positive
+from lossmeter.losses.vocabulary import Positive
 from lossmeter.tensors import Tensor, elements
 
 MAX_DIMENSIONS = 16
@@ -170,7 +170,7 @@ def size_of(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> i
 
 def shape_text(shape: str) -> str:
     """A symbolic shape as it is printed: `(N, C, …d) or (C)`."""
-    from lossmeter.losses._shapes import patterns
+    from lossmeter.losses.shapes import patterns
 
     return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from lossmeter.api.openapi.components import REF, Schema
 from lossmeter.evaluation.fields import LossChoice
-from lossmeter.losses import LOSSES, Loss, Parameter
+from lossmeter.losses import LOSSES, Loss
 from lossmeter.metrics import METRICS, Metric
 
 
@@ -31,7 +29,7 @@ WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
     plain = {"$ref": REF.format(model="PlainTensor")}
     properties = {one.name: {**plain, "description": one.description} for one in loss.tensors if one.keyword}
-    properties |= {one.name: _parameter(one) for one in loss.parameters}
+    properties |= {one.name: one.json_schema() for one in loss.parameters}
     described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
     return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described
 
@@ -40,11 +38,6 @@ def _metric_choice(metric: Metric) -> tuple[str, tuple[str, ...], Schema]:
     properties = {one.name: one.json_schema() for one in metric.parameters}
     described = {"description": metric.summary, "properties": properties}
     return class_name(metric.name) + "Metric", (metric.name, *metric.aliases), described
-
-
-def _parameter(one: Parameter) -> Schema:
-    schema = TypeAdapter(one.annotation).json_schema()
-    return {**schema, "default": one.default, "description": one.description}
 
 
 def class_name(name: str) -> str:

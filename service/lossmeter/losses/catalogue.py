@@ -1,24 +1,22 @@
 """What a loss is, and the decorator that turns a function into one.
 
 The decorator reads everything from the function itself: tensors from the positional arguments (and from keyword-only ones
-whose annotation is a word of `_types`), parameters from the other keyword-only arguments, prose from the docstring. It
-refuses whatever is missing, so that a loss that imports is a loss that is documented.
+whose annotation is a word of `vocabulary`), parameters from the other keyword-only arguments, prose from the docstring, the
+family from the `FAMILY` of its module. It refuses whatever is missing: a loss that imports is a loss that is documented.
 """
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from lossmeter import declarations
-from lossmeter.errors import Flaw, NotFound
-from lossmeter.losses._shapes import patterns
-from lossmeter.losses._types import Role
+from lossmeter.catalogue import Catalogue, Entry, Parameter, annotated, read
+from lossmeter.errors import Flaw
+from lossmeter.losses.shapes import patterns
+from lossmeter.losses.vocabulary import Role
 
 Arguments = Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -56,16 +54,6 @@ class TensorArgument:
         return any(role.differentiable and role.meaning.kind == "floating" for role in self.options)
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A scalar parameter: its annotation is what pydantic validates with."""
-
-    name: str
-    annotation: Any
-    default: Any
-    description: str
-
-
 class Example:
     """A request that works when posted as it stands, and the value that it gives."""
 
@@ -74,25 +62,14 @@ class Example:
         self.request = request
 
 
-@dataclass(frozen=True, eq=False)
-class Loss:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Loss(Entry):
     """A loss of the catalogue; everything that the service knows of it."""
 
-    name: str
-    family: str
     function: Callable[..., Tensor]
-    summary: str
-    explanation: str
-    formula: str
-    returns: str
-    use_when: str
-    avoid_when: str
-    source: str
     tensors: tuple[TensorArgument, ...]
-    parameters: tuple[Parameter, ...]
     output: str
     examples: tuple[Example, ...]
-    aliases: tuple[str, ...] = ()
     reductions: tuple[str, ...] = REDUCTIONS
     separable: bool = True
     chunked: bool = True
@@ -119,8 +96,8 @@ class Loss:
         return self.separable and shapes == {self.output} == {"*shape"}
 
 
-LOSSES: dict[str, Loss] = {}
-ALIASES: dict[str, str] = {}
+LOSSES: Catalogue[Loss] = Catalogue("loss", "/v1/losses")
+find = LOSSES.find
 
 
 def loss(
@@ -148,7 +125,7 @@ def loss(
     """
 
     def register(function: F) -> F:
-        entry = _read(
+        entry = _entry(
             function,
             examples=tuple(examples),
             aliases=tuple(aliases),
@@ -159,83 +136,43 @@ def loss(
             support=support,
             check=check,
         )
-        for name in (entry.name, *entry.aliases):
-            if name in LOSSES or name in ALIASES:
-                raise ValueError(f"{name}: this name is taken")
-        LOSSES[entry.name] = entry
-        ALIASES.update(dict.fromkeys(entry.aliases, entry.name))
+        LOSSES.add(entry)
         return function
 
     return register
 
 
-def find(name: str) -> Loss:
-    """The loss of that name or alias.
-
-    Raises:
-        NotFound: with the nearest names that exist.
-    """
-    entry = LOSSES.get(ALIASES.get(name, name))
-    if entry is None:
-        import difflib
-
-        near = difflib.get_close_matches(name, [*LOSSES, *ALIASES], n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(f"There is no loss {name!r}.{hint} GET /v1/losses lists all {len(LOSSES)}.")
-    return entry
-
-
-def _read(function: Callable[..., Tensor], **declared: Any) -> Loss:
+def _entry(function: Callable[..., Tensor], **declared: Any) -> Loss:
     name = function.__name__
     if not declared["examples"]:
         raise ValueError(f"{name}: needs an example")
-    summary, explanation, prose = declarations.sections(name, inspect.getdoc(function) or "")
-    described = declarations.arguments(prose["Args"])
-    hints = typing.get_type_hints(function, include_extras=True)
+    declaration = read(function)
     tensors: list[TensorArgument] = []
     parameters: list[Parameter] = []
-    for argument in inspect.signature(function).parameters.values():
-        if argument.name not in described:
-            raise ValueError(f"{name}: argument {argument.name} is not documented")
-        text = described.pop(argument.name)
-        roles = _roles(hints[argument.name])
-        keyword = argument.kind is argument.KEYWORD_ONLY
+    for argument in declaration.arguments:
+        roles = annotated(argument.annotation, Role)
         if roles:
-            required = argument.default is argument.empty
-            tensors.append(TensorArgument(argument.name, roles, text, required, keyword))
-        elif keyword and argument.default is not argument.empty:
-            parameters.append(Parameter(argument.name, hints[argument.name], argument.default, text))
+            tensors.append(
+                TensorArgument(argument.name, roles, argument.description, argument.required, argument.keyword)
+            )
+        elif argument.is_parameter:
+            parameters.append(argument.parameter())
         else:
             raise ValueError(
                 f"{name}: {argument.name} is neither a tensor of the vocabulary nor a parameter with a default"
             )
-    if described:
-        raise ValueError(f"{name}: documents arguments that it does not have: {', '.join(described)}")
-    outputs = _roles(hints["return"])
+    outputs = annotated(declaration.result, Role)
     if len(outputs) != 1:
-        raise ValueError(f"{name}: returns {hints['return']}; expected Unreduced")
-    output = outputs[0]
-    patterns(output.shape)
+        raise ValueError(f"{name}: returns {declaration.result}; expected Unreduced")
+    output = outputs[0].shape
+    patterns(output)
     return Loss(
         name=name,
-        family=function.__module__.rpartition(".")[2],
+        family=declaration.family,
         function=function,
-        summary=summary,
-        explanation=explanation,
-        formula=prose["Formula"],
-        returns=prose["Returns"],
-        use_when=prose["Use when"],
-        avoid_when=prose["Avoid when"],
-        source=prose["Source"],
         tensors=tuple(tensors),
         parameters=tuple(parameters),
-        output=output.shape,
+        output=output,
+        **declaration.prose,
         **declared,
     )
-
-
-def _roles(annotation: Any) -> tuple[Role, ...]:
-    """The roles that an annotation declares; of a union (or an optional), those of all members."""
-    if typing.get_origin(annotation) is Annotated:
-        return tuple(item for item in annotation.__metadata__ if isinstance(item, Role))
-    return tuple(role for member in typing.get_args(annotation) for role in _roles(member))

@@ -1,0 +1,83 @@
+"""What every entry of a catalogue has: names, a family, prose, and parameters."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Documents an argument in its type, `Annotated[float, Prose("a share")]`, where several functions share it.
+
+    A docstring that describes the argument itself has the last word.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an entry: its annotation is what pydantic validates with."""
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, with their bounds."""
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self.annotation).json_schema()
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, with default and description."""
+        return {**self.schema, "default": self.default, "description": self.description}
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """All values that it can have, where they are listed; otherwise nothing."""
+        return tuple(
+            value
+            for member in members(self.annotation)
+            if typing.get_origin(member) is Literal
+            for value in typing.get_args(member)
+        )
+
+    @property
+    def nullable(self) -> bool:
+        return type(None) in members(self.annotation)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entry:
+    """An entry of a catalogue: a function, and what its docstring and its signature declare."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    family: str
+    function: Callable[..., Any]
+    summary: str
+    explanation: str
+    formula: str
+    returns: str
+    use_when: str
+    avoid_when: str
+    source: str
+    parameters: tuple[Parameter, ...]
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows, without what is annotated about them."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return members(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return tuple(one for member in typing.get_args(annotation) for one in members(member))
+    return (annotation,)

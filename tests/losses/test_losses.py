@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -64,14 +66,46 @@ def numbered(generate: Any, names: Any = LOSSES) -> list[Any]:
     return [pytest.param(LOSSES[n], c, id=f"{n}-{i}") for n in names for i, c in enumerate(generate(n))]
 
 
-every_case = pytest.mark.parametrize(("loss", "case"), numbered(cases))
-every_torch_case = pytest.mark.parametrize(("loss", "case"), numbered(cases, TORCH))
-every_smooth_case = pytest.mark.parametrize(("loss", "case"), numbered(smooth))
+def each(generate: Callable[[str], list[Case]], names: Iterable[str] = LOSSES) -> Callable[[Any], Any]:
+    """Runs a test of a loss and a case for each loss, on all its cases: a test for each case would cost more than the cases."""
+
+    def decorate(test: Any) -> Any:
+        def run(loss: Loss, **given: Any) -> None:
+            for number, case in enumerate(generate(loss.name)):
+                try:
+                    test(loss=loss, case=case, **given)
+                except BaseException as error:
+                    error.add_note(f"in case {number} of {loss.name}: {case}")
+                    raise
+
+        signature = inspect.signature(test)
+        arguments = [one for one in signature.parameters.values() if one.name != "case"]
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        run.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]
+        run.pytestmark = getattr(test, "pytestmark", [])  # type: ignore[attr-defined]
+        return pytest.mark.parametrize("loss", [pytest.param(LOSSES[name], id=name) for name in names])(run)
+
+    return decorate
+
+
+every_case = each(cases)
+every_torch_case = each(cases, TORCH)
+every_smooth_case = each(smooth)
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
 def converted(case: Case, dtype: torch.dtype) -> Case:
     return {n: v.to(dtype) if isinstance(v, Tensor) and v.is_floating_point() else v for n, v in case.items()}
+
+
+def test_a_failing_case_is_named() -> None:
+    @each(smooth, ["mse"])
+    def fails(loss: Loss, case: Case) -> None:
+        assert case["predictions"].ndim < 2
+
+    with pytest.raises(AssertionError) as caught:
+        fails(LOSSES["mse"])
+    assert "in case 2 of mse" in caught.value.__notes__[0]
 
 
 def differentiable(loss: Loss, case: Case) -> list[str]:
@@ -162,7 +196,7 @@ def test_declared_mean_is_torchs(loss: Loss, case: Case, dtype: torch.dtype) -> 
     torch.testing.assert_close(mean(loss, case), expected, equal_nan=True)
 
 
-@pytest.mark.parametrize(("loss", "case"), numbered(cases, NOT_IN_TORCH))
+@each(cases, NOT_IN_TORCH)
 def test_focal_mean_divides_by_the_number_that_counts(loss: Loss, case: Case) -> None:
     labels = case["labels"]
     count = labels.numel() if labels.is_floating_point() else labels.ne(case.get("ignore_index", -100)).sum()
@@ -233,7 +267,7 @@ def batched(name: str) -> list[Case]:
 
 
 @every_dtype
-@pytest.mark.parametrize(("loss", "case"), numbered(batched))
+@each(batched, [name for name, loss in LOSSES.items() if loss.chunked])
 def test_pieces_equal_the_whole_bit_for_bit(loss: Loss, case: Case, dtype: torch.dtype) -> None:
     given = converted(case, dtype)
     splits = given.pop("splits")

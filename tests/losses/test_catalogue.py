@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
+import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from lossmeter.catalogue import Parameter, Prose
+from lossmeter.engine import Call, Engine
 from lossmeter.errors import NotFound
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.losses.catalogue import Example, loss
-from lossmeter.losses.vocabulary import Fraction, Positive, Unreduced, Values, Weights
+from lossmeter.losses.vocabulary import Fraction, Positive, Quantiles, Unreduced, Values, Weights
+from tests.support.wire import wired
 
 FAMILY = "differences"
 DOCUMENTED = """One line that says it.
@@ -228,3 +233,88 @@ def test_every_example_names_arguments_of_its_loss() -> None:
         for example in entry.examples:
             assert {t.name for t in entry.roles} <= set(example.request) <= known, entry.name
             assert example.request.get("reduction", "mean") in entry.reductions
+
+
+def test_a_dimension_of_the_result_that_no_tensor_has_is_refused() -> None:
+    def widened(
+        predictions: Values[Tensor, "N"], labels: Values[Tensor, "N"], *, delta: Positive = 1.0
+    ) -> Unreduced[Tensor, "N C"]:
+        return predictions - labels
+
+    with pytest.raises(ValueError, match=r"^widened: returns dimensions that no required tensor has: C$"):
+        declared(function=widened)
+
+
+def test_a_reduction_that_does_not_exist_is_refused() -> None:
+    assert declared(reductions=["sequence_mean", "sequence_sum", "sequence_sum_norm"]).reductions[3:] == (
+        "sequence_mean",
+        "sequence_sum",
+        "sequence_sum_norm",
+    )
+    LOSSES.discard("difference")
+    with pytest.raises(ValueError, match=r"^difference: there is no reduction median$"):
+        declared(reductions=["median"])
+
+
+def test_prose_in_a_type_documents_an_argument_unless_the_docstring_does() -> None:
+    Share = Annotated[float, Prose("a share.")]
+
+    def shared(
+        predictions: Values[Tensor, "N"], labels: Values[Tensor, "N"], *, delta: Share = 1.0
+    ) -> Unreduced[Tensor, "N"]:
+        return predictions - labels
+
+    shared.__annotations__["delta"] = Share
+    assert declared(function=shared).parameters[0].description == "a threshold."
+    LOSSES.discard("shared")
+    assert declared(DOCUMENTED.replace("    delta: a threshold.\n", ""), shared).parameters[0].description == "a share."
+
+
+def test_a_module_without_a_family_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(globals(), "FAMILY")
+    with pytest.raises(ValueError, match=r"^difference: its module declares no FAMILY$"):
+        declared()
+
+
+def test_choices_and_null_are_read_from_the_type_of_a_parameter() -> None:
+    choice = Parameter(
+        "absent", Annotated[Literal["skip", "zero"] | None, Prose("what an absent class has.")], None, ""
+    )
+    assert choice.choices == ("skip", "zero")
+    assert choice.nullable
+    assert TypeAdapter(Quantiles).validate_python([0.1, 0.5]) == [0.1, 0.5]
+    with pytest.raises(ValidationError, match="less than 1"):
+        TypeAdapter(Quantiles).validate_python([1.0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "output", "tensor", "sizes", "expected"),
+    [
+        ("N C *d", "N C", (2, 3, 4), [(2, 3), (2,)], (2, 3)),
+        ("N C *d", "C", (2, 3, 4), [(3,)], (3,)),
+        ("Q D", "Q", (2, 3), [(2,)], (2,)),
+        ("N D", "2N", (2, 3), [(4,)], (4,)),
+        ("N D", "", (2, 3), [()], ()),
+    ],
+)
+def test_weights_and_masks_fit_every_shape_of_a_loss(
+    shape: str, output: str, tensor: tuple[int, ...], sizes: list[tuple[int, ...]], expected: tuple[int, ...]
+) -> None:
+    def spread(predictions: Any, labels: Any) -> Any:
+        return (predictions - labels).sum() * torch.ones(expected, dtype=predictions.dtype)
+
+    spread.__annotations__ = {
+        "predictions": Values[Tensor, shape],
+        "labels": Values[Tensor, shape],
+        "return": Unreduced[Tensor, output],
+    }
+    entry = declared(DOCUMENTED.replace("    delta: a threshold.\n", ""), spread, separable=False)
+    tensors = {"predictions": wired(torch.ones(tensor)), "labels": wired(torch.zeros(tensor))}
+    total = float(torch.ones(tensor).sum())
+    for size in sizes:
+        weight, mask = wired(torch.full(size, 2.0)), wired(torch.ones(size, dtype=torch.bool))
+        call = Call(entry, tensors, {}, "sum", ("predictions",), sample_weight=weight, mask=mask)
+        outcome = Engine("cpu").compute(call)
+        assert outcome.value == 2 * total * math.prod(expected)
+        assert outcome.count == math.prod(expected)
+        assert outcome.gradients["predictions"].shape == tensor

@@ -109,3 +109,20 @@ def test_two_variadic_dimensions_are_refused() -> None:
 
 def test_patterns_are_printed_as_people_write_them() -> None:
     assert [str(pattern) for pattern in patterns("N C *d | C | ")] == ["(N, C, …d)", "(C)", "()"]
+
+
+def test_a_dimension_has_a_factor_or_an_offset() -> None:
+    assert unify({"view": "N D", "output": "2N"}, {"view": (3, 4), "output": (6,)}) == ({"N": (3,), "D": (4,)}, 0)
+    assert unify({"scores": "N C-1"}, {"scores": (3, 4)}) == ({"N": (3,), "C": (5,)}, 0)
+    assert isinstance(unify({"view": "N", "output": "2N"}, {"view": (3,), "output": (5,)}), Mismatch)
+    assert isinstance(unify({"few": "C+1"}, {"few": (0,)}), Mismatch)
+    (pattern,) = patterns("2N C-1")
+    assert pattern.substitute({"N": (3,), "C": (5,)}) == (6, 4)
+    assert pattern.bases == {"N", "C"}
+    assert str(pattern) == "(2N, C-1)"
+
+
+@pytest.mark.parametrize("text", ["N-", "-1", "0N", "N C.1"])
+def test_what_is_no_dimension_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no dimension"):
+        patterns(text)

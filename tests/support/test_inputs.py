@@ -8,10 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossmeter.losses import LOSSES, Loss
+from lossmeter.losses import LOSSES, Loss, vocabulary
 from lossmeter.losses.shapes import patterns, unify
-from tests.support.inputs import Case, cases, edges, make_edges, make_smooth, smooth
+from lossmeter.losses.vocabulary import Meaning
+from tests.support.inputs import Case, Source, cases, edges, make_edges, make_smooth, smooth
 
+MEANINGS = list(
+    {word.meaning: None for word in vars(vocabulary).values() if isinstance(getattr(word, "meaning", None), Meaning)}
+)
 every_loss = pytest.mark.parametrize("loss", [pytest.param(loss, id=name) for name, loss in LOSSES.items()])
 
 
@@ -58,7 +62,11 @@ def test_inputs_take_every_alternative_of_the_shapes(loss: Loss) -> None:
 @every_loss
 def test_inputs_have_single_samples_batches_and_empty_batches(loss: Loss) -> None:
     outputs = [loss.function(**case).shape for case in cases(loss.name)]
-    assert any(shape == () for shape in outputs)
+    alternatives = [pattern.names for pattern in patterns(loss.output)]
+    single = any(not names or (len(names) == 1 and names[0][0] == "*") for names in alternatives)
+    assert not single or any(shape == () for shape in outputs)
+    if not any(alternatives):
+        return  # one number for the whole batch
     assert any(len(shape) > 0 and shape[0] > 1 for shape in outputs)
     # ctc has no empty batch: torch refuses it.
     assert any(shape[:1] == (0,) for shape in outputs) or loss.name == "ctc"
@@ -132,3 +140,14 @@ def test_labels_are_ignored_in_part_and_altogether(name: str) -> None:
 @pytest.mark.parametrize("name", ["cross_entropy", "linear_cross_entropy"])
 def test_labels_are_indices_and_probabilities(name: str) -> None:
     assert {case["labels"].is_floating_point() for case in cases(name)} == {False, True}
+
+
+@pytest.mark.parametrize("meaning", MEANINGS, ids=lambda meaning: meaning.name)
+def test_numbers_of_every_meaning_vary_inside_of_their_domain(meaning: Meaning) -> None:
+    values = Source(meaning.name).meant(meaning, (50, 4), class_dim=1, below=4)
+    assert len(values.unique()) > 1
+    assert meaning.minimum is None or values.min() >= meaning.minimum
+    assert meaning.maximum is None or values.max() <= meaning.maximum
+    assert not meaning.choices or set(values.tolist()[0] + values.tolist()[1]) <= set(meaning.choices)
+    if meaning.name == "distributions":
+        torch.testing.assert_close(values.sum(dim=1), torch.ones(50, dtype=torch.float64))

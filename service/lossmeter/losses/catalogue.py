@@ -22,6 +22,7 @@ Arguments = Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Tensor])
 
 REDUCTIONS = ("mean", "sum", "none")
+FURTHER_REDUCTIONS = ("batchmean", "sequence_mean", "sequence_sum", "sequence_sum_norm")
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def loss(
     Args:
         examples: at least one request with its value.
         aliases: other names under which the loss answers.
-        reductions: ways to reduce beyond `mean`, `sum` and `none`.
+        reductions: ways to reduce beyond `mean`, `sum` and `none`, of `FURTHER_REDUCTIONS`.
         separable: each sample's value depends on that sample alone.
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
         mean_note: how `mean` comes about where it is no quotient of `sum` and `normalizer`.
@@ -146,6 +147,9 @@ def _entry(function: Callable[..., Tensor], **declared: Any) -> Loss:
     name = function.__name__
     if not declared["examples"]:
         raise ValueError(f"{name}: needs an example")
+    unknown = set(declared["reductions"]) - {*REDUCTIONS, *FURTHER_REDUCTIONS}
+    if unknown:
+        raise ValueError(f"{name}: there is no reduction {', '.join(sorted(unknown))}")
     declaration = read(function)
     tensors: list[TensorArgument] = []
     parameters: list[Parameter] = []
@@ -165,7 +169,11 @@ def _entry(function: Callable[..., Tensor], **declared: Any) -> Loss:
     if len(outputs) != 1:
         raise ValueError(f"{name}: returns {declaration.result}; expected Unreduced")
     output = outputs[0].shape
-    patterns(output)
+    required = [role.shape for tensor in tensors if tensor.required for role in tensor.options]
+    given = frozenset[str]().union(*(pattern.bases for shape in required for pattern in patterns(shape)))
+    unbound = {base for pattern in patterns(output) for base in pattern.bases} - given
+    if unbound:
+        raise ValueError(f"{name}: returns dimensions that no required tensor has: {', '.join(sorted(unbound))}")
     return Loss(
         name=name,
         family=declaration.family,

@@ -1,7 +1,11 @@
-"""Symbolic shapes: `N C *d | C` against the shapes of real tensors."""
+"""Symbolic shapes: `N C *d | C` against the shapes of real tensors.
+
+A dimension is a name, a number, or a name with a factor or an offset: `2N`, `C-1`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -38,19 +42,36 @@ class Pattern:
             if name.isdigit():
                 if sizes != (int(name),):
                     return False
-            elif bound.setdefault(name, sizes) != sizes:
-                return False
+            elif name[0] == "*":
+                if bound.setdefault(name, sizes) != sizes:
+                    return False
+            else:
+                factor, base, offset = term(name)
+                size, remainder = divmod(sizes[0] - offset, factor)
+                if remainder or size < 0 or bound.setdefault(base, (size,)) != (size,):
+                    return False
         return True
 
     def substitute(self, bound: Bindings) -> Sizes:
         """The concrete shape, given what the names are bound to."""
         sizes: list[int] = []
         for name in self.names:
-            sizes += (int(name),) if name.isdigit() else bound.get(name, ())
+            if name.isdigit():
+                sizes.append(int(name))
+            elif name[0] == "*":
+                sizes += bound.get(name, ())
+            else:
+                factor, base, offset = term(name)
+                sizes += [factor * size + offset for size in bound.get(base, ())]
         return tuple(sizes)
 
+    @property
+    def bases(self) -> frozenset[str]:
+        """The names of dimensions that it is made of."""
+        return frozenset(name if name[0] == "*" else term(name)[1] for name in self.names if not name.isdigit())
+
     def known(self, bound: Bindings) -> bool:
-        return all(name.isdigit() or name in bound for name in self.names)
+        return self.bases <= bound.keys()
 
     def __str__(self) -> str:
         words = ["…" + name[1:] if name[0] == "*" else name for name in self.names]
@@ -64,6 +85,19 @@ def _broadcasts(shape: Sizes, target: Sizes) -> bool:
 
 
 @cache
+def term(name: str) -> tuple[int, str, int]:
+    """A dimension as factor, name and offset: `2N` as (2, "N", 0).
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = re.fullmatch(r"([1-9]\d*)?([A-Za-z_]\w*?)([+-]\d+)?", name)
+    if parts is None:
+        raise ValueError(f"{name!r} is no dimension")
+    return int(parts[1] or 1), parts[2], int(parts[3] or 0)
+
+
+@cache
 def patterns(text: str) -> tuple[Pattern, ...]:
     """The alternatives of a symbolic shape, parsed."""
     parsed = []
@@ -72,7 +106,9 @@ def patterns(text: str) -> tuple[Pattern, ...]:
         names = tuple(stripped.removeprefix("~").split())
         if sum(name[0] == "*" for name in names) > 1:
             raise ValueError(f"{text!r}: at most one variadic dimension")
-        parsed.append(Pattern(names, stripped.startswith("~")))
+        pattern = Pattern(names, stripped.startswith("~"))
+        _ = pattern.bases  # refuses what is no dimension
+        parsed.append(pattern)
     return tuple(parsed)
 
 

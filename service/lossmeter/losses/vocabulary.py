@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 __all__ = [
+    "Boxes",
+    "ClassCounts",
     "ClassIndices",
+    "Counts",
+    "Distributions",
     "Embeddings",
     "Features",
     "FixedWeights",
+    "Flags",
     "Fraction",
     "IgnoredIndex",
     "Kind",
@@ -26,13 +31,18 @@ __all__ = [
     "Meaning",
     "NonNegative",
     "NonNegativeInteger",
+    "OpenFraction",
     "PaddedClassIndices",
     "Positive",
+    "Priors",
     "Probabilities",
+    "Quantiles",
     "Real",
     "Role",
+    "Scales",
     "Scores",
     "Signs",
+    "Times",
     "Transcripts",
     "Unreduced",
     "Values",
@@ -88,17 +98,25 @@ class _Word:
 
 
 if TYPE_CHECKING:
+    from typing import Annotated as Boxes
+    from typing import Annotated as ClassCounts
     from typing import Annotated as ClassIndices
+    from typing import Annotated as Counts
+    from typing import Annotated as Distributions
     from typing import Annotated as Embeddings
     from typing import Annotated as Features
     from typing import Annotated as FixedWeights
+    from typing import Annotated as Flags
     from typing import Annotated as Lengths
     from typing import Annotated as LogProbabilities
     from typing import Annotated as Logits
     from typing import Annotated as PaddedClassIndices
+    from typing import Annotated as Priors
     from typing import Annotated as Probabilities
+    from typing import Annotated as Scales
     from typing import Annotated as Scores
     from typing import Annotated as Signs
+    from typing import Annotated as Times
     from typing import Annotated as Transcripts
     from typing import Annotated as Unreduced
     from typing import Annotated as Values
@@ -152,6 +170,39 @@ else:
         meaning = Meaning("lengths", "numbers of elements that count, not negative", kind="index", minimum=0)
         differentiable = False
 
+    class Boxes(_Word):
+        meaning = Meaning("boxes", "four numbers a box, in the format that a parameter names")
+
+    class ClassCounts(_Word):
+        meaning = Meaning("counts per class", "numbers of samples of each class, not negative", minimum=0.0, exact=True)
+        differentiable = False
+
+    class Counts(_Word):
+        meaning = Meaning("counts", "numbers of events, not negative", minimum=0.0, exact=True)
+        differentiable = False
+
+    class Distributions(_Word):
+        meaning = Meaning(
+            "distributions", "probabilities of all classes, which sum to 1", minimum=0.0, maximum=1.0, exact=True
+        )
+
+    class Flags(_Word):
+        meaning = Meaning("flags", "1 where it is so and 0 where it is not", choices=(0.0, 1.0), exact=True)
+        differentiable = False
+
+    class Priors(_Word):
+        meaning = Meaning("priors", "how frequent each class is, between 0 and 1", minimum=0.0, maximum=1.0)
+        differentiable = False
+
+    class Scales(_Word):
+        meaning = Meaning("scales", "spreads of distributions, not negative", minimum=0.0)
+
+    class Times(_Word):
+        meaning = Meaning(
+            "times", "durations until an event or the end of watching, not negative", minimum=0.0, exact=True
+        )
+        differentiable = False
+
     class Weights(_Word):
         meaning = Meaning("weights", "factors, not negative, usually one per class", minimum=0.0)
 
@@ -169,3 +220,5 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 IgnoredIndex = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 NonNegativeInteger = Annotated[int, Field(ge=0, le=2**63 - 1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Quantiles = Annotated[list[OpenFraction], Field(min_length=1, max_length=1000)]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from torch import Tensor
+
 from lossmeter.losses import LOSSES
 from tests.support.inputs.declared import DECLARED, Inputs
 from tests.support.inputs.edges import generated_edges
@@ -35,12 +37,17 @@ def make_edges(name: str) -> list[Case]:
 _smooth, _edges = cache(make_smooth), cache(make_edges)
 
 
+def _copy(case: Case) -> Case:
+    """The case for a test to do with as it likes."""
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in case.items()}
+
+
 def smooth(name: str) -> list[Case]:
-    return [dict(case) for case in _smooth(name)]
+    return [_copy(case) for case in _smooth(name)]
 
 
 def edges(name: str) -> list[Case]:
-    return [dict(case) for case in _edges(name)]
+    return [_copy(case) for case in _edges(name)]
 
 
 def cases(name: str) -> list[Case]:

@@ -13,6 +13,7 @@ from lossmeter.tensors import Array, Datatype, Tensor
 BY_NUMPY: Mapping[str, Datatype] = {
     datatype.dtype.name: datatype for datatype in Datatype if datatype is not Datatype.BF16
 }
+BY_DTYPE: Mapping[np.dtype[Any], Datatype] = {datatype.dtype: datatype for datatype in BY_NUMPY.values()}
 BFLOAT16 = "bfloat16"
 """The name of the dtype that other packages add to numpy."""
 
@@ -49,17 +50,15 @@ def _of_numpy(name: str, array: Array) -> Tensor:
 def _of_torch(name: str, tensor: Any) -> Tensor:
     torch = sys.modules["torch"]
     shape = tuple(tensor.shape)
-    plain = tensor.detach().cpu().resolve_neg().contiguous().reshape(-1)
-    if plain.dtype is torch.bfloat16:
-        return Tensor(Datatype.BF16, shape, plain.view(torch.int16).numpy().view(Datatype.BF16.dtype))
+    bits = tensor.contiguous().view(torch.int16) if tensor.dtype is torch.bfloat16 else tensor
     try:
-        array = plain.numpy()
+        array = bits.numpy(force=True)
     except TypeError:
         raise _unknown(name, tensor.dtype) from None
-    datatype = BY_NUMPY.get(array.dtype.name)
+    datatype = Datatype.BF16 if tensor.dtype is torch.bfloat16 else BY_DTYPE.get(array.dtype)
     if datatype is None:
         raise _unknown(name, tensor.dtype)
-    return Tensor(datatype, shape, array)
+    return Tensor(datatype, shape, np.ascontiguousarray(array).reshape(-1).view(datatype.dtype))
 
 
 def _unknown(name: str, dtype: object) -> TypeError:

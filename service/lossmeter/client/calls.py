@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from lossmeter.client import results
 from lossmeter.client.arrays import tensor_of
-from lossmeter.client.codecs import CODECS, JSON_TYPE, Codec
+from lossmeter.client.codecs import BY_MEDIA_TYPE, JSON_TYPE, Codec
 from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
@@ -53,12 +53,10 @@ def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mappin
 
 def _codec_of(reply: Reply) -> Codec:
     given = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    for codec in CODECS.values():
-        if codec.media_type == given:
-            return codec
-    raise BadAnswer(
-        f"The answer is {given or 'of no stated type'}; expected {' or '.join(c.media_type for c in CODECS.values())}"
-    )
+    codec = BY_MEDIA_TYPE.get(given)
+    if codec is None:
+        raise BadAnswer(f"The answer is {given or 'of no stated type'}; expected {' or '.join(BY_MEDIA_TYPE)}")
+    return codec
 
 
 def open_run(fields: Mapping[str, Any]) -> Request[str]:
@@ -151,7 +149,7 @@ def _member(found: Mapping[str, Any], name: str) -> Any:
 
 def _object(reply: Reply) -> dict[str, Any]:
     try:
-        found = json.loads(reply.body)
+        found = json.loads(str(reply.body, "utf-8"))
     except ValueError as error:
         raise BadAnswer(f"The answer is not JSON: {error}") from None
     if not isinstance(found, dict):

@@ -17,7 +17,7 @@ from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
 from lossmeter.client.runs import AsyncRun, Choices, Run, run_fields
-from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Connection, Progress, Transport
+from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Endpoint, Progress, Transport
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class _Configured:
         key = options.get("api_key")
         if key is None:
             key = os.environ.get(API_KEY, "")
-        self._connection = Connection(
+        self._endpoint = Endpoint(
             base_url,
             options.get("timeout_seconds", 60.0),
             {**options.get("headers", {}), **({"Authorization": f"Bearer {key}"} if key else {})},
@@ -100,7 +100,7 @@ class Client(_Configured):
 
     def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         super().__init__(base_url, **options)
-        self._transport = Transport(self._connection)
+        self._transport = Transport(self._endpoint)
 
     def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
         """A loss and its gradients.
@@ -204,7 +204,7 @@ class AsyncClient(_Configured):
 
     def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         super().__init__(base_url, **options)
-        self._transport = AsyncTransport(self._connection)
+        self._transport = AsyncTransport(self._endpoint)
 
     async def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
         """As `Client.loss`."""

@@ -6,17 +6,24 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lossmeter.client.errors import BadAnswer
-from lossmeter.client.exchanges import Piece
+from lossmeter.client.exchanges import Body, Piece
 from lossmeter.tensors import Array, Datatype, Tensor, elements
 from lossmeter.wire import _layout
 from lossmeter.wire._layout import DTYPES, LENGTH_BYTES, METADATA, REQUEST, RESPONSE
 
 JSON_TYPE = "application/json"
+
+KEPT_LAYOUTS = 64
+LONGEST_KEPT_CHARACTERS = 2048
+"""Layouts of requests and answers are worked out once for each shape, and kept if they are not longer."""
+OPENING = f'{{"{METADATA}":{{"{RESPONSE}":'
+"""What the header of an answer begins with; after it comes a string that differs from one answer to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,12 @@ class Codec:
 
     media_type: str
     encode: Callable[[Mapping[str, Any]], Sequence[Piece]]
-    decode: Callable[[bytearray], dict[str, Any]]
+    decode: Callable[[Body], dict[str, Any]]
     asked: Mapping[str, Any]
 
 
 def _dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+    return ENCODER.encode(value).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -51,9 +58,13 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _decode_json(body: bytearray) -> dict[str, Any]:
+DECODER = json.JSONDecoder()
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def _decode_json(body: Body) -> dict[str, Any]:
     try:
-        fields: dict[str, Any] = json.loads(body, object_hook=_tensor)
+        fields: dict[str, Any] = json.loads(str(body, "utf-8"), object_hook=_tensor)
     except (ValueError, KeyError, TypeError) as error:
         raise BadAnswer(f"The answer is not JSON: {error}") from None
     return fields
@@ -73,30 +84,76 @@ def _encode_json(fields: Mapping[str, Any]) -> Sequence[Piece]:
     return [_dumps(fields)]
 
 
+class _Described(NamedTuple):
+    """A tensor of a request without its numbers."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+
+
+_request_headers: dict[tuple[str, tuple[_Described, ...]], bytes] = {}
+
+
 def _encode_safetensors(fields: Mapping[str, Any]) -> Sequence[Piece]:
     tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-    rest = {name: value for name, value in fields.items() if name not in tensors}
-    return _layout.pieces(tensors, {REQUEST: _dumps(rest).decode()}, _dumps)
+    rest = ENCODER.encode({name: value for name, value in fields.items() if name not in tensors})
+    kind = rest, tuple(_Described(name, tensor.datatype, tensor.shape) for name, tensor in tensors.items())
+    header = _request_headers.get(kind)
+    if header is not None:
+        ordered = sorted(tensors.values(), key=lambda tensor: -tensor.datatype.size)  # as `pieces` does
+        return [header, *(tensor.bits.data for tensor in ordered if tensor.data.size)]
+    pieces = _layout.pieces(tensors, {REQUEST: rest}, _dumps)
+    if len(rest) <= LONGEST_KEPT_CHARACTERS:
+        if len(_request_headers) >= KEPT_LAYOUTS:
+            _request_headers.clear()
+        _request_headers[kind] = bytes(pieces[0])
+    return pieces
 
 
-def _decode_safetensors(body: bytearray) -> dict[str, Any]:
+class _Placed(NamedTuple):
+    """A tensor of an answer: where it belongs in the answer, and where its bytes are."""
+
+    parents: tuple[str, ...]
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    begin: int
+
+
+def _decode_safetensors(body: Body) -> dict[str, Any]:
     try:
         start = LENGTH_BYTES + int.from_bytes(body[:LENGTH_BYTES], "little")
-        header = json.loads(body[LENGTH_BYTES:start])
-        fields: dict[str, Any] = json.loads(header.pop(METADATA, {}).get(RESPONSE, "{}"))
-        for path, entry in header.items():
-            *parents, name = path.split(".")
+        header = str(body[LENGTH_BYTES:start], "utf-8")
+        if header.startswith(OPENING):
+            response, end = DECODER.raw_decode(header, len(OPENING))
+            layout = OPENING + '"{}"' + header[end:]
+        else:
+            layout, response = header, json.loads(header).get(METADATA, {}).get(RESPONSE, "{}")
+        placed = _places(layout) if len(layout) <= LONGEST_KEPT_CHARACTERS else _places.__wrapped__(layout)
+        fields: dict[str, Any] = json.loads(response)
+        for parents, name, datatype, shape, begin in placed:
             place = fields
             for parent in parents:
                 place = place.setdefault(parent, {})
-            datatype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
-            place[name] = Tensor(datatype, shape, _elements(body, start + entry["data_offsets"][0], datatype, shape))
+            place[name] = Tensor(datatype, shape, _elements(body, start + begin, datatype, shape))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadAnswer(f"The answer is not a safetensors file: {error}") from None
     return fields
 
 
-def _elements(memory: bytearray, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+@lru_cache(KEPT_LAYOUTS)
+def _places(header: str) -> tuple[_Placed, ...]:
+    places = []
+    for path, entry in json.loads(header).items():
+        if path != METADATA:
+            *parents, name = path.split(".")
+            datatype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+            places.append(_Placed(tuple(parents), name, datatype, shape, entry["data_offsets"][0]))
+    return tuple(places)
+
+
+def _elements(memory: Body, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
     """A view of memory that may be written to; a copy if it is not aligned."""
     size = elements(shape)
     if not size:
@@ -109,3 +166,5 @@ CODECS: Mapping[str, Codec] = {
     "safetensors": Codec(_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors, {}),
     "json": Codec(JSON_TYPE, _encode_json, _decode_json, {"tensor_encoding": "base64"}),
 }
+
+BY_MEDIA_TYPE: Mapping[str, Codec] = {codec.media_type: codec for codec in CODECS.values()}

@@ -19,6 +19,8 @@ from lossmeter.client.errors import Busy, NoAnswer, Problem, ServiceError, Timed
 
 T = TypeVar("T")
 Piece = bytes | memoryview
+Body = bytearray | memoryview
+"""The body of an answer, which may be written to."""
 
 PROBLEM = "application/problem+json"
 REFUSALS = (429, 503)
@@ -35,7 +37,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytearray
+    body: Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def refusal(reply: Reply) -> Problem:
     members: Any = {}
     if reply.headers.get("content-type", "").startswith(PROBLEM):
         try:
-            members = json.loads(reply.body)
+            members = json.loads(str(reply.body, "utf-8"))
         except ValueError:
             members = {}
     text = bytes(reply.body[:SHOWN]).decode("utf-8", "replace")

@@ -1,18 +1,23 @@
-"""Requests over sockets: the one file that imports httpx."""
+"""Sends requests: over sockets of our own where plain HTTP will do, and by httpx otherwise. The one file that imports httpx."""
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from lossmeter.client.errors import NoAnswer, TimedOut
+from lossmeter.client.answers import Answer
+from lossmeter.client.errors import BadAnswer, NoAnswer, TimedOut
 from lossmeter.client.exchanges import Piece, Reply, Request
+from lossmeter.client.sockets import Address, AsyncSockets, Sending, Sockets
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 UNIX = "http+unix"
@@ -20,13 +25,20 @@ CONNECT_SECONDS = 10.0
 """A connection that takes longer to be made counts as broken, whatever the answer may take."""
 CHUNK_BYTES = 1 << 20
 """Bodies larger than this are sent in pieces of this size."""
+JOINED_BYTES = 1 << 16
+"""A body up to this size is sent together with its head: copying it takes less time than another call of the system."""
+HEADS = 256
+"""How many kinds of requests the beginning of the head is kept for."""
+
+REQUEST_ID = "X-Request-ID"
+BARE_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of a body have been sent, and of how many."""
 
 
 @dataclass(frozen=True)
-class Connection:
+class Endpoint:
     """Where the service is and how to speak to it.
 
     Attributes:
@@ -44,15 +56,20 @@ class Connection:
     progress: Progress | None = None
 
     @property
+    def connect_seconds(self) -> float:
+        """How long making a connection may take."""
+        return min(CONNECT_SECONDS, self.timeout_seconds)
+
+    @property
     def options(self) -> dict[str, Any]:
         """What both clients of httpx are made with, but for the transport."""
         encrypted = self.base_url.startswith("https:")
-        timeout = httpx.Timeout(self.timeout_seconds, connect=min(CONNECT_SECONDS, self.timeout_seconds))
         # Loading certificates takes longer than many a request, so it is left out where they are of no use.
         return {
             "base_url": "http://localhost" if self.socket else self.base_url,
-            "headers": dict(self.headers),
-            "timeout": timeout,
+            # On one machine, compressing an answer takes longer than passing it on.
+            "headers": {**({"Accept-Encoding": "identity"} if self.socket else {}), **self.headers},
+            "timeout": httpx.Timeout(self.timeout_seconds, connect=self.connect_seconds),
             "verify": self.verify if encrypted else False,
         }
 
@@ -69,6 +86,19 @@ class Connection:
         if parts.scheme in ("http", "https") and parts.netloc:
             return None
         raise ValueError(f"base_url is {self.base_url!r}; expected http://…, https://… or {UNIX}:///path/of.sock")
+
+    @property
+    def address(self) -> Address | None:
+        """Where to connect to without httpx; none if there is encryption, a proxy or a password on the way."""
+        if self.socket:
+            return Address(path=self.socket)
+        url = httpx.URL(self.base_url)
+        host = url.raw_host.decode("ascii")
+        if url.scheme != "http" or url.userinfo:
+            return None
+        if {"http", "all"} & getproxies().keys() and not proxy_bypass(host):
+            return None
+        return Address(host, url.port or 80)
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -93,6 +123,73 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield chunk
 
 
+class _Route:
+    """What both transports share: requests and answers as httpx knows them, and as bytes."""
+
+    def __init__(self, endpoint: Endpoint, http: httpx.Client | httpx.AsyncClient) -> None:
+        self.endpoint = endpoint
+        self.http = http
+        self.cookies = False
+        self._head = lru_cache(HEADS)(self._built_head)
+
+    def prepared(self, request: Request[Any]) -> httpx.Request:
+        """The request as httpx sends it."""
+        size, progress = request.size, self.endpoint.progress
+        if size <= CHUNK_BYTES and progress is None:
+            content = b"".join(request.body) or None
+            return self.http.build_request(request.method, request.path, content=content, headers=request.headers)
+        headers = {**request.headers, "Content-Length": str(size)}
+        prepared = self.http.build_request(request.method, request.path, headers=headers)
+        prepared.stream = _Body(request, progress)
+        return prepared
+
+    def sending(self, request: Request[Any]) -> Sending:
+        """The request as bytes."""
+        identifier = request.headers.get(REQUEST_ID, "")
+        rest = tuple(item for item in request.headers.items() if item[0] != REQUEST_ID)
+        if not BARE_VALUE.fullmatch(identifier):
+            raise NoAnswer(f"LocalProtocolError: Illegal header value {identifier!r}")
+        size, progress = request.size, self.endpoint.progress
+        head = self._head(request.method, request.path, rest) + f"{REQUEST_ID}: {identifier}\r\n".encode()
+        if size or request.method != "GET":
+            head += b"Content-Length: %d\r\n" % size
+        head += b"\r\n"
+        joined = size <= JOINED_BYTES and progress is None
+        chunks = iter([b"".join([head, *request.body])]) if joined else _chunks(head, request, progress)
+        return Sending(request.method, chunks, monotonic() + self.endpoint.timeout_seconds)
+
+    def _built_head(self, method: str, path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+        """The head of a request, but for what differs from one to the next."""
+        built = self.http.build_request(method, path, headers=dict(headers))
+        lines = [b"%s %s HTTP/1.1\r\n" % (method.encode(), built.url.raw_path)]
+        for name, value in built.headers.raw:
+            if name.lower() in (b"content-length", REQUEST_ID.lower().encode()):
+                continue
+            if not BARE_VALUE.fullmatch(value.decode("latin-1")):
+                raise NoAnswer(f"LocalProtocolError: Illegal header value {value!r}")
+            lines.append(b"%s: %s\r\n" % (name, value))
+        return b"".join(lines)
+
+    def reply(self, request: Request[Any], answer: Answer) -> Reply:
+        """What an answer says."""
+        headers = answer.headers
+        if "set-cookie" in headers:
+            # From here on httpx sends the requests, since it knows which cookie goes where.
+            sent = self.http.build_request(request.method, request.path)
+            self.http.cookies.extract_cookies(httpx.Response(answer.status, headers=answer.fields, request=sent))
+            self.cookies = True
+        body = answer.body
+        if "content-encoding" in headers:
+            coded = httpx.Response(answer.status, headers=answer.fields, content=bytes(body))
+            body = bytearray(coded.content)
+        return Reply(answer.status, headers, body)
+
+
+def _chunks(head: bytes, request: Request[Any], progress: Progress | None) -> Iterator[Piece]:
+    yield head
+    yield from _Body(request, progress)
+
+
 class _Arriving:
     """An answer as it arrives."""
 
@@ -111,83 +208,98 @@ class _Arriving:
         return Reply(self.response.status_code, self.response.headers, bytearray().join(self.pieces))
 
 
-def _prepared(
-    http: httpx.Client | httpx.AsyncClient, request: Request[Any], progress: Progress | None
-) -> httpx.Request:
-    size = request.size
-    if size <= CHUNK_BYTES and progress is None:
-        content = b"".join(request.body) or None
-        return http.build_request(request.method, request.path, content=content, headers=request.headers)
-    headers = {**request.headers, "Content-Length": str(size)}
-    prepared = http.build_request(request.method, request.path, headers=headers)
-    prepared.stream = _Body(request, progress)
-    return prepared
-
-
-def _failure(request: Request[Any], error: httpx.TransportError) -> NoAnswer:
+def _failure(request: Request[Any], error: Exception) -> NoAnswer:
+    if isinstance(error, NoAnswer):
+        return type(error)(f"{request.method} {request.path}: {error}".removesuffix(": "))
     what = f"{request.method} {request.path}: {type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return TimedOut(what)
     return NoAnswer(what)
 
 
+def _undecodable(error: httpx.DecodingError) -> BadAnswer:
+    return BadAnswer(f"The answer cannot be expanded: {error}")
+
+
 class Transport:
     """Sends requests over connections that it keeps open; safe to use from many threads."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        socket = connection.socket
-        transport = httpx.HTTPTransport(uds=socket) if socket else None
-        self._http = httpx.Client(**connection.options, transport=transport)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        uds, address = endpoint.socket, endpoint.address
+        self._http = httpx.Client(**endpoint.options, transport=httpx.HTTPTransport(uds=uds) if uds else None)
+        self._route = _Route(endpoint, self._http)
+        self._sockets = Sockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
     def send(self, request: Request[Any]) -> Reply | NoAnswer:
-        """The answer, or why there is none."""
-        deadline = monotonic() + self._connection.timeout_seconds
+        """The answer, or why there is none.
+
+        Raises:
+            BadAnswer: if it is compressed, and cannot be expanded.
+        """
+        route = self._route
         try:
-            response = self._http.send(_prepared(self._http, request, self._connection.progress), stream=True)
-            try:
-                arriving = _Arriving(response, deadline)
-                for piece in response.iter_bytes():
-                    arriving.add(piece)
-            finally:
-                response.close()
-        except httpx.TransportError as error:
+            if self._sockets is None or route.cookies:
+                return self._send_by_httpx(request)
+            return route.reply(request, self._sockets.send(route.sending(request)))
+        except (httpx.TransportError, NoAnswer) as error:
             return _failure(request, error)
-        except TimedOut as error:
-            return error
+        except httpx.DecodingError as error:
+            raise _undecodable(error) from None
+
+    def _send_by_httpx(self, request: Request[Any]) -> Reply:
+        deadline = monotonic() + self._endpoint.timeout_seconds
+        response = self._http.send(self._route.prepared(request), stream=True)
+        try:
+            arriving = _Arriving(response, deadline)
+            for piece in response.iter_bytes():
+                arriving.add(piece)
+        finally:
+            response.close()
         return arriving.reply()
 
     def close(self) -> None:
         """Closes all connections."""
+        if self._sockets is not None:
+            self._sockets.close()
         self._http.close()
 
 
 class AsyncTransport:
     """The same without blocking."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        socket = connection.socket
-        transport = httpx.AsyncHTTPTransport(uds=socket) if socket else None
-        self._http = httpx.AsyncClient(**connection.options, transport=transport)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        uds, address = endpoint.socket, endpoint.address
+        self._http = httpx.AsyncClient(**endpoint.options, transport=httpx.AsyncHTTPTransport(uds=uds) if uds else None)
+        self._route = _Route(endpoint, self._http)
+        self._sockets = AsyncSockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
     async def send(self, request: Request[Any]) -> Reply | NoAnswer:
-        """The answer, or why there is none."""
-        deadline = monotonic() + self._connection.timeout_seconds
+        """As `Transport.send`."""
+        route = self._route
         try:
-            response = await self._http.send(_prepared(self._http, request, self._connection.progress), stream=True)
-            try:
-                arriving = _Arriving(response, deadline)
-                async for piece in response.aiter_bytes():
-                    arriving.add(piece)
-            finally:
-                await response.aclose()
-        except httpx.TransportError as error:
+            if self._sockets is None or route.cookies:
+                return await self._send_by_httpx(request)
+            return route.reply(request, await self._sockets.send(route.sending(request)))
+        except (httpx.TransportError, NoAnswer) as error:
             return _failure(request, error)
-        except TimedOut as error:
-            return error
+        except httpx.DecodingError as error:
+            raise _undecodable(error) from None
+
+    async def _send_by_httpx(self, request: Request[Any]) -> Reply:
+        deadline = monotonic() + self._endpoint.timeout_seconds
+        response = await self._http.send(self._route.prepared(request), stream=True)
+        try:
+            arriving = _Arriving(response, deadline)
+            async for piece in response.aiter_bytes():
+                arriving.add(piece)
+        finally:
+            await response.aclose()
         return arriving.reply()
 
     async def close(self) -> None:
         """Closes all connections."""
+        if self._sockets is not None:
+            self._sockets.close()
         await self._http.aclose()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -61,7 +63,6 @@ class RemoteLoss(nn.Module):
             elif isinstance(value, Tensor):
                 self.register_buffer(name, value)
         self.result: LossResult | None = None
-        self._entry: Entry | None = None
 
     def forward(self, *roles: Tensor, **fields: Any) -> Tensor:
         """The loss.
@@ -75,9 +76,8 @@ class RemoteLoss(nn.Module):
             ServiceError: as `Client.loss`.
         """
         _refuse_ours(fields)
-        kept = {**dict(self.named_buffers()), **dict(self.named_parameters())}
-        order = tuple(role["name"] for role in self._described["roles"]) if roles else ()
-        given = {**self.fields, **kept, **named(self.name, order, roles), **fields}
+        kept = {name: value for name, value in (self._buffers | self._parameters).items() if value is not None}
+        given = {**self.fields, **kept, **(named(self.name, self._order, roles) if roles else {}), **fields}
         tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
         if not tensors:
             raise TypeError(f"RemoteLoss {self.name}: no tensor was given")
@@ -92,11 +92,13 @@ class RemoteLoss(nn.Module):
         self.result = step.result
         return loss
 
-    @property
+    @cached_property
     def _described(self) -> Entry:
-        if self._entry is None:
-            self._entry = self.client.describe(self.name)
-        return self._entry
+        return self.client.describe(self.name)
+
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
+        return tuple(role["name"] for role in self._described["roles"])
 
     def extra_repr(self) -> str:
         """How it was made."""
@@ -140,7 +142,7 @@ class _Remote(Function):
         result = step.ask(tensors, () if later else wanted)
         ctx.step, ctx.wanted, ctx.later = step, wanted, later
         ctx.dtypes = [tensor.dtype for tensor in tensors]
-        ctx.save_for_backward(*(tensors if later else (result.gradients[name] for name in wanted)))
+        ctx.save_for_backward(*(tensors if later else [result.gradients[name] for name in wanted]))
         if result.values is not None:
             values: Tensor = result.values
             return values.to(tensors[0].device)
@@ -150,19 +152,28 @@ class _Remote(Function):
     def backward(ctx: Any, *inflows: Tensor) -> tuple[Tensor | None, ...]:
         (inflow,) = inflows
         saved: Sequence[Tensor] = ctx.saved_tensors
-        with torch.no_grad():
+        differentiable = torch.is_grad_enabled()  # as it is with create_graph=True
+        with torch.no_grad() if differentiable else nullcontext():
             if ctx.later:
-                found = ctx.step.ask(saved, ctx.wanted, upstream=inflow).gradients
+                gradients = ctx.step.ask(saved, ctx.wanted, upstream=inflow).gradients
+            elif _is_one(inflow):
+                gradients = dict(zip(ctx.wanted, saved, strict=True))
             else:
                 pairs = zip(ctx.wanted, saved, strict=True)
-                found = {name: gradient * inflow.to(gradient.device) for name, gradient in pairs}
-        gradients = [
-            found[name].to(dtype) if name in found else None
-            for name, dtype in zip(ctx.step.names, ctx.dtypes, strict=True)
-        ]
-        if torch.is_grad_enabled():  # as it is with create_graph=True
-            gradients = [None if gradient is None else _once(gradient) for gradient in gradients]
-        return (None, *gradients)
+                gradients = {name: gradient * inflow.to(gradient.device) for name, gradient in pairs}
+        outflows: list[Tensor | None] = []
+        for name, dtype in zip(ctx.step.names, ctx.dtypes, strict=True):
+            gradient = gradients.get(name)
+            if gradient is not None:
+                gradient = gradient.to(dtype)
+                gradient = _once(gradient) if differentiable else gradient
+            outflows.append(gradient)
+        return (None, *outflows)
+
+
+def _is_one(inflow: Tensor) -> bool:
+    """Tells whether the loss itself is what is differentiated; where that can be told without waiting for a device."""
+    return inflow.dim() == 0 and inflow.device.type == "cpu" and inflow.item() == 1.0
 
 
 class _Once(Function):

@@ -59,7 +59,7 @@ Steps = Generator[memoryview, int, Answer]
 
 
 def answer(method: str, memory: memoryview) -> Steps:
-    """Reads one answer.
+    """Reads one answer, as it arrives.
 
     Args:
         method: of the request.

@@ -19,13 +19,13 @@ BFLOAT16 = "bfloat16"
 
 
 def is_torch(value: Any) -> bool:
-    """Whether something is a tensor of torch."""
+    """Tells whether something is a tensor of torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def tensor_of(name: str, value: Any) -> Tensor | None:
-    """The tensor that an array is, without a copy where its memory is in order; none if it is no array.
+    """Makes a tensor of an array, without a copy where its memory is in order; gives none if it is no array.
 
     Raises:
         TypeError: if it is an array of a dtype that the service does not know.
@@ -66,7 +66,7 @@ def _unknown(name: str, dtype: object) -> TypeError:
 
 
 def array_of(tensor: Tensor, like: Any = None) -> Any:
-    """The tensor as an array of numpy, or of torch and on the same device if `like` is one of torch."""
+    """Makes an array of numpy of a tensor, or one of torch, on the same device, if `like` is one of torch."""
     if is_torch(like):
         torch = sys.modules["torch"]
         if tensor.datatype is Datatype.BF16:

@@ -10,7 +10,7 @@ from lossmeter.client.results import LossResult
 
 
 class MeanLoss:
-    """The mean of a loss over everything that it was shown, whatever the sizes of the batches.
+    """Averages a loss over batches of any sizes.
 
     Sums and normalizers are added up, and divided once. The mean of the means would give a short batch, or one with many
     ignored labels, the same say as a full one.
@@ -43,7 +43,7 @@ class MeanLoss:
         self.count = 0
 
     def update(self, *roles: Any, **fields: Any) -> LossResult:
-        """Adds a batch, and says what its loss was.
+        """Adds a batch, and returns its result.
 
         Args:
             roles: tensors in the order of the catalogue: predictions and labels, mostly.
@@ -66,19 +66,19 @@ class MeanLoss:
         return result
 
     def add(self, result: LossResult | MeanLoss) -> Self:
-        """Adds what another call gave, or another mean was shown."""
+        """Adds the result of another call, or all that another mean holds."""
         self.sum += result.sum
         self.normalizer += result.normalizer
         self.count += result.count
         return self
 
     def compute(self) -> float:
-        """The mean so far; NaN if nothing counted."""
+        """Returns the mean so far; NaN if nothing counted."""
         return self.sum / self.normalizer if self.normalizer else math.nan
 
 
 def named(loss: str, roles: tuple[str, ...], tensors: tuple[Any, ...]) -> dict[str, Any]:
-    """Tensors that were given in order, by the names of their roles.
+    """Gives tensors, which came in order, the names of their roles.
 
     Raises:
         TypeError: if there are more of them than roles.

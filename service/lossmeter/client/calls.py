@@ -1,4 +1,4 @@
-"""What the service can be asked: each a function from arguments to a request that knows how to read its answer."""
+"""Builds the requests: a function for each call, from arguments to a request that knows how to read its answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Entry = dict[str, Any]
 
 
 def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mapping[str, Any]) -> Request[LossResult]:
-    """One loss.
+    """Asks for one loss.
 
     Args:
         codec: the format of request and answer.
@@ -60,7 +60,7 @@ def _codec_of(reply: Reply) -> Codec:
 
 
 def open_run(fields: Mapping[str, Any]) -> Request[str]:
-    """A run, of which the answer is the id.
+    """Opens a run; the result is its id.
 
     Each time it is sent opens another, so it is not sent again where nobody knows whether it has arrived.
 
@@ -77,7 +77,7 @@ def open_run(fields: Mapping[str, Any]) -> Request[str]:
 
 
 def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any]) -> Request[bool]:
-    """A batch of a run, of which the answer is whether the run did not have it already.
+    """Adds a batch to a run; the result is true unless the run had it already.
 
     Args:
         codec: the format of the request.
@@ -103,12 +103,12 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
 
 
 def report_run(run_id: str) -> Request[Entry]:
-    """The report of a run over everything that it has."""
+    """Asks for the report of a run over everything that it has."""
     return Request("GET", _run(run_id), _object, {"Accept": JSON_TYPE})
 
 
 def close_run(run_id: str) -> Request[Entry]:
-    """Lets no new batch in; once more has no effect."""
+    """Closes a run to new batches; once more has no effect."""
     return Request("POST", f"{_run(run_id)}/close", _object, {"Accept": JSON_TYPE}, kept=True)
 
 
@@ -117,12 +117,12 @@ def _run(run_id: str) -> str:
 
 
 def _listed(values: Any) -> Any:
-    """An array of any library as a list."""
+    """Makes a list of an array of any library."""
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
 def losses() -> Request[list[Entry]]:
-    """The catalogue."""
+    """Asks for the catalogue."""
 
     def read(reply: Reply) -> list[Entry]:
         entries: list[Entry] = _object(reply)["losses"]
@@ -132,26 +132,26 @@ def losses() -> Request[list[Entry]]:
 
 
 def describe(name: str) -> Request[Entry]:
-    """One entry of the catalogue."""
+    """Asks for one entry of the catalogue."""
     return Request("GET", f"{LOSSES}/{quote(name, safe='')}", _object, {"Accept": JSON_TYPE})
 
 
 def health() -> Request[dict[str, Any]]:
-    """Whether the service is ready for work; asked once."""
+    """Asks once whether the service is ready for work."""
     return Request("GET", "/readyz", _object, {"Accept": JSON_TYPE}, repeatable=False)
 
 
-def _member(found: Mapping[str, Any], name: str) -> Any:
-    if name not in found:
+def _member(members: Mapping[str, Any], name: str) -> Any:
+    if name not in members:
         raise BadAnswer(f"The answer has no {name!r}")
-    return found[name]
+    return members[name]
 
 
 def _object(reply: Reply) -> dict[str, Any]:
     try:
-        found = json.loads(str(reply.body, "utf-8"))
+        members = json.loads(str(reply.body, "utf-8"))
     except ValueError as error:
         raise BadAnswer(f"The answer is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise BadAnswer(f"The answer is a {type(found).__name__}; expected an object")
-    return found
+    if not isinstance(members, dict):
+        raise BadAnswer(f"The answer is a {type(members).__name__}; expected an object")
+    return members

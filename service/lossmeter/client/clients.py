@@ -26,7 +26,7 @@ API_KEY = "LOSSMETER_API_KEY"
 
 
 class Options(TypedDict, total=False):
-    """What a client can be told beside where the service is.
+    """Options of a client, beside the address of the service.
 
     `api_key` is sent as a bearer token, that of `LOSSMETER_API_KEY` if it is left out; `wire` is the format of tensors,
     `safetensors` unless told otherwise; `compression` makes large bodies smaller on their way, by `zstd` or `gzip`;
@@ -46,7 +46,7 @@ class Options(TypedDict, total=False):
 
 
 class _Configured:
-    """What both clients hold.
+    """Holds what both clients are configured with.
 
     Raises:
         ValueError: if the URL, the format or the compression is none that is spoken here.
@@ -81,7 +81,7 @@ class _Configured:
         return f"{type(self).__name__}({self.base_url!r})"
 
     def __reduce__(self) -> Any:
-        """A copy, in this process or another, has connections of its own."""
+        """Makes copies, in this process or another, open connections of their own."""
         return _again, (type(self), self.base_url, self._options)
 
 
@@ -103,7 +103,7 @@ class Client(_Configured):
         self._transport = Transport(self._endpoint)
 
     def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
-        """A loss and its gradients.
+        """Computes a loss and its gradients.
 
         Args:
             loss: a name of the catalogue, or an alias.
@@ -121,11 +121,11 @@ class Client(_Configured):
         return self.send(calls.loss(self._codec, loss, gradients, fields))
 
     def losses(self) -> list[Entry]:
-        """The catalogue: an entry for each loss."""
+        """Returns the catalogue: an entry for each loss."""
         return self.send(calls.losses())
 
     def describe(self, loss: str) -> Entry:
-        """The entry of one loss: roles, parameters, formula, when to use it.
+        """Returns the entry of one loss: roles, parameters, formula, when to use it.
 
         Raises:
             NotFound: if there is none of that name.
@@ -141,7 +141,7 @@ class Client(_Configured):
         tags: Sequence[str] = (),
         **fields: Any,
     ) -> Run:
-        """An evaluation in many batches, opened where its block is entered.
+        """Prepares an evaluation in many batches, which is opened where its block is entered.
 
             with client.run("nightly", task="multiclass", predictions_are="logits", metrics=["accuracy"]) as run:
                 for logits, labels in batches:
@@ -158,11 +158,11 @@ class Client(_Configured):
         return Run(self, self._codec, run_fields(name, losses, metrics, tags, fields))
 
     def attach(self, run_id: str) -> Run:
-        """A run that is open already, here or elsewhere. Asks for nothing."""
+        """Continues a run that was opened before, here or elsewhere. Sends nothing."""
         return Run(self, self._codec, {}, run_id)
 
     def health(self) -> dict[str, Any]:
-        """`status` and `version` of the service, asked once and at once.
+        """Returns `status` and `version` of the service, asked once and at once.
 
         Raises:
             Busy: if it is not ready for work.
@@ -171,7 +171,7 @@ class Client(_Configured):
         return self.send(calls.health())
 
     def send(self, request: Request[T]) -> T:
-        """Any request, with its retries."""
+        """Sends any request, and again as `retries` says; returns its result."""
         if self._compression is not None:
             request = compressed(request, self._compression)
         steps = conversation(request, self.retries)
@@ -200,7 +200,7 @@ class Client(_Configured):
 
 
 class AsyncClient(_Configured):
-    """The same for asyncio: `async with AsyncClient(url) as client: await client.loss(…)`."""
+    """The client for asyncio: `async with AsyncClient(url) as client: await client.loss(…)`."""
 
     def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
         super().__init__(base_url, **options)
@@ -239,7 +239,7 @@ class AsyncClient(_Configured):
         return await self.send(calls.health())
 
     async def send(self, request: Request[T]) -> T:
-        """Any request, with its retries."""
+        """Sends any request, and again as `retries` says; returns its result."""
         if self._compression is not None:
             request = await asyncio.to_thread(compressed, request, self._compression)
         steps = conversation(request, self.retries)

@@ -23,7 +23,7 @@ KEPT_LAYOUTS = 64
 LONGEST_KEPT_CHARACTERS = 2048
 """Layouts of requests and answers are worked out once for each shape, and kept if they are not longer."""
 OPENING = f'{{"{METADATA}":{{"{RESPONSE}":'
-"""What the header of an answer begins with; after it comes a string that differs from one answer to the next."""
+"""The beginning of the header of an answer; the string that follows differs from one answer to the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Bodies of requests, made smaller on their way."""
+"""Compresses the bodies of requests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GZIP_WINDOW = 31
 
 
 class Compressor(Protocol):
-    """Takes bytes and gives fewer."""
+    """Compresses bytes that come in pieces."""
 
     def compress(self, data: Piece, /) -> bytes:
-        """What is ready of them."""
+        """Takes a piece, and returns what is ready."""
 
     def flush(self) -> bytes:
-        """The rest."""
+        """Returns the rest."""
 
 
 def _gzip() -> Compressor:
@@ -48,7 +48,7 @@ COMPRESSORS: Mapping[str, Callable[[], Compressor]] = {"zstd": _zstd, "gzip": _g
 
 
 def compressed(request: Request[T], coding: str) -> Request[T]:
-    """The request with a smaller body and the header that says so; as it is, if the body would not be smaller."""
+    """Compresses the body of a request, and says so in its headers; returns it as it is if that would save nothing."""
     size = request.size
     if size < MINIMUM_BYTES:
         return request
@@ -60,6 +60,6 @@ def compressed(request: Request[T], coding: str) -> Request[T]:
 
 
 def packed(pieces: Sequence[Piece], compressor: Compressor) -> list[Piece]:
-    """The pieces, compressed together."""
-    found: list[Piece] = [compressor.compress(piece) for piece in pieces]
-    return [piece for piece in (*found, compressor.flush()) if piece]
+    """Compresses pieces together."""
+    output: list[Piece] = [compressor.compress(piece) for piece in pieces]
+    return [piece for piece in (*output, compressor.flush()) if piece]

@@ -1,4 +1,4 @@
-"""What can go wrong with a call.
+"""The errors of a call.
 
 ServiceError
 ├── NoAnswer                the connection could not be made, or broke
@@ -156,7 +156,7 @@ BY_STATUS: Mapping[int, type[Problem]] = {
 def problem(
     status: int, members: Mapping[str, Any], text: str, request_id: str, retry_after_seconds: float | None
 ) -> Problem:
-    """The exception for an answer.
+    """Makes the exception for an answer.
 
     Args:
         status: of the answer.

@@ -1,7 +1,7 @@
-"""A call as a conversation: what is sent, when it is sent again, and what is made of the answer. No socket in here.
+"""Decides what a call sends, when it sends it again, and what it makes of the answer. No socket in here.
 
-A conversation is a generator that yields what is to be done, requests to send and pauses to make, and is sent what came of it.
-Whoever drives it, blocking or not, needs to know nothing else.
+A conversation is a generator: it yields requests to send and pauses to make, and is sent what came of them. Both clients drive
+it, one blocking and one not, and decide nothing themselves.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Request(Generic[T]):
         method, path, headers: of the HTTP request; the path begins with a slash.
         body: in pieces, which are sent one after the other.
         read: makes the result of a successful answer.
-        repeatable: whether sending it twice does no more than sending it once; under `if refused` it does more, and is sent
+        repeatable: true if sending it twice does no more than sending it once; under `if refused` it does more, and is sent
             again only after an answer that says that nothing was done.
-        kept: whether what one attempt did is there for the next, so that another is worth its time after one that got no
-            answer in time. A loss would be computed anew, and most likely take as long again.
+        kept: true if the service keeps what one attempt did for the next, so that another is worth its time after one that got
+            no answer in time. A loss would be computed anew, and most likely take as long again.
     """
 
     method: str
@@ -77,7 +77,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """When a request is sent again: after a broken connection, and after an answer that says "not now".
+    """Says when a request is sent again: after a broken connection, and after an answer that says "not now".
 
     The waits double from one attempt to the next, each between half and all of that, so that many clients do not come back at
     the same moment. A longer wait that the service asks for is kept; one that is too long ends the attempts.
@@ -93,7 +93,7 @@ class Retries:
     longest_wait_seconds: float = 60.0
 
     def wait_seconds(self, attempt: int, failure: ServiceError) -> float | None:
-        """How long to wait after an attempt (1 is the first) that failed; none if there should be no other."""
+        """Returns the wait after an attempt (1 is the first) that failed; none if there should be no other."""
         if not isinstance(failure, Busy | NoAnswer) or attempt >= self.attempts:
             return None
         own = min(self.first_wait_seconds * 2.0 ** (attempt - 1), self.longest_wait_seconds) * random.uniform(0.5, 1.0)
@@ -104,7 +104,7 @@ class Retries:
 
 
 def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] | Pause, Reply | NoAnswer | None, T]:
-    """Yields what to do; is sent the reply to a request, or why there is none; returns the result.
+    """Holds a conversation: yields what to do, is sent the reply to a request or why there is none, returns the result.
 
     Raises:
         ServiceError: when the last attempt has failed, or another would be of no use.
@@ -137,13 +137,13 @@ def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
 
 
 def _identified(request: Request[T]) -> Request[T]:
-    """All attempts carry the same id, by which the log of the service knows them."""
+    """Gives the request an id, which all attempts carry, and by which the log of the service knows them."""
     headers = {"X-Request-ID": secrets.token_hex(8), **request.headers}
     return replace(request, headers=headers)
 
 
 def refusal(reply: Reply) -> Problem:
-    """The exception that an answer stands for."""
+    """Makes the exception that an answer stands for."""
     members: Any = {}
     if reply.headers.get("content-type", "").startswith(PROBLEM):
         try:
@@ -157,7 +157,7 @@ def refusal(reply: Reply) -> Problem:
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """What the header `Retry-After` asks for, which is a number of seconds or a date; none if it is neither."""
+    """Reads the header `Retry-After`, which is a number of seconds or a date; returns none if it is neither."""
     if value is None:
         return None
     if value.strip().isdigit():

@@ -19,7 +19,7 @@ Arrays = dict[str, Any]
 def remote_loss(
     loss: str, /, *, client: Client | None = None, url: str | None = None, **fields: Any
 ) -> Callable[..., Any]:
-    """A function from arrays, in the order of the roles or by name, to the loss; also under `jit` and `grad`.
+    """Makes a function from arrays, in the order of the roles or by name, to the loss; also under `jit` and `grad`.
 
         loss = remote_loss("focal", gamma=2.0, url="http://127.0.0.1:8000")
         jax.value_and_grad(lambda weights: loss(network(weights, inputs), labels))(weights)
@@ -54,8 +54,8 @@ def remote_loss(
             return np.asarray(result.value, dtype), {name: result.gradients[name].astype(dtype) for name in wanted}
 
         answer = (jax.ShapeDtypeStruct((), dtype), shapes)
-        found: tuple[Any, Arrays] = jax.pure_callback(over_the_wire, answer, arrays, vmap_method="sequential")
-        return found
+        result: tuple[Any, Arrays] = jax.pure_callback(over_the_wire, answer, arrays, vmap_method="sequential")
+        return result
 
     @jax.custom_vjp  # type: ignore[untyped-decorator]
     def value(arrays: Arrays) -> Any:
@@ -64,10 +64,10 @@ def remote_loss(
     def forward(primals: Arrays) -> tuple[Any, Any]:
         wanted = tuple(name for name, primal in primals.items() if primal.perturbed)
         arrays = {name: primal.value for name, primal in primals.items()}
-        found, gradients = ask(
+        loss_value, gradients = ask(
             tuple(name for name in wanted if jnp.issubdtype(arrays[name].dtype, jnp.floating)), arrays
         )
-        return found, (gradients, arrays)
+        return loss_value, (gradients, arrays)
 
     def backward(kept: tuple[Arrays, Arrays], inflow: Any) -> tuple[Arrays]:
         gradients, arrays = kept
@@ -87,7 +87,7 @@ def remote_loss(
 
 
 def _scaled(gradient: Any, inflow: Any, like: Any) -> Any:
-    """A gradient times what flows in, in the dtype of its input; none where there is no gradient."""
+    """Multiplies a gradient by what flows in, in the dtype of its input; gives none where there is no gradient."""
     return None if gradient is None else (gradient * inflow).astype(like.dtype)
 
 

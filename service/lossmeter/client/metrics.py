@@ -11,7 +11,7 @@ from lossmeter.client.runs import Choices, Run
 
 
 class RemoteMetrics:
-    """Metrics of everything that it was shown, added up by the service in a run: `update`, `compute`, `reset`.
+    """Computes metrics over many batches, which the service adds up in a run: `update`, `compute`, `reset`.
 
         metrics = RemoteMetrics(client, ["accuracy", {"metric": "f1", "average": "macro"}],
                                 task="multiclass", predictions_are="logits")
@@ -48,7 +48,7 @@ class RemoteMetrics:
         self.run.add(predictions, labels, **fields)
 
     def compute(self) -> dict[str, Any]:
-        """The values so far by the name of the metric, with its parameters where one name is there twice.
+        """Returns the values so far by the name of the metric, with its parameters where one name is there twice.
 
         Numbers are floats, or none where nothing is defined; figures of classes are lists.
 
@@ -68,7 +68,7 @@ class RemoteMetrics:
 
 
 def named(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The values of a report's metrics, by name."""
+    """Arranges the values of a report's metrics by name."""
     count = Counter(figure["metric"] for figure in figures)
     return {figure["metric"] if count[figure["metric"]] == 1 else _whole(figure): figure["value"] for figure in figures}
 

@@ -1,4 +1,4 @@
-"""What a call gives."""
+"""The results of calls."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LossResult:
 
 
 def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Mapping[str, Any]) -> LossResult:
-    """The result that an answer holds.
+    """Makes the result of an answer.
 
     Args:
         fields: of the answer, tensors among them.
@@ -107,12 +107,12 @@ def _warned(entry: Mapping[str, Any]) -> Warned:
 
 
 def number(word: str | None) -> float:
-    """The number that is not finite of which an answer gives the name."""
+    """Makes the number that is not finite of the name that an answer has for it."""
     return {"Infinity": math.inf, "-Infinity": -math.inf}.get(word or "", math.nan)
 
 
 def _sum(value: float | None, values: Tensor | None) -> float:
-    """A sum that is not finite, which JSON has no number for: the same as the mean, or that of the values."""
+    """Restores a sum that is not finite, which JSON has no number for: it is the mean, or the sum of the values."""
     if values is None:
         return math.nan if value is None or math.isfinite(value) else value
     with np.errstate(invalid="ignore"):
@@ -120,7 +120,7 @@ def _sum(value: float | None, values: Tensor | None) -> float:
 
 
 def timing(header: str) -> Timing:
-    """What the header `Server-Timing` says."""
+    """Reads the header `Server-Timing`."""
     spent = {}
     for stage in header.split(","):
         name, _, duration = stage.strip().partition(";dur=")

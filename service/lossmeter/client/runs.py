@@ -21,14 +21,14 @@ Choices = Sequence[str | Mapping[str, Any]]
 
 
 class Sender(Protocol):
-    """What sends requests, and waits for the answers."""
+    """Sends requests, and waits for the answers."""
 
     def send(self, request: Request[T]) -> T:
         """The result."""
 
 
 class AsyncSender(Protocol):
-    """The same for asyncio."""
+    """Sends requests, for asyncio."""
 
     async def send(self, request: Request[T]) -> T:
         """The result."""
@@ -37,7 +37,7 @@ class AsyncSender(Protocol):
 def run_fields(
     name: str, losses: Choices | None, metrics: Choices | None, tags: Sequence[str], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The request that opens a run; what is left out has its default."""
+    """Builds the request that opens a run; what is left out has its default."""
     chosen = {"losses": _chosen("loss", losses), "metrics": _chosen("metric", metrics)}
     return {"name": name, "tags": list(tags), **chosen, **fields}
 
@@ -49,7 +49,7 @@ def _chosen(kind: str, choices: Choices | None) -> list[Mapping[str, Any]] | Non
 
 
 class _Batches:
-    """What both kinds of run hold: the id, once there is one, and ids for batches."""
+    """Holds what both kinds of run have: the id, once there is one, and ids for batches."""
 
     def __init__(self, codec: Codec, fields: Mapping[str, Any], run_id: str | None) -> None:
         self._codec = codec
@@ -61,7 +61,7 @@ class _Batches:
 
     @property
     def id(self) -> str:
-        """By which the service knows the run.
+        """The id by which the service knows the run.
 
         Raises:
             RuntimeError: if it has not been opened.
@@ -81,7 +81,7 @@ class _Batches:
 
 @contextmanager
 def _naming(batch_id: str) -> Iterator[None]:
-    """Errors say which batch it was: under its id it may be sent again, whether or not it has arrived."""
+    """Notes in errors which batch it was: under its id it may be sent again, arrived or not."""
     try:
         yield
     except ServiceError as error:
@@ -133,11 +133,11 @@ class Run(_Batches):
         return batch_id
 
     def report(self) -> Entry:
-        """The report over all batches so far, of all who add to the run."""
+        """Returns the report over all batches so far, of all who add to the run."""
         return self._client.send(calls.report_run(self.id))
 
     def close(self) -> None:
-        """Lets no new batch in."""
+        """Closes the run to new batches."""
         self._client.send(calls.close_run(self.id))
 
     def __enter__(self) -> Self:
@@ -149,7 +149,7 @@ class Run(_Batches):
 
 
 class AsyncRun(_Batches):
-    """The same for asyncio: `async with client.run(…) as run: await run.add(…)`."""
+    """The run for asyncio: `async with client.run(…) as run: await run.add(…)`."""
 
     def __init__(self, client: AsyncSender, codec: Codec, fields: Mapping[str, Any], run_id: str | None = None) -> None:
         super().__init__(codec, fields, run_id)

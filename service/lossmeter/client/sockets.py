@@ -27,7 +27,7 @@ LATE = "The answer was not complete in time."
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect to: a host and a port, or the path of a Unix socket."""
+    """A host and a port, or the path of a Unix socket."""
 
     host: str = ""
     port: int = 0
@@ -35,8 +35,8 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """One request.
+class Outgoing:
+    """A request as bytes.
 
     Attributes:
         method: of the request.
@@ -72,7 +72,7 @@ class Connection:
 
 
 class _Idle:
-    """The connections that wait for a request. A process that was forked off starts without any."""
+    """Keeps the connections that wait for a request. A process that was forked off starts without any."""
 
     def __init__(self, address: Address, connect_seconds: float, seconds: float) -> None:
         self.address = address
@@ -82,8 +82,8 @@ class _Idle:
         self._idle: deque[Connection] = deque()
         self._process = os.getpid()
 
-    def _forked(self) -> bool:
-        """Tells the first time that this process is another; its connections are its parent's."""
+    def _drop_inherited(self) -> bool:
+        """Closes the connections that belong to a parent process; tells whether this process is new to them."""
         if self._process == os.getpid():
             return False
         self._process = os.getpid()
@@ -128,20 +128,20 @@ class _Idle:
 
 
 class Sockets(_Idle):
-    """Connections that block. Safe to use from many threads."""
+    """Sends requests over connections that block. Safe to use from many threads."""
 
     def __init__(self, address: Address, connect_seconds: float, seconds: float) -> None:
         super().__init__(address, connect_seconds, seconds)
         self._places = threading.Semaphore(MOST_CONNECTIONS)
 
-    def send(self, sending: Sending) -> Answer:
+    def send(self, outgoing: Outgoing) -> Answer:
         """Sends a request and reads its answer.
 
         Raises:
             NoAnswer, TimedOut: if there is none.
             RuntimeError: if the connections have been closed.
         """
-        if self._forked():
+        if self._drop_inherited():
             self._places = threading.Semaphore(MOST_CONNECTIONS)
         places = self._places
         if not places.acquire(timeout=self.seconds):
@@ -149,9 +149,9 @@ class Sockets(_Idle):
         connection = None
         try:
             connection = self._take() or self._connected()
-            self._write(connection.socket, sending.chunks)
-            found = self._read(connection.socket, answer(sending.method, connection.memory), sending.deadline)
-            if found.reusable:
+            self._write(connection.socket, outgoing.chunks)
+            received = self._read(connection.socket, answer(outgoing.method, connection.memory), outgoing.deadline)
+            if received.reusable:
                 self._give(connection)
             else:
                 connection.socket.close()
@@ -161,7 +161,7 @@ class Sockets(_Idle):
             raise
         finally:
             places.release()
-        return found
+        return received
 
     def _connected(self) -> Connection:
         address = self.address
@@ -200,8 +200,8 @@ class Sockets(_Idle):
                 if monotonic() > deadline:
                     raise TimedOut(LATE)
         except StopIteration as end:
-            found: Answer = end.value
-            return found
+            received: Answer = end.value
+            return received
         except TimeoutError as error:
             raise TimedOut(f"ReadTimeout: {error}") from None
         except OSError as error:
@@ -209,17 +209,17 @@ class Sockets(_Idle):
 
 
 class AsyncSockets(_Idle):
-    """Connections that do not block, for asyncio."""
+    """Sends requests over connections that do not block, for asyncio."""
 
     def __init__(self, address: Address, connect_seconds: float, seconds: float) -> None:
         super().__init__(address, connect_seconds, seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
 
-    async def send(self, sending: Sending) -> Answer:
+    async def send(self, outgoing: Outgoing) -> Answer:
         """As `Sockets.send`."""
         loop = asyncio.get_running_loop()
-        if self._forked() or loop is not self._loop:
+        if self._drop_inherited() or loop is not self._loop:
             self._loop, self._places = loop, asyncio.Semaphore(MOST_CONNECTIONS)
         places = self._places
         if places.locked():
@@ -229,10 +229,10 @@ class AsyncSockets(_Idle):
         connection = None
         try:
             connection = self._take() or await self._connected(loop)
-            await self._write(loop, connection.socket, sending.chunks)
-            steps = answer(sending.method, connection.memory)
-            found = await self._read(loop, connection.socket, steps, sending.deadline)
-            if found.reusable:
+            await self._write(loop, connection.socket, outgoing.chunks)
+            steps = answer(outgoing.method, connection.memory)
+            received = await self._read(loop, connection.socket, steps, outgoing.deadline)
+            if received.reusable:
                 self._give(connection)
             else:
                 connection.socket.close()
@@ -242,7 +242,7 @@ class AsyncSockets(_Idle):
             raise
         finally:
             places.release()
-        return found
+        return received
 
     async def _place(self, places: asyncio.Semaphore) -> None:
         try:
@@ -302,8 +302,8 @@ class AsyncSockets(_Idle):
                 if monotonic() > deadline:
                     raise TimedOut(LATE)
         except StopIteration as end:
-            found: Answer = end.value
-            return found
+            received: Answer = end.value
+            return received
         except TimeoutError:
             raise TimedOut("ReadTimeout") from None
         except OSError as error:

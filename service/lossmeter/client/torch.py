@@ -65,7 +65,7 @@ class RemoteLoss(nn.Module):
         self.result: LossResult | None = None
 
     def forward(self, *roles: Tensor, **fields: Any) -> Tensor:
-        """The loss.
+        """Computes the loss.
 
         Args:
             roles: tensors in the order of the catalogue: predictions and labels, mostly.
@@ -101,7 +101,7 @@ class RemoteLoss(nn.Module):
         return tuple(role["name"] for role in self._described["roles"])
 
     def extra_repr(self) -> str:
-        """How it was made."""
+        """Shows the arguments that it was made with."""
         return ", ".join([repr(self.name), *(f"{name}={value!r}" for name, value in self.fields.items())])
 
 
@@ -117,7 +117,7 @@ class _Step:
 
     Attributes:
         names: of the tensors, in the order in which they are given.
-        later: whether the gradients can only be asked for once it is known what flows in.
+        later: true if the gradients can only be asked for once it is known what flows in.
     """
 
     client: Client
@@ -172,7 +172,7 @@ class _Remote(Function):
 
 
 def _is_one(inflow: Tensor) -> bool:
-    """Tells whether the loss itself is what is differentiated; where that can be told without waiting for a device."""
+    """Tells whether the loss itself is differentiated, where no device has to be waited for to know it."""
     return inflow.dim() == 0 and inflow.device.type == "cpu" and inflow.item() == 1.0
 
 

@@ -17,7 +17,7 @@ import httpx
 from lossmeter.client.answers import Answer
 from lossmeter.client.errors import BadAnswer, NoAnswer, TimedOut
 from lossmeter.client.exchanges import Piece, Reply, Request
-from lossmeter.client.sockets import Address, AsyncSockets, Sending, Sockets
+from lossmeter.client.sockets import Address, AsyncSockets, Outgoing, Sockets
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 UNIX = "http+unix"
@@ -28,7 +28,7 @@ CHUNK_BYTES = 1 << 20
 JOINED_BYTES = 1 << 16
 """A body up to this size is sent together with its head: copying it takes less time than another call of the system."""
 HEADS = 256
-"""How many kinds of requests the beginning of the head is kept for."""
+"""Kinds of requests, at most, whose head is kept."""
 
 REQUEST_ID = "X-Request-ID"
 BARE_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the service is and how to speak to it.
+    """The address of the service, and how to speak to it.
 
     Attributes:
         base_url: `http://…`, `https://…`, or `http+unix:///path/of.sock`.
@@ -57,12 +57,12 @@ class Endpoint:
 
     @property
     def connect_seconds(self) -> float:
-        """How long making a connection may take."""
+        """The time that making a connection may take."""
         return min(CONNECT_SECONDS, self.timeout_seconds)
 
     @property
     def options(self) -> dict[str, Any]:
-        """What both clients of httpx are made with, but for the transport."""
+        """The arguments of both clients of httpx, but for the transport."""
         encrypted = self.base_url.startswith("https:")
         # Loading certificates takes longer than many a request, so it is left out where they are of no use.
         return {
@@ -89,7 +89,7 @@ class Endpoint:
 
     @property
     def address(self) -> Address | None:
-        """Where to connect to without httpx; none if there is encryption, a proxy or a password on the way."""
+        """The address for our own sockets; none if encryption, a proxy or a password makes it a matter for httpx."""
         if self.socket:
             return Address(path=self.socket)
         url = httpx.URL(self.base_url)
@@ -124,7 +124,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class _Route:
-    """What both transports share: requests and answers as httpx knows them, and as bytes."""
+    """Translates requests and answers for both transports: to and from httpx, and to and from bytes."""
 
     def __init__(self, endpoint: Endpoint, http: httpx.Client | httpx.AsyncClient) -> None:
         self.endpoint = endpoint
@@ -133,7 +133,7 @@ class _Route:
         self._head = lru_cache(HEADS)(self._built_head)
 
     def prepared(self, request: Request[Any]) -> httpx.Request:
-        """The request as httpx sends it."""
+        """Makes the request that httpx sends."""
         size, progress = request.size, self.endpoint.progress
         if size <= CHUNK_BYTES and progress is None:
             content = b"".join(request.body) or None
@@ -143,8 +143,8 @@ class _Route:
         prepared.stream = _Body(request, progress)
         return prepared
 
-    def sending(self, request: Request[Any]) -> Sending:
-        """The request as bytes."""
+    def outgoing(self, request: Request[Any]) -> Outgoing:
+        """Makes the bytes that our own sockets send."""
         identifier = request.headers.get(REQUEST_ID, "")
         rest = tuple(item for item in request.headers.items() if item[0] != REQUEST_ID)
         if not BARE_VALUE.fullmatch(identifier):
@@ -156,10 +156,10 @@ class _Route:
         head += b"\r\n"
         joined = size <= JOINED_BYTES and progress is None
         chunks = iter([b"".join([head, *request.body])]) if joined else _chunks(head, request, progress)
-        return Sending(request.method, chunks, monotonic() + self.endpoint.timeout_seconds)
+        return Outgoing(request.method, chunks, monotonic() + self.endpoint.timeout_seconds)
 
     def _built_head(self, method: str, path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-        """The head of a request, but for what differs from one to the next."""
+        """Builds the head of a request, but for what differs from one to the next."""
         built = self.http.build_request(method, path, headers=dict(headers))
         lines = [b"%s %s HTTP/1.1\r\n" % (method.encode(), built.url.raw_path)]
         for name, value in built.headers.raw:
@@ -171,7 +171,7 @@ class _Route:
         return b"".join(lines)
 
     def reply(self, request: Request[Any], answer: Answer) -> Reply:
-        """What an answer says."""
+        """Makes the reply of an answer that our own sockets read."""
         headers = answer.headers
         if "set-cookie" in headers:
             # From here on httpx sends the requests, since it knows which cookie goes where.
@@ -232,7 +232,7 @@ class Transport:
         self._sockets = Sockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
     def send(self, request: Request[Any]) -> Reply | NoAnswer:
-        """The answer, or why there is none.
+        """Sends a request; returns the answer, or why there is none.
 
         Raises:
             BadAnswer: if it is compressed, and cannot be expanded.
@@ -241,7 +241,7 @@ class Transport:
         try:
             if self._sockets is None or route.cookies:
                 return self._send_by_httpx(request)
-            return route.reply(request, self._sockets.send(route.sending(request)))
+            return route.reply(request, self._sockets.send(route.outgoing(request)))
         except (httpx.TransportError, NoAnswer) as error:
             return _failure(request, error)
         except httpx.DecodingError as error:
@@ -266,7 +266,7 @@ class Transport:
 
 
 class AsyncTransport:
-    """The same without blocking."""
+    """Sends requests without blocking, for asyncio."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -281,7 +281,7 @@ class AsyncTransport:
         try:
             if self._sockets is None or route.cookies:
                 return await self._send_by_httpx(request)
-            return route.reply(request, await self._sockets.send(route.sending(request)))
+            return route.reply(request, await self._sockets.send(route.outgoing(request)))
         except (httpx.TransportError, NoAnswer) as error:
             return _failure(request, error)
         except httpx.DecodingError as error:

@@ -86,8 +86,8 @@ class _Idle:
         """Closes the connections that belong to a parent process; tells whether this process is new to them."""
         if self._process == os.getpid():
             return False
-        self._process = os.getpid()
         self._clear()
+        self._process = os.getpid()  # last, so that no other thread takes what is inherited
         return True
 
     def _take(self) -> Connection | None:

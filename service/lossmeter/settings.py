@@ -1,4 +1,7 @@
-"""The settings of a server: one frozen object, read once, from `LOSSMETER_…` variables or from the command line."""
+"""The settings of a server: one frozen object, read once, from `LOSSMETER_…` variables or from the command line.
+
+The sentence under a field is its help on the command line and its line in the documentation.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from lossmeter import cores
 class Settings(BaseSettings):
     """Each field is the environment variable `LOSSMETER_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="LOSSMETER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="LOSSMETER_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -26,7 +31,7 @@ class Settings(BaseSettings):
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """Least severe messages that are logged."""
     log_format: Literal["text", "json"] = "text"
-    """How they are written: `text` for people, `json` for programs, one object a line."""
+    """How messages are written: `text` for people, `json` for programs, one object a line."""
     access_log: bool = False
     """Log a line for each request."""
     metrics_dir: str = ""
@@ -35,9 +40,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=0.0, ge=0)
     """After SIGTERM, how long `/readyz` says 503 while requests are still let in, so that load balancers notice."""
     grace_seconds: int = Field(default=30, ge=0)
-    """After that, how long requests in flight may take before they are cut off."""
+    """How long requests in flight may take, once new ones are refused, before they are cut off."""
     hang_seconds: float = Field(default=60.0, ge=0)
-    """A worker whose event loop stands still for that long ends, so that it is replaced; 0 never does."""
+    """How long the event loop of a worker may stand still before the worker ends, so that it is replaced; 0 for ever."""
 
     device: str = "auto"
     """Where losses are computed: `auto` takes the best device present, else a torch device such as `cpu` or `cuda:1`."""
@@ -46,12 +51,12 @@ class Settings(BaseSettings):
     pool_threads: int = Field(default=2, ge=1)
     """Requests per worker that are computed at the same time, beside the short ones."""
     inline_bytes: int = Field(default=32 * 1024, ge=0)
-    """Bodies up to this size are worked on at once; larger ones in the pool, so that they hold nobody up."""
+    """Largest body that is worked on at once; larger ones go to the pool, so that they hold nobody up."""
     chunk_elements: int = Field(default=0, ge=0)
     """Elements above which a separable loss is computed in chunks along the batch; 0 takes what suits the device."""
 
     max_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
-    """Largest body that is read."""
+    """Largest body of a request, in bytes, before and after it is expanded."""
     max_elements: int = Field(default=100_000_000, ge=1)
     """Most elements that the tensors of one request may have together."""
 
@@ -60,7 +65,7 @@ class Settings(BaseSettings):
     max_elements_in_flight: int = Field(default=400_000_000, ge=1)
     """Elements of tensors that one worker holds at the same time; beyond it new requests get 503."""
     max_wait_seconds: float = Field(default=5.0, gt=0)
-    """New requests get 503 while those before them are taken up later than they should by this."""
+    """How long a request may wait for its turn; beyond it new requests get 503."""
 
     max_connections: int = Field(default=1000, ge=1)
     """Connections that one worker has at the same time; a new one takes the place of an idle one, or gets 503."""
@@ -73,7 +78,7 @@ class Settings(BaseSettings):
     body_seconds: float = Field(default=10.0, ge=0.1)
     """How long a body, and the reading of an answer, may be slower than `LOSSMETER_MIN_BYTES_PER_SECOND`; beyond it 408."""
     min_bytes_per_second: int = Field(default=1000, ge=0)
-    """Slowest client that is waited for."""
+    """Slowest speed of a client that is waited for."""
     keep_alive_seconds: int = Field(default=75, ge=1)
     """How long a connection stays open between requests; more than the load balancer before it."""
     compute_seconds: float = Field(default=300.0, gt=0)
@@ -82,11 +87,10 @@ class Settings(BaseSettings):
     tls_certificate: str = ""
     """File of the certificate, and of those between it and the authority (PEM); with it the server speaks HTTPS alone."""
     tls_key: str = ""
-    """File of its private key, unless the certificate's file holds it."""
+    """File of the private key, unless the certificate's file holds it (PEM)."""
 
     auth: Literal["auto", "off", "required"] = "auto"
-    """Who is answered: `required` is whoever has a key, `off` anybody, `auto` anybody on this machine (loopback, a Unix socket)
-    and elsewhere whoever has a key."""
+    """Who needs a key: with `required` everybody, with `off` nobody, with `auto` everybody but this machine."""
     key_cache_seconds: float = Field(default=5.0, ge=0, le=60)
     """How long a revoked key may still be good in other processes than the one that revoked it."""
     cors_origins: str = ""
@@ -108,3 +112,8 @@ class Settings(BaseSettings):
     def torch_threads(self) -> int:
         """Threads of torch for one worker."""
         return self.threads or max(1, cores.usable() // self.workers)
+
+
+def variable(name: str) -> str:
+    """Names the environment variable of a setting."""
+    return f"{Settings.model_config['env_prefix']}{name.upper()}"

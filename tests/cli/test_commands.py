@@ -13,7 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
+from lossmeter import __version__
+from lossmeter.cli import program
 from lossmeter.losses import LOSSES
 from lossmeter.settings import Settings
 
@@ -22,45 +25,88 @@ COMMAND = [sys.executable, "-c", "from lossmeter.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "service"), "COLUMNS": "120", "LOSSMETER_DEVICE": "cpu"}
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        env={**ENVIRONMENT, **environment},
-        timeout=120,
-        check=False,
-    )
+def invoke(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env={"COLUMNS": "120", **environment}).invoke(program, arguments)
 
 
 def test_losses_lists_every_loss() -> None:
-    listed = run("losses")
-    assert listed.returncode == 0
+    listed = invoke("losses")
+    assert listed.exit_code == 0
     for loss in LOSSES.values():
         assert re.search(rf"^{loss.name}\b", listed.stdout, re.MULTILINE)
 
 
 def test_losses_explains_one_and_its_alias() -> None:
-    page = run("losses", "l1").stdout
+    page = invoke("losses", "l1").stdout
     for title in ("mae", "Formula", "Tensors", "Use when", "Avoid when", "Source", "Example", "POST /v1/losses/mae"):
         assert title in page
 
 
 def test_an_unknown_loss_is_answered_with_the_nearest() -> None:
-    refused = run("losses", "focl")
-    assert refused.returncode == 1
+    refused = invoke("losses", "focl")
+    assert refused.exit_code == 1
     assert "Did you mean focal?" in refused.stderr
 
 
 def test_openapi_prints_the_committed_document() -> None:
-    assert run("openapi").stdout == (ROOT / "openapi" / "openapi.json").read_text()
+    assert invoke("openapi").stdout == (ROOT / "openapi" / "openapi.json").read_text()
 
 
 def test_settings_shows_what_the_environment_says() -> None:
-    shown = run("settings", LOSSMETER_MAX_ELEMENTS="12345").stdout
+    shown = invoke("settings", LOSSMETER_MAX_ELEMENTS="12345").stdout
     assert "12345" in shown
     for name in Settings.model_fields:
         assert f"LOSSMETER_{name.upper()}" in shown
+
+
+OPTIONS = (
+    "host port uds workers device threads log_level log_format tls_certificate tls_key drain_seconds grace_seconds"
+)
+
+
+def test_the_options_of_serve_are_settings() -> None:
+    printed = invoke("serve", "--help", COLUMNS="200").stdout
+    named = set(re.findall(r"--([a-z-]+)", printed)) - {"help"}
+    assert named == {name.replace("_", "-") for name in OPTIONS.split()} | {"access-log", "no-access-log"}
+    for name in (*OPTIONS.split(), "access_log"):
+        assert f"[env var: LOSSMETER_{name.upper()}]" in printed
+
+
+LIGHT = [
+    "--help",
+    "--version",
+    "settings",
+    "serve --help",
+    "evaluate --help",
+    "keys create ci",
+    "keys list",
+    "db upgrade",
+]
+LOADED = """
+import sys
+from typer.testing import CliRunner
+from lossmeter.cli import program
+for command in {commands}:
+    result = CliRunner().invoke(program, command.split())
+    assert result.exit_code == 0, (command, result.output)
+    print("torch" in sys.modules)
+"""
+
+
+def load_torch(*commands: str, store: Path) -> list[bool]:
+    """Whether torch is loaded after each of some commands that one process runs."""
+    program = [sys.executable, "-c", LOADED.format(commands=commands)]
+    environment = {**ENVIRONMENT, "LOSSMETER_STORE_URL": f"sqlite:///{store}/keys.sqlite"}
+    printed = subprocess.run(program, capture_output=True, text=True, env=environment, check=True).stdout
+    return [line == "True" for line in printed.splitlines()]
+
+
+def test_what_computes_nothing_does_not_load_torch(tmp_path: Path) -> None:
+    assert load_torch(*LIGHT, "losses mse", store=tmp_path) == [False] * len(LIGHT) + [True]
+
+
+def test_the_version_is_printed() -> None:
+    assert invoke("--version").stdout == f"{__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +114,8 @@ def test_settings_shows_what_the_environment_says() -> None:
     [(("--log-level", "loud"), "loud"), (("--workers", "0"), "workers"), (("--port", "x"), "port")],
 )
 def test_serve_refuses_what_it_cannot_be(arguments: tuple[str, ...], message: str) -> None:
-    refused = run("serve", *arguments)
-    assert refused.returncode == 2
+    refused = invoke("serve", *arguments)
+    assert refused.exit_code == 2
     assert message in refused.stderr
 
 

@@ -12,10 +12,11 @@ import pytest
 from pyarrow import csv, parquet
 from typer.testing import CliRunner, Result
 
-from lossmeter import files
-from lossmeter.cli import choices, cli
+from lossmeter.cli import program
+from lossmeter.cli.plans import parse_criterion, parse_gate
 from lossmeter.errors import Invalid
 from lossmeter.evaluation import evaluate
+from lossmeter.wire import tables
 from tests.support.evaluations import digits, fields, figure, plan, tumours
 
 PREDICTIONS = ",".join(f"p{number}" for number in range(10))
@@ -26,8 +27,8 @@ FORMATS = ["d.csv", "d.csv.gz", "d.tsv", "d.parquet", "d.jsonl", "d.arrow", "str
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are read in many pieces, and most of them end within a line."""
-    monkeypatch.setattr(files, "ROWS", 100)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(tables, "ROWS", 100)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 20_000)
 
 
 def written(path: Path) -> Path:
@@ -55,7 +56,7 @@ def written(path: Path) -> Path:
 
 
 def run(path: Path, *options: str, predictions: str = PREDICTIONS) -> Result:
-    return CliRunner().invoke(cli, ["evaluate", str(path), "--predictions", predictions, "--labels", "y", *options])
+    return CliRunner().invoke(program, ["evaluate", str(path), "--predictions", predictions, "--labels", "y", *options])
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -177,13 +178,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_choices_are_written_as_they_are_called() -> None:
-    assert choices.choice("loss", "cross_entropy(weight=[1, 2.5], label_smoothing=0.1)") == {
+    assert parse_criterion("loss", "cross_entropy(weight=[1, 2.5], label_smoothing=0.1)") == {
         "loss": "cross_entropy",
         "weight": [1, 2.5],
         "label_smoothing": 0.1,
     }
-    assert choices.gate("loss:mse <= 3e-1") == {"loss": "mse", "maximum": 0.3}
-    assert choices.gate("f1(average=micro)@upper[c=de]>=0.5") == {
+    assert parse_gate("loss:mse <= 3e-1") == {"loss": "mse", "maximum": 0.3}
+    assert parse_gate("f1(average=micro)@upper[c=de]>=0.5") == {
         "metric": "f1",
         "average": "micro",
         "minimum": 0.5,
@@ -191,15 +192,15 @@ def test_choices_are_written_as_they_are_called() -> None:
         "slice": {"column": "c", "value": "de"},
     }
     with pytest.raises(Invalid, match="are no parameters"):
-        choices.choice("metric", "f1(average)")
+        parse_criterion("metric", "f1(average)")
 
 
 def test_the_catalogue_of_metrics_is_printed() -> None:
     runner = CliRunner()
-    assert "accuracy" in runner.invoke(cli, ["metrics"]).output
-    page = runner.invoke(cli, ["metrics", "f1"]).output
+    assert "accuracy" in runner.invoke(program, ["metrics"]).output
+    page = runner.invoke(program, ["metrics", "f1"]).output
     assert "From 0.0 to 1.0; higher is better." in page
     assert "POST /v1/evaluate" in page
-    wrong = runner.invoke(cli, ["metrics", "acuracy"])
+    wrong = runner.invoke(program, ["metrics", "acuracy"])
     assert wrong.exit_code == 1
     assert "Did you mean" in wrong.output

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from lossmeter import files
 from lossmeter.cli import submission
 from lossmeter.client import Client
+from lossmeter.wire import tables
 from tests.cli.test_evaluate import OPTIONS, run, written
 from tests.support import faults
 from tests.support.faults import faulty, says
@@ -25,7 +25,7 @@ GATES = ["--gate", "accuracy>=0.5", "--gate", "cross_entropy[country]<=1.9"]
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are read in many pieces, and each is sent in several batches."""
-    monkeypatch.setattr(files, "ROWS", 500)
+    monkeypatch.setattr(tables, "ROWS", 500)
     monkeypatch.setattr(submission, "ELEMENTS", 2000)
 
 

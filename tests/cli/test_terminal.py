@@ -18,7 +18,7 @@ import pytest
 
 from lossmeter.client import Client
 
-PIECES = "import lossmeter.files as files; files.ROWS = 1000; files.BLOCK_BYTES = 20_000; "
+PIECES = "import lossmeter.wire.tables as tables; tables.ROWS = 1000; tables.BLOCK_BYTES = 20_000; "
 COMMAND = [sys.executable, "-c", PIECES + "from lossmeter.cli import main; main()", "evaluate"]
 OPTIONS = [
     "--task",

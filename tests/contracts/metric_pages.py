@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lossmeter.api.models.evaluation import EvaluateRequest
 from lossmeter.api.models.metrics import MetricEntry
-from lossmeter.cli.terminal import metric_range
+from lossmeter.cli.catalogue_pages import metric_range
 from lossmeter.evaluation.criteria import usual as usual_losses
 from lossmeter.metrics import PREDICTIONS_ARE, usual
 from tests.contracts.answers import Exchange

@@ -15,9 +15,8 @@ import yaml
 from lossmeter.api.models.catalogue import LossEntry, ParameterModel, RoleModel
 from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.api.models.schemas import LossAnswer, request_model
-from lossmeter.cli.terminal import setting_meanings
 from lossmeter.losses import LOSSES
-from lossmeter.settings import Settings
+from lossmeter.settings import Settings, variable
 from lossmeter.telemetry.measures import MEASURES
 from tests.contracts.answers import Exchange
 
@@ -150,11 +149,10 @@ def settings_page() -> str:
 
 def settings_table() -> str:
     """One line for each setting."""
-    meanings = setting_meanings()
     return table(
         ("variable", "default", "meaning"),
         (
-            (f"`LOSSMETER_{name.upper()}`", f"`{field.default}`", meanings[name])
+            (f"`{variable(name)}`", f"`{field.default}`", field.description or "")
             for name, field in Settings.model_fields.items()
         ),
     )

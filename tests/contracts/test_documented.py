@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import lossmeter
-from lossmeter.cli.terminal import setting_meanings
 from lossmeter.settings import Settings
 
 PACKAGE = Path(lossmeter.__file__).parent
@@ -53,9 +52,7 @@ def test_no_file_is_too_long(path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    meanings = setting_meanings()
-    assert set(meanings) == set(Settings.model_fields)
-    assert all(meaning.endswith(".") for meaning in meanings.values())
+    assert all((field.description or "").endswith(".") for field in Settings.model_fields.values())
 
 
 def test_what_is_not_documented_is_found() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lossmeter.cli import cli
+from lossmeter.cli import program
 from lossmeter.keys.key import TOKEN, digest_of
 
 
@@ -19,7 +19,7 @@ def _own_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["keys", *arguments])
+    return CliRunner().invoke(program, ["keys", *arguments])
 
 
 def test_the_token_alone_stands_on_standard_output() -> None:
@@ -56,6 +56,6 @@ def test_what_cannot_be_done_is_said() -> None:
 
 def test_the_password_of_the_store_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOSSMETER_STORE_URL", "postgresql://me:hunter2@host/name")
-    shown = CliRunner().invoke(cli, ["settings"]).stdout
+    shown = CliRunner().invoke(program, ["settings"]).stdout
     assert "hunter2" not in shown
     assert "postgresql://me:…@host/name" in shown

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lossmeter.cli import cli
+from lossmeter.cli import program
 from lossmeter.database.connections import located
 from tests.support.postgres import Postgres
 
 
 def upgrade(monkeypatch: pytest.MonkeyPatch, url: str) -> tuple[int, str]:
     monkeypatch.setenv("LOSSMETER_STORE_URL", url)
-    result = CliRunner().invoke(cli, ["db", "upgrade"])
+    result = CliRunner().invoke(program, ["db", "upgrade"])
     return result.exit_code, result.output
 
 

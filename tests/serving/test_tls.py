@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lossmeter.cli import cli
+from lossmeter.cli import program
 from lossmeter.client import Client
 from lossmeter.client.clients import Options
 from lossmeter.client.errors import NoAnswer
@@ -78,6 +78,6 @@ def test_several_workers_speak_it_too(certificate: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_said_before_the_server_starts(arguments: tuple[str, ...], told: str) -> None:
-    result = CliRunner().invoke(cli, ["serve", *arguments])
+    result = CliRunner().invoke(program, ["serve", *arguments])
     assert result.exit_code == 2
     assert told in " ".join(result.output.replace("│", "").split())

@@ -1,4 +1,4 @@
-"""`lossmeter keys`: make keys, list them, revoke them."""
+"""`lossmeter keys`: makes keys, lists them, revokes them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from lossmeter.cli.failures import failures_exit
+from lossmeter.cli.layout import table
 from lossmeter.settings import Settings
 
 if TYPE_CHECKING:
     from lossmeter.keys import Key, SqlKeys
 
-keys = typer.Typer(help="The keys that open a server (LOSSMETER_AUTH).", no_args_is_help=True)
 
-
-@keys.command("create")
+@failures_exit(1)
 def create_key(
     name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
     scope: Annotated[
@@ -36,7 +39,7 @@ def create_key(
     from lossmeter.keys.key import microseconds
 
     expires = None if days is None else microseconds() + int(days * 86_400e6)
-    with _store() as store:
+    with _open_store() as store:
         key, token = issued(
             name,
             scope or (),
@@ -54,51 +57,43 @@ def create_key(
     typer.echo(token)
 
 
-@keys.command("list")
+@failures_exit(1)
 def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False) -> None:
     """Print every key, also those that are not good any more; never a token."""
-    with _store() as store:
-        found = store.all()
+    with _open_store() as store:
+        keys = [_fields(key) for key in store.all()]
     if as_json:
-        _print_json([_fields(key) for key in found])
-        return
-    from rich.console import Console
-
-    from lossmeter.cli.terminal import keys_table
-
-    Console().print(keys_table([_fields(key) for key in found]))
+        _print_json(keys)
+    else:
+        Console().print(_keys_table(keys))
 
 
-@keys.command("revoke")
+@failures_exit(1)
 def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `lossmeter keys list` shows it.")]) -> None:
     """Make a key useless for ever. Servers notice within LOSSMETER_KEY_CACHE_SECONDS."""
     from lossmeter.keys.key import id_of, microseconds
 
-    with _store() as store:
+    with _open_store() as store:
         key = store.revoke(id_of(key_id) or key_id, microseconds())
     typer.echo(f"key {key.id} ({key.name}) is revoked")
 
 
 @contextmanager
-def _store() -> Iterator[SqlKeys]:
-    """The keys in the database of the settings; what is wrong is said, and ends the command."""
+def _open_store() -> Iterator[SqlKeys]:
+    """Opens the keys in the database of the settings."""
     from lossmeter.database import Database
-    from lossmeter.errors import LossmeterError
     from lossmeter.keys import SqlKeys
 
     settings = Settings()
     database = Database(settings.store_url, settings.store_timeout_seconds)
     try:
         yield SqlKeys(database)
-    except LossmeterError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(1) from None
     finally:
         database.close()
 
 
 def _fields(key: Key) -> dict[str, Any]:
-    """What may be shown of a key."""
+    """Shows what may be known of a key."""
     from lossmeter.keys.key import microseconds
 
     return {
@@ -113,6 +108,23 @@ def _fields(key: Key) -> dict[str, Any]:
         "burst": key.burst,
         "max_body_bytes": key.max_body_bytes,
     }
+
+
+def _keys_table(keys: list[dict[str, Any]]) -> Table:
+    page = table("id", "name", "state", "scopes", "created", "expires", "limits")
+    for key in keys:
+        often = f"{key['requests_per_second']:g}/s, {key['burst']} at once" if key["requests_per_second"] else ""
+        large = f"{key['max_body_bytes']} bytes" if key["max_body_bytes"] else ""
+        page.add_row(
+            Text(key["id"], "bold"),
+            Text(key["name"]),
+            key["state"],
+            " ".join(key["scopes"]),
+            key["created"][:10],
+            (key["expires"] or "")[:10],
+            ", ".join(filter(None, (often, large))),
+        )
+    return page
 
 
 def _time(moment: int | None) -> str | None:

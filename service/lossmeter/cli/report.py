@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lossmeter.cli.layout import section
 from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 
@@ -21,7 +21,7 @@ Part = Mapping[str, Any]
 
 
 def report_page(report: Part) -> RenderableType:
-    """Losses, metrics, slices, hardest samples and gates."""
+    """Shows losses, metrics, slices, hardest samples and gates."""
     return Group(*_blocks(report))
 
 
@@ -30,22 +30,18 @@ def _blocks(report: Part) -> Iterator[RenderableType]:
     figures = [*report["losses"], *report["metrics"]]
     scalars = [one for one in figures if one.get("kind", "scalar") == "scalar"]
     if scalars:
-        yield from _section("Figures", _scalars(scalars, report["objective"]))
+        yield from section("Figures", _scalars(scalars, report["objective"]))
     for one in figures:
         if one.get("kind", "scalar") != "scalar":
             content = _matrix(one["value"]) if one["kind"] == "matrix" else Text(_list(one["value"]))
-            yield from _section(_title(one), content)
+            yield from section(_title(one), content)
     if report["slices"]:
-        yield from _section("Slices", _slices(report["slices"]))
+        yield from section("Slices", _slices(report["slices"]))
     if report["hardest"]:
-        yield from _section("Hardest samples", _hardest(report["hardest"]))
+        yield from section("Hardest samples", _hardest(report["hardest"]))
     if report["gates"]:
-        yield from _section("Gates", _gates(report["gates"]))
+        yield from section("Gates", _gates(report["gates"]))
     yield ""
-
-
-def _section(title: str, content: RenderableType) -> tuple[RenderableType, ...]:
-    return "", Text(title, "bold"), Padding(content, (0, 0, 0, 2))
 
 
 def _grid(*titles: str) -> Table:
@@ -56,7 +52,7 @@ def _grid(*titles: str) -> Table:
 
 
 def _title(figure: Part) -> str:
-    """The name, with the parameters that are not at their default."""
+    """Writes the name, with the parameters that are not at their default."""
     declared = find(figure["loss"]).parameters if "loss" in figure else find_metric(figure["metric"]).parameters
     default = {item.name: item.default for item in declared}
     given = {name: value for name, value in figure["parameters"].items() if default.get(name, ...) != value}

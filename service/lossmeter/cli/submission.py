@@ -8,21 +8,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lossmeter import files
-from lossmeter.cli.evaluation import located, watched
+from lossmeter.cli.measurement import located, read_watched
 from lossmeter.client import Client, InvalidRequest, Run
 from lossmeter.errors import Invalid
 from lossmeter.evaluation import Plan
 from lossmeter.tensors import Tensor, elements
+from lossmeter.wire import tables
 
 ELEMENTS = 1 << 22
 """Most elements of the predictions of one batch, so that no body comes near to what a service takes."""
 
 
-def report_of_run(
-    path: Path, columns: files.Columns, plan: Plan, client: Client, name: str, tags: Sequence[str]
+def report_run(
+    path: Path, columns: tables.Columns, plan: Plan, client: Client, name: str, tags: Sequence[str]
 ) -> dict[str, Any]:
-    """The report of a new run that holds all that the file says, closed by then.
+    """Sends all that the file says to a new run, closes the run, and returns its report.
 
     Raises:
         LossmeterError: the file cannot be read, or its contents do not suit the plan.
@@ -32,15 +32,15 @@ def report_of_run(
     """
     what = {key: value for key, value in plan.to_json().items() if key not in ("format", "version")}
     run = client.run(name, tags=tags, **what)
-    with closing(watched(path, columns)) as pieces:
-        first = next(pieces, None)  # so that a file that cannot be read leaves no run behind
+    with closing(read_watched(path, columns)) as chunks:
+        first = next(chunks, None)  # so that a file that cannot be read leaves no run behind
         if first is None:
             raise Invalid.at(path.name, "", "there are no rows")
         sent = 0
         with run:
             try:
-                for piece in chain([first], pieces):
-                    for part in parts(piece):
+                for chunk in chain([first], chunks):
+                    for part in split(chunk):
                         _add(run, path, part)
                         sent += part.rows
             except BaseException as error:
@@ -57,7 +57,7 @@ def _partial(run_id: str, rows: int, client: Client) -> str:
     )
 
 
-def _add(run: Run, path: Path, part: files.Piece) -> None:
+def _add(run: Run, path: Path, part: tables.Chunk) -> None:
     try:
         run.add(**part.fields, batch_id=str(part.row))
     except InvalidRequest as error:
@@ -66,17 +66,17 @@ def _add(run: Run, path: Path, part: files.Piece) -> None:
         raise located(path, part, str(error)) from error
 
 
-def parts(piece: files.Piece) -> Iterator[files.Piece]:
-    """The rows of a piece, in parts that are small enough to be sent."""
-    rows = max(1, ELEMENTS * piece.rows // max(1, elements(piece.fields["predictions"].shape)))
-    for start in range(0, piece.rows, rows):
-        chosen = slice(start, min(start + rows, piece.rows))
-        fields = {name: _chosen(value, chosen) for name, value in piece.fields.items()}
-        yield files.Piece(piece.row + start, chosen.stop - start, fields, piece.read)
+def split(chunk: tables.Chunk) -> Iterator[tables.Chunk]:
+    """Cuts a chunk into parts that are small enough to be sent."""
+    rows = max(1, ELEMENTS * chunk.rows // max(1, elements(chunk.fields["predictions"].shape)))
+    for start in range(0, chunk.rows, rows):
+        chosen = slice(start, min(start + rows, chunk.rows))
+        fields = {name: _chosen(value, chosen) for name, value in chunk.fields.items()}
+        yield tables.Chunk(chunk.row + start, chosen.stop - start, fields, chunk.read)
 
 
 def _chosen(value: Any, rows: slice) -> Any:
-    """These rows of a tensor, a list, or the columns of an object."""
+    """Picks these rows of a tensor, a list, or the columns of an object."""
     if isinstance(value, dict):
         return {name: _chosen(column, rows) for name, column in value.items()}
     if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Tables in files, read a piece at a time: CSV, Parquet, JSON Lines, Arrow and NPZ. Needs pyarrow, the extra `files`.
+"""Tables → tensors, a chunk at a time: CSV, Parquet, JSON Lines, Arrow and NPZ. Needs pyarrow, the extra `files`.
 
 Memory does not grow with the file, except for NPZ, whose arrays are read whole.
 """
@@ -17,7 +17,7 @@ from lossmeter.errors import Invalid, NotFound, UnsupportedFormat
 from lossmeter.tensors import Array, Datatype, Tensor
 
 ROWS = 1 << 16
-"""Most rows of one piece."""
+"""Most rows of one chunk."""
 BLOCK_BYTES = 1 << 21
 """Text that is read at a time, and the most that a row may have; arrow reads up to 32 blocks ahead."""
 BUFFER_BYTES = 1 << 20
@@ -27,7 +27,7 @@ DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of the table are what.
+    """Says which columns of the table are what.
 
     Attributes:
         predictions: one column of numbers or of lists, or one for each class.
@@ -43,13 +43,13 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """All columns that are read, each once."""
+        """The columns that are read, each once."""
         more = [one for one in (self.sample_weight, self.sample_ids, self.groups) if one is not None]
         return list(dict.fromkeys((*self.predictions, *self.labels, *more, *self.slices)))
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Some rows of a table.
 
     Attributes:
@@ -65,8 +65,8 @@ class Piece:
     read: float
 
 
-def pieces(path: Path, columns: Columns) -> Iterator[Piece]:
-    """The rows of a table, in order.
+def read(path: Path, columns: Columns) -> Iterator[Chunk]:
+    """Reads the rows of a table, in order.
 
     Raises:
         NotFound: there is no such file.
@@ -79,20 +79,20 @@ def pieces(path: Path, columns: Columns) -> Iterator[Piece]:
     if suffix not in READERS:
         raise UnsupportedFormat(f"{path.name} ends in {suffix or 'nothing'}; expected one of {', '.join(READERS)}.")
     row = 0
-    for table, read in _readable(path, READERS[suffix](path, columns.names)):
+    for table, progress in _read_whole(path, READERS[suffix](path, columns.names)):
         missing = [name for name in columns.names if name not in table]
         if missing:
             raise Invalid.at(path.name, "", f"there is no column {missing[0]!r}; there are {', '.join(table)}")
         rows = len(next(iter(table.values())))
-        yield Piece(row, rows, _fields(path.name, table, columns, row), read)
+        yield Chunk(row, rows, _fields(path.name, table, columns, row), progress)
         row += rows
 
 
 Tables = Iterator[tuple[dict[str, Any], float]]
 
 
-def _readable(path: Path, tables: Tables) -> Tables:
-    """The tables, or Invalid where the file is not what its ending claims."""
+def _read_whole(path: Path, tables: Tables) -> Tables:
+    """Passes the tables on, and raises Invalid where the file is not what its ending claims."""
     try:
         yield from tables
     except (ValueError, EOFError, OSError, BadZipFile) as error:  # as pyarrow and numpy say it
@@ -101,39 +101,39 @@ def _readable(path: Path, tables: Tables) -> Tables:
 
 def _fields(file: str, table: dict[str, Any], columns: Columns, row: int) -> dict[str, Any]:
     def number(name: str) -> Array:
-        return _numbers(file, name, table[name], row)
+        return _as_numbers(file, name, table[name], row)
 
     def stacked(names: Sequence[str]) -> Tensor:
         parts = [number(name) for name in names]
-        return _tensor(parts[0] if len(parts) == 1 else np.stack(parts, axis=1))
+        return _as_tensor(parts[0] if len(parts) == 1 else np.stack(parts, axis=1))
 
     fields: dict[str, Any] = {"predictions": stacked(columns.predictions), "labels": stacked(columns.labels)}
     if columns.sample_weight is not None:
-        fields["sample_weight"] = _tensor(number(columns.sample_weight).astype(np.float64))
+        fields["sample_weight"] = _as_tensor(number(columns.sample_weight).astype(np.float64))
     for role, name in (("sample_ids", columns.sample_ids), ("groups", columns.groups)):
         if name is not None:
-            fields[role] = _listed(table[name])
+            fields[role] = _as_list(table[name])
             if None in fields[role]:
                 raise Invalid.at(file, "", f"column {name!r} has no value in row {row + fields[role].index(None)}")
     if columns.sample_ids is None and columns.groups is None:
         fields["sample_ids"] = list(range(row, row + len(next(iter(table.values())))))
     fields["slices"] = {
-        name: [MISSING if value is None else value for value in _listed(table[name])] for name in columns.slices
+        name: [MISSING if value is None else value for value in _as_list(table[name])] for name in columns.slices
     }
     return fields
 
 
-def _tensor(array: Array) -> Tensor:
+def _as_tensor(array: Array) -> Tensor:
     datatype = DATATYPES[array.dtype.kind]
     return Tensor(datatype, array.shape, np.ascontiguousarray(array).reshape(-1).astype(datatype.dtype))
 
 
-def _listed(column: Any) -> list[Any]:
+def _as_list(column: Any) -> list[Any]:
     return list(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
 
 
-def _numbers(file: str, name: str, column: Any, row: int) -> Array:
-    """A column as numbers; a column of lists as a matrix."""
+def _as_numbers(file: str, name: str, column: Any, row: int) -> Array:
+    """Makes numbers of a column, and a matrix of a column of lists."""
     if isinstance(column, np.ndarray):
         array = column
     else:
@@ -152,50 +152,50 @@ def _numbers(file: str, name: str, column: Any, row: int) -> Array:
     return array
 
 
-def _csv(path: Path, names: list[str]) -> Tables:
+def _read_csv(path: Path, names: list[str]) -> Tables:
     from pyarrow import csv
 
     delimiter = "\t" if ".tsv" in path.suffixes else ","
     with path.open("rb") as raw:
         reader = csv.open_csv(
-            _stream(raw, path),
+            _open_stream(raw, path),
             read_options=csv.ReadOptions(block_size=BLOCK_BYTES),
             parse_options=csv.ParseOptions(delimiter=delimiter),
             convert_options=csv.ConvertOptions(strings_can_be_null=True),
         )
-        yield from _of_batches(reader, names, raw, path)
+        yield from _read_batches(reader, names, raw, path)
 
 
-def _json_lines(path: Path, names: list[str]) -> Tables:
+def _read_json_lines(path: Path, names: list[str]) -> Tables:
     from pyarrow import json
 
     with path.open("rb") as raw:
-        reader = json.open_json(_stream(raw, path), read_options=json.ReadOptions(block_size=BLOCK_BYTES))
-        yield from _of_batches(reader, names, raw, path)
+        reader = json.open_json(_open_stream(raw, path), read_options=json.ReadOptions(block_size=BLOCK_BYTES))
+        yield from _read_batches(reader, names, raw, path)
 
 
-def _stream(raw: Any, path: Path) -> Any:
+def _open_stream(raw: Any, path: Path) -> Any:
     import pyarrow
 
     return pyarrow.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw
 
 
-def _of_batches(reader: Any, names: list[str], raw: Any, path: Path) -> Tables:
+def _read_batches(reader: Any, names: list[str], raw: Any, path: Path) -> Tables:
     size = max(1, path.stat().st_size)
     for batch in reader:
         read = min(1.0, raw.tell() / size)
         for start in range(0, batch.num_rows, ROWS):
-            yield _of_batch(batch.slice(start, ROWS), names), read
+            yield _columns_of(batch.slice(start, ROWS), names), read
 
 
-def _of_batch(batch: Any, names: list[str]) -> dict[str, Any]:
+def _columns_of(batch: Any, names: list[str]) -> dict[str, Any]:
     known = batch.schema.names
     if not set(names) <= set(known):
         return {name: batch.column(name) for name in known}
     return {name: batch.column(name) for name in names}
 
 
-def _parquet(path: Path, names: list[str]) -> Tables:
+def _read_parquet(path: Path, names: list[str]) -> Tables:
     from pyarrow import parquet
 
     # Read ahead, all that was read of the file would be kept; without a buffer, a whole chunk of a column be read at once.
@@ -204,10 +204,10 @@ def _parquet(path: Path, names: list[str]) -> Tables:
         total, done = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(ROWS, columns=[name for name in names if name in known] or known):
             done += batch.num_rows
-            yield _of_batch(batch, names), done / total
+            yield _columns_of(batch, names), done / total
 
 
-def _arrow(path: Path, names: list[str]) -> Tables:
+def _read_arrow(path: Path, names: list[str]) -> Tables:
     import pyarrow
 
     with pyarrow.memory_map(str(path)) as source:
@@ -216,14 +216,14 @@ def _arrow(path: Path, names: list[str]) -> Tables:
             batches = (file.get_batch(number) for number in range(file.num_record_batches))
         except pyarrow.ArrowInvalid:
             source.seek(0)
-            batches = iter(pyarrow.ipc.open_stream(source))
+            batches = iter(pyarrow.ipc.open_open_stream(source))
         size = max(1, source.size())
         for batch in batches:
             for start in range(0, batch.num_rows, ROWS):
-                yield _of_batch(batch.slice(start, ROWS), names), min(1.0, source.tell() / size)
+                yield _columns_of(batch.slice(start, ROWS), names), min(1.0, source.tell() / size)
 
 
-def _npz(path: Path, names: list[str]) -> Tables:
+def _read_npz(path: Path, names: list[str]) -> Tables:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in (names if set(names) <= set(archive.files) else archive.files)}
     sizes = {len(array) if array.ndim else 0 for array in arrays.values()}
@@ -236,13 +236,13 @@ def _npz(path: Path, names: list[str]) -> Tables:
 
 
 READERS: dict[str, Callable[[Path, list[str]], Tables]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-    ".npz": _npz,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+    ".npz": _read_npz,
 }

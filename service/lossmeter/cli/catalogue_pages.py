@@ -1,0 +1,97 @@
+"""The catalogues of losses and metrics as pages of the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lossmeter.api.models.catalogue import LossEntry, RoleModel
+from lossmeter.api.models.metrics import MetricEntry
+from lossmeter.cli.layout import section, table
+
+
+def loss_table(entries: Sequence[LossEntry]) -> Table:
+    """Lists losses, one a line."""
+    page = table("loss", "family", "what it is")
+    for entry in entries:
+        name = ", ".join((entry.name, *entry.aliases))
+        page.add_row(Text(name, "bold"), entry.family, entry.summary)
+    return page
+
+
+def loss_page(entry: LossEntry) -> RenderableType:
+    """Tells all about one loss."""
+    example = entry.examples[0]
+    return Group(
+        Text(entry.name, "bold") + Text(f"  {entry.summary}", "default"),
+        "",
+        Text(entry.explanation),
+        *section("Formula", Text(entry.formula)),
+        *section("Tensors", _roles([*entry.roles, *entry.tensor_parameters])),
+        *(section("Parameters", _parameters(entry)) if entry.parameters else ()),
+        *section("Gives", Text(entry.returns)),
+        *section("Use when", Text(entry.use_when)),
+        *section("Avoid when", Text(entry.avoid_when)),
+        *section("Source", Text(entry.source)),
+        *section("Example", Text(f"POST /v1/losses/{entry.name}\n{json.dumps(example.request)}")),
+        Padding(Text(f"gives value {example.answer['value']:g}"), (0, 0, 0, 2)),
+    )
+
+
+def metric_table(entries: Sequence[MetricEntry]) -> Table:
+    """Lists metrics, one a line."""
+    page = table("metric", "tasks", "what it is")
+    for entry in entries:
+        page.add_row(Text(", ".join((entry.name, *entry.aliases)), "bold"), ", ".join(entry.tasks), entry.summary)
+    return page
+
+
+def metric_page(entry: MetricEntry) -> RenderableType:
+    """Tells all about one metric."""
+    example = entry.examples[0]
+    return Group(
+        Text(entry.name, "bold") + Text(f"  {entry.summary}", "default"),
+        "",
+        Text(entry.explanation),
+        *section("Formula", Text(entry.formula)),
+        *section("Tasks", Text(", ".join(entry.tasks))),
+        *(section("Parameters", _parameters(entry)) if entry.parameters else ()),
+        *section("Gives", Text(f"{entry.returns}\n{metric_range(entry)}")),
+        *section("Use when", Text(entry.use_when)),
+        *section("Avoid when", Text(entry.avoid_when)),
+        *section("Source", Text(entry.source)),
+        *section("Example", Text(f"POST /v1/evaluate\n{json.dumps(example.request)}")),
+        Padding(Text(f"gives value {json.dumps(example.answer['value'])}"), (0, 0, 0, 2)),
+    )
+
+
+def metric_range(entry: MetricEntry) -> str:
+    """Says between what bounds a metric lies, and which end is the better one."""
+    bounds = {
+        (False, False): "Any number",
+        (True, False): f"At least {entry.minimum}",
+        (False, True): f"At most {entry.maximum}",
+        (True, True): f"From {entry.minimum} to {entry.maximum}",
+    }[entry.minimum is not None, entry.maximum is not None]
+    better = {True: "; higher is better.", False: "; lower is better.", None: "."}[entry.higher_is_better]
+    return bounds + better
+
+
+def _roles(roles: Sequence[RoleModel]) -> Table:
+    page = table("", "", "", "")
+    for role in roles:
+        meanings = " or ".join(meaning.partition(":")[0] for meaning in role.meaning)
+        page.add_row(Text(role.name, "bold"), " or ".join(role.shape), meanings, Text(role.description))
+    return page
+
+
+def _parameters(entry: LossEntry | MetricEntry) -> Table:
+    page = table("", "", "")
+    for parameter in entry.parameters:
+        page.add_row(Text(parameter.name, "bold"), f"default {parameter.default}", Text(parameter.description))
+    return page

@@ -1,0 +1,106 @@
+"""`lossmeter evaluate`: evaluates the predictions in a file, on this machine or in a run of a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lossmeter.cli.failures import failure, failures_exit
+from lossmeter.settings import variable
+
+UNUSABLE = 2
+"""Exit code where the input, or the service, is of no use; 1 says that a gate fails."""
+
+
+@failures_exit(UNUSABLE)
+def evaluate_file(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ.")],
+    predictions: Annotated[
+        str, typer.Option(help="The column of predictions; several, by commas, one for each class.")
+    ],
+    labels: Annotated[str, typer.Option(help="The column of labels; several, by commas, for several labels.")],
+    task: Annotated[str | None, typer.Option(help="regression, binary, multiclass, multilabel, …")] = None,
+    predictions_are: Annotated[
+        str | None, typer.Option(help="logits, probabilities, log_probabilities, scores, classes or values.")
+    ] = None,
+    weight: Annotated[str | None, typer.Option(help="A column that says how much each row counts.")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="A column of ids; otherwise rows are numbered from 0.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="A column of groups of rows that belong together.")] = None,
+    slice_: Annotated[list[str] | None, typer.Option("--slice", help="A column by whose values to slice.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric: accuracy, 'f1(average=micro)', …")] = None,
+    loss: Annotated[list[str] | None, typer.Option(help="A loss: cross_entropy, 'focal(gamma=2)', …")] = None,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="What must hold: 'accuracy>=0.9', 'f1@lower[country]>=0.8', …")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes, where predictions are classes.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Of the intervals; 0.95 if left out.")] = None,
+    replicates: Annotated[int | None, typer.Option(help="Of the bootstrap; 200 if left out.")] = None,
+    hardest: Annotated[int | None, typer.Option(help="How many of the hardest rows to name.")] = None,
+    bins: Annotated[
+        int | None, typer.Option(help="Of the histograms behind curves; 0 is exact, and keeps all scores in memory.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A JSON file with the fields of POST /v1/evaluate.")] = None,
+    device: Annotated[str, typer.Option(envvar=variable("device"), help="auto, cpu, cuda, …")] = "auto",
+    server: Annotated[
+        str | None, typer.Option(help="URL of a service that evaluates, in a run; otherwise this machine does.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the run.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted."""
+    from lossmeter.cli.measurement import report_file
+    from lossmeter.cli.plans import parse_criterion, parse_gate, read_plan
+    from lossmeter.cli.report import report_page
+    from lossmeter.cli.submission import report_run
+    from lossmeter.client import Client, ServiceError
+    from lossmeter.wire.tables import Columns
+
+    if server is None and (name or tag):
+        raise typer.BadParameter("only a run of a service has a name and tags: give --server too")
+    try:
+        client = None if server is None else Client(server)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server") from None
+    options = {
+        "task": task,
+        "predictions_are": predictions_are,
+        "classes": classes,
+        "losses": [parse_criterion("loss", one) for one in loss or []],
+        "metrics": [parse_criterion("metric", one) for one in metric or []],
+        "slices": list(slice_ or []),
+        "gates": [parse_gate(one) for one in gate or []],
+        "confidence": confidence,
+        "replicates": replicates,
+        "hardest": hardest,
+        "curves": None if bins is None else {"bins": bins},
+    }
+    plan = read_plan(config, options)
+    columns = Columns(_names(predictions), _names(labels), weight, id_, group, plan.slices)
+    try:
+        if client is None:
+            report = report_file(file, columns, plan, device=device)
+        else:
+            with client:
+                report = report_run(file, columns, plan, client, name, tag or ())
+    except ServiceError as error:
+        raise failure(error, f"{server}: {error}", UNUSABLE) from None
+    except ModuleNotFoundError as error:
+        raise failure(error, f"{error}: install lossmeter[files].", UNUSABLE) from None
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(report_page(report))
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lossmeter.database import Database
-from lossmeter.keys import SqlKeys, issued
+from lossmeter.keys import SqlKeys, issue
 from tests.support.service import serving
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def test_the_service_keeps_to_its_document(capsys: pytest.CaptureFixture[str], t
     store = f"sqlite:///{tmp_path}/runs.sqlite"
     database = Database(store)
     keys = SqlKeys(database)
-    key, token = issued("schemathesis", ["admin"])
+    key, token = issue("schemathesis", ["admin"])
     keys.all()
     keys.add(key)
     options = ["--phases", phases, "--max-examples", str(CASES or 3), "--header", f"Authorization: Bearer {token}"]

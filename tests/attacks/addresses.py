@@ -6,7 +6,7 @@ from time import monotonic
 
 import httpx
 
-from lossmeter.keys import issued
+from lossmeter.keys import issue
 from tests.attacks.connections import counted
 from tests.attacks.target import Target
 
@@ -40,7 +40,7 @@ def key_guessing(target: Target) -> str:
     begin, guesses, found = monotonic(), 0, set()
     with httpx.Client(base_url=target.url) as http:
         while monotonic() - begin < 5:
-            token = issued("guess", [])[1]
+            token = issue("guess", [])[1]
             found.add(http.get("/v1/losses", headers={"Authorization": f"Bearer {token}"}).status_code)
             guesses += 1
     return counted([str(status) for status in found]) + (" to all" if guesses > 100 else "")

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from lossmeter.api.access import Access
-from lossmeter.keys import Key, Keyring, issued
+from lossmeter.keys import Key, Keyring, issue
 from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.connections import Connection
 from lossmeter.serving.monitor import ConnectionMonitor
@@ -23,7 +23,7 @@ REQUEST = (
     b"POST /v1/losses/mse HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
     b"Connection: keep-alive\r\nUser-Agent: python-httpx\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 )
-KEY, TOKEN = issued("benchmark", ["evaluate"], requests_per_second=1e9, burst=10**9)
+KEY, TOKEN = issue("benchmark", ["evaluate"], requests_per_second=1e9, burst=10**9)
 
 
 class _Kept:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lossmeter.database import Database
-from lossmeter.keys import SqlKeys, issued
+from lossmeter.keys import SqlKeys, issue
 from tests.generated_clients.tools import BIN, DOCUMENT, NODE, OLDER, PROGRAMS, empty, jar, run, sources
 from tests.support.service import serving
 
@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     store_url = f"sqlite:///{tmp_path_factory.mktemp('keys')}/keys.sqlite"
     database = Database(store_url)
     store = SqlKeys(database)
-    key, token = issued("of generated clients", ["evaluate"])
+    key, token = issue("of generated clients", ["evaluate"])
     store.add(key)
     with serving(auth="required", store_url=store_url) as url:
         yield url, token

@@ -11,9 +11,9 @@ import pytest
 
 from lossmeter.database import Database
 from lossmeter.errors import Invalid, NotFound, StoreUnavailable, TooManyRequests, Unauthorized
-from lossmeter.keys import Key, Keyring, SqlKeys, issued
+from lossmeter.keys import Key, Keyring, SqlKeys, issue
 from lossmeter.keys.bucket import Bucket
-from lossmeter.keys.key import TOKEN, id_of, microseconds
+from lossmeter.keys.key import TOKEN, id_of, now_microseconds
 from lossmeter.keys.keyring import OUTAGE_SECONDS
 from tests.support.postgres import Postgres
 
@@ -71,19 +71,19 @@ def counted(tmp_path: Path) -> Iterator[Counted]:
 
 def judged(ring: Keyring, token: str) -> Key:
     """What a server does with a token."""
-    if ring.due(token):
+    if ring.reading_due(token):
         ring.read()
-    return ring.judged(token)
+    return ring.authenticate(token)
 
 
 def test_a_token_has_256_random_bits_and_only_its_digest_is_kept() -> None:
-    key, token = issued("ci", ["evaluate"])
+    key, token = issue("ci", ["evaluate"])
     assert TOKEN.fullmatch(token)
     assert id_of(token) == key.id
     assert key.digest == hashlib.sha256(token.encode()).digest()
     assert token.removeprefix(f"lm_{key.id}_") not in repr(key)
     assert "digest" not in repr(key)
-    others = {issued("ci", [])[1] for _ in range(100)}
+    others = {issue("ci", [])[1] for _ in range(100)}
     assert len(others | {token}) == 101
 
 
@@ -110,13 +110,13 @@ def test_what_is_no_token_has_no_id(text: str) -> None:
 def test_a_key_that_cannot_be_is_refused(given: dict[str, object], pointer: str) -> None:
     fields = {"name": "ci", "scopes": [], **given}
     with pytest.raises(Invalid) as refused:
-        issued(**fields)  # type: ignore[arg-type]
+        issue(**fields)  # type: ignore[arg-type]
     assert refused.value.flaws[0].pointer == pointer
 
 
 def test_keys_survive_the_database(store: SqlKeys) -> None:
-    first, _ = issued("first", ["runs:read", "evaluate"], requests_per_second=2.5, max_body_bytes=10**9)
-    second, _ = issued("second", [], expires=microseconds() + 10**9)
+    first, _ = issue("first", ["runs:read", "evaluate"], requests_per_second=2.5, max_body_bytes=10**9)
+    second, _ = issue("second", [], expires=now_microseconds() + 10**9)
     for key in (first, second):
         store.add(key)
     assert {key.id: key for key in store.all()} == {first.id: first, second.id: second}
@@ -128,7 +128,7 @@ def test_keys_survive_the_database(store: SqlKeys) -> None:
 
 
 def test_admin_covers_everything_and_nothing_else_does() -> None:
-    admin, reader = issued("a", ["admin"])[0], issued("r", ["runs:read"])[0]
+    admin, reader = issue("a", ["admin"])[0], issue("r", ["runs:read"])[0]
     assert all(admin.allows(scope) for scope in ("evaluate", "runs:read", "runs:write", "admin", None))
     assert [scope for scope in ("evaluate", "runs:read", "runs:write", "admin") if reader.allows(scope)] == [
         "runs:read"
@@ -139,7 +139,7 @@ def test_admin_covers_everything_and_nothing_else_does() -> None:
 def test_a_revoked_key_stops_within_the_time_that_the_setting_states(counted: Counted) -> None:
     clock = Clock()
     ring, elsewhere = Keyring(counted, 5.0, clock), Keyring(counted, 5.0, clock)
-    key, token = issued("ci", ["evaluate"])
+    key, token = issue("ci", ["evaluate"])
     counted.store.add(key)
     assert judged(ring, token).id == judged(elsewhere, token).id == key.id
     ring.revoke(key.id)
@@ -155,10 +155,10 @@ def test_a_revoked_key_stops_within_the_time_that_the_setting_states(counted: Co
 def test_a_new_key_is_known_within_a_second(counted: Counted) -> None:
     clock = Clock()
     ring = Keyring(counted, 5.0, clock)
-    first, first_token = issued("first", [])
+    first, first_token = issue("first", [])
     counted.store.add(first)
     judged(ring, first_token)
-    second, second_token = issued("second", [])
+    second, second_token = issue("second", [])
     counted.store.add(second)
     with pytest.raises(Unauthorized):
         judged(ring, second_token)
@@ -171,7 +171,7 @@ def test_key_guessing_reads_the_database_once_a_second(counted: Counted) -> None
     ring = Keyring(counted, 5.0, clock)
     for _ in range(1000):
         with pytest.raises(Unauthorized):
-            judged(ring, issued("guess", ["admin"])[1])
+            judged(ring, issue("guess", ["admin"])[1])
         clock.now += 0.01
     assert 10 <= counted.readings <= 12
 
@@ -179,21 +179,21 @@ def test_key_guessing_reads_the_database_once_a_second(counted: Counted) -> None
 def test_a_key_in_use_is_read_before_it_is_stale_so_that_nobody_waits(counted: Counted) -> None:
     clock = Clock()
     ring = Keyring(counted, 5.0, clock)
-    key, token = issued("ci", [])
+    key, token = issue("ci", [])
     counted.store.add(key)
     judged(ring, token)
     clock.now += 2.0
-    assert ring.due(token) is False
+    assert ring.reading_due(token) is False
     clock.now += 1.0
-    assert ring.due(token) is None
+    assert ring.reading_due(token) is None
     clock.now += 3.0
-    assert ring.due(token) is True
+    assert ring.reading_due(token) is True
 
 
 def test_known_keys_outlive_a_short_outage_and_unknown_ones_are_told(counted: Counted) -> None:
     clock = Clock()
     ring = Keyring(counted, 5.0, clock)
-    key, token = issued("ci", [])
+    key, token = issue("ci", [])
     counted.store.add(key)
     judged(ring, token)
     counted.away = True
@@ -210,8 +210,8 @@ def test_known_keys_outlive_a_short_outage_and_unknown_ones_are_told(counted: Co
 
 
 def test_an_expired_key_says_so_to_its_owner_alone(counted: Counted) -> None:
-    key, token = issued("ci", [], expires=microseconds() + 10**9)
-    counted.store.add(replace(key, expires=microseconds() - 1))
+    key, token = issue("ci", [], expires=now_microseconds() + 10**9)
+    counted.store.add(replace(key, expires=now_microseconds() - 1))
     ring = Keyring(counted, 5.0)
     with pytest.raises(Unauthorized, match="has expired"):
         judged(ring, token)
@@ -221,19 +221,19 @@ def test_an_expired_key_says_so_to_its_owner_alone(counted: Counted) -> None:
 
 def test_a_bucket_lets_a_burst_through_and_then_the_rate() -> None:
     bucket = Bucket(10.0, 3, 3, 0.0)
-    assert [bucket.wait_seconds(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
-    assert bucket.wait_seconds(0.0) == pytest.approx(0.1)
-    assert bucket.wait_seconds(0.11) == 0.0
-    assert bucket.wait_seconds(0.12) > 0
-    passed = sum(bucket.wait_seconds(1 + step / 1000) == 0 for step in range(10_000))
+    assert [bucket.take(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+    assert bucket.take(0.0) == pytest.approx(0.1)
+    assert bucket.take(0.11) == 0.0
+    assert bucket.take(0.12) > 0
+    passed = sum(bucket.take(1 + step / 1000) == 0 for step in range(10_000))
     assert passed == pytest.approx(103, abs=1)
 
 
 def test_each_key_has_a_bucket_that_reading_does_not_refill(counted: Counted) -> None:
     clock = Clock()
     ring = Keyring(counted, 5.0, clock)
-    slow, _ = issued("slow", [], requests_per_second=0.1, burst=1)
-    other, _ = issued("other", [], requests_per_second=0.1, burst=1)
+    slow, _ = issue("slow", [], requests_per_second=0.1, burst=1)
+    other, _ = issue("other", [], requests_per_second=0.1, burst=1)
     for key in (slow, other):
         counted.store.add(key)
     ring.read()

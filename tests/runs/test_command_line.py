@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossmeter.cli import program
-from lossmeter.database.connections import located
+from lossmeter.database.connections import resolve_url
 from tests.support.postgres import Postgres
 
 
@@ -37,12 +37,12 @@ def test_a_database_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPat
 
 def test_without_a_url_runs_are_among_the_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert located("").database == str(tmp_path / "lossmeter" / "runs.sqlite")
+    assert resolve_url("").database == str(tmp_path / "lossmeter" / "runs.sqlite")
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert located("").database == str(tmp_path / ".local" / "share" / "lossmeter" / "runs.sqlite")
+    assert resolve_url("").database == str(tmp_path / ".local" / "share" / "lossmeter" / "runs.sqlite")
 
 
 def test_a_database_of_another_kind_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="names mysql; expected sqlite or postgresql"):
-        located("mysql://host/name")
+        resolve_url("mysql://host/name")

@@ -18,8 +18,8 @@ from lossmeter.api.app import rendered_document
 from lossmeter.client import Client
 from lossmeter.client.errors import Forbidden, Unauthorized
 from lossmeter.database import Database
-from lossmeter.keys import SCOPES, SqlKeys, issued
-from lossmeter.keys.key import microseconds
+from lossmeter.keys import SCOPES, SqlKeys, issue
+from lossmeter.keys.key import now_microseconds
 from lossmeter.settings import Settings
 from tests.support.service import answer_of, connected, serving
 
@@ -49,16 +49,16 @@ class Door:
         self.store = store
         self.tokens = {scope: self.token(scope) for scope in SCOPES}
         self.tokens["none"] = self.token()
-        gone, self.tokens["revoked"] = issued("revoked", ["admin"])
-        store.add(replace(gone, revoked=microseconds()))
-        old, self.tokens["expired"] = issued("expired", ["admin"])
-        store.add(replace(old, expires=microseconds() - 1))
-        self.tokens["unknown"] = issued("unknown", ["admin"])[1]
+        gone, self.tokens["revoked"] = issue("revoked", ["admin"])
+        store.add(replace(gone, revoked=now_microseconds()))
+        old, self.tokens["expired"] = issue("expired", ["admin"])
+        store.add(replace(old, expires=now_microseconds() - 1))
+        self.tokens["unknown"] = issue("unknown", ["admin"])[1]
         self.tokens["wrong"] = self.tokens["admin"][:-3] + "AAA"
 
     def token(self, *scopes: str, **limits: Any) -> str:
         """The token of a new key."""
-        key, token = issued("of a test", scopes, **limits)
+        key, token = issue("of a test", scopes, **limits)
         self.store.add(key)
         return token
 
@@ -219,14 +219,14 @@ def test_the_client_sends_its_key(door: Door, monkeypatch: pytest.MonkeyPatch) -
 def test_a_key_that_is_revoked_in_the_database_stops(door: Door) -> None:
     token = door.token("evaluate")
     assert door.ask("POST", "/v1/losses/mse", token, json=MSE).status_code == 200
-    door.store.revoke(token.split("_")[1], microseconds())
+    door.store.revoke(token.split("_")[1], now_microseconds())
     assert door.ask("POST", "/v1/losses/mse", token, json=MSE).status_code == 401
 
 
 def test_a_server_whose_keys_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with serving(auth="required", store_url=f"sqlite:///{tmp_path}/file/keys.sqlite") as url:
-        token = issued("ci", ["admin"])[1]
+        token = issue("ci", ["admin"])[1]
         answer = httpx.get(url + "/v1/losses", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert "retry-after" in answer.headers

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from lossmeter.keys import issued
+from lossmeter.keys import issue
 from tests.support.processes import Service, started
 from tests.support.service import answer_of, connected, serving
 
@@ -98,7 +98,7 @@ def service() -> Iterator[Service]:
 
 
 def test_the_log_holds_no_key_no_payload_and_no_line_that_a_client_wrote(service: Service) -> None:
-    token = issued("of a test", ["admin"])[1]
+    token = issue("of a test", ["admin"])[1]
     forged = "INFO:     forged line"
     requests = [
         f"GET /v1/losses/%0d%0a{forged.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n",

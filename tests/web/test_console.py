@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from lossmeter.database import Database
-from lossmeter.keys import SqlKeys, issued
+from lossmeter.keys import SqlKeys, issue
 from lossmeter.losses import LOSSES
 from tests.support.service import serving
 from tests.web.conftest import Browser
@@ -287,7 +287,7 @@ def test_a_violation_of_the_policy_is_noticed(console: Console) -> None:
 def test_a_server_that_asks_for_keys_is_given_one(browser: Browser, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/keys.sqlite"
     database = Database(store)
-    key, token = issued("console", ["evaluate"])
+    key, token = issue("console", ["evaluate"])
     SqlKeys(database).add(key)
     database.close()
     with serving(auth="required", store_url=store) as url:

@@ -90,12 +90,12 @@ class Access:
         token = token.strip()
         if kind.lower() != "bearer":
             raise Unauthorized(MISSING)
-        due = self.keyring.due(token)
+        due = self.keyring.reading_due(token)
         if due is None:
             self._refresh()
         elif due:
             await asyncio.shield(self._refresh())
-        key = self.keyring.judged(token)
+        key = self.keyring.authenticate(token)
         request_state(scope).key = key
         self.keyring.count(key)
         if not key.allows(wanted):

@@ -35,12 +35,12 @@ def create_key(
     as_json: Annotated[bool, typer.Option("--json", help="Print key and token as JSON.")] = False,
 ) -> None:
     """Make a key, and print its token, which is shown this once and kept nowhere."""
-    from lossmeter.keys import issued
-    from lossmeter.keys.key import microseconds
+    from lossmeter.keys import issue
+    from lossmeter.keys.key import now_microseconds
 
-    expires = None if days is None else microseconds() + int(days * 86_400e6)
+    expires = None if days is None else now_microseconds() + int(days * 86_400e6)
     with _open_store() as store:
-        key, token = issued(
+        key, token = issue(
             name,
             scope or (),
             expires=expires,
@@ -71,10 +71,10 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them a
 @failures_exit(1)
 def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `lossmeter keys list` shows it.")]) -> None:
     """Make a key useless for ever. Servers notice within LOSSMETER_KEY_CACHE_SECONDS."""
-    from lossmeter.keys.key import id_of, microseconds
+    from lossmeter.keys.key import id_of, now_microseconds
 
     with _open_store() as store:
-        key = store.revoke(id_of(key_id) or key_id, microseconds())
+        key = store.revoke(id_of(key_id) or key_id, now_microseconds())
     typer.echo(f"key {key.id} ({key.name}) is revoked")
 
 
@@ -94,12 +94,12 @@ def _open_store() -> Iterator[SqlKeys]:
 
 def _fields(key: Key) -> dict[str, Any]:
     """Shows what may be known of a key."""
-    from lossmeter.keys.key import microseconds
+    from lossmeter.keys.key import now_microseconds
 
     return {
         "id": key.id,
         "name": key.name,
-        "state": key.state(microseconds()),
+        "state": key.state(now_microseconds()),
         "scopes": sorted(key.scopes),
         "created": _time(key.created),
         "expires": _time(key.expires),

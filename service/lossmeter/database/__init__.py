@@ -1,4 +1,4 @@
-"""The database of runs and keys: how it is reached, its tables, and how they become the newest."""
+"""The database of runs and keys: connections, tables, and migrations."""
 
 from lossmeter.database.connections import Database
 

@@ -1,4 +1,4 @@
-"""The database: how it is reached, made ready, and what of its failures a caller is told."""
+"""Opens the database, makes it ready, and translates its failures into what a caller may be told."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONNECT_SECONDS = 5
 TIMEOUT_SECONDS = 15.0
 """How long a statement, or a writer of SQLite for another one, may take if nothing else is said."""
 PAUSE_SECONDS = 1.0
-"""How long nobody tries to connect after it has failed: meanwhile callers are told at once."""
+"""How long nobody tries to connect again after a failure: meanwhile callers are told at once."""
 UNREACHABLE = "The database of runs cannot be reached."
 MISSING = "does not exist"
 GAVE_UP = "gave up waiting for the server"
@@ -33,7 +33,7 @@ LATE = "The database of runs did not answer in time (LOSSMETER_STORE_TIMEOUT_SEC
 
 
 class Database:
-    """Transactions on SQLite or PostgreSQL; connected, and if need be migrated, when it is first used.
+    """Runs transactions on SQLite or PostgreSQL; connects, and migrates SQLite if need be, when it is first used.
 
     Args:
         url: `sqlite:///path` or `postgresql://…`; empty for the default path.
@@ -41,7 +41,7 @@ class Database:
     """
 
     def __init__(self, url: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self.url = located(url)
+        self.url = resolve_url(url)
         self.timeout_seconds = timeout_seconds
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
@@ -50,12 +50,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that changes nothing, and sees one moment.
+        """Runs a transaction that changes nothing, and sees one moment.
 
         Raises:
             StoreUnavailable: the database cannot be reached, or cannot be used.
         """
-        with self._failures(), self._connection() as connection:
+        with self._translate_failures(), self._connect() as connection:
             if not self.sqlite:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -63,21 +63,21 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is durable when this ends without an error, and has not happened otherwise.
+        """Runs a transaction that is durable when this ends without an error, and has not happened otherwise.
 
         Raises:
             StoreUnavailable: the database cannot be reached, is full, or cannot be used.
         """
-        with self._failures(), self._connection() as connection:
+        with self._translate_failures(), self._connect() as connection:
             connection = connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
 
     def upgrade(self) -> None:
         """Brings the tables to the newest form; does nothing if they have it."""
-        with self._failures():
+        with self._translate_failures():
             # A migration takes the time that it takes.
-            engine = self._connected(0 if not self.sqlite else self.timeout_seconds)
+            engine = self._create_engine(0 if not self.sqlite else self.timeout_seconds)
             try:
                 migrate(engine)
             finally:
@@ -94,11 +94,11 @@ class Database:
         if self._engine is None:
             with self._lock:
                 if self._engine is None:
-                    self._engine = self._opened()
+                    self._engine = self._open()
         return self._engine
 
-    def _opened(self) -> Engine:
-        engine = self._connected(self.timeout_seconds)
+    def _open(self) -> Engine:
+        engine = self._create_engine(self.timeout_seconds)
         try:
             (migrate if self.sqlite else demand_newest)(engine)
         except BaseException:
@@ -106,12 +106,12 @@ class Database:
             raise
         return engine
 
-    def _connected(self, timeout_seconds: float) -> Engine:
+    def _create_engine(self, timeout_seconds: float) -> Engine:
         if self.sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         return _engine(self.url, timeout_seconds)
 
-    def _connection(self) -> Connection:
+    def _connect(self) -> Connection:
         if monotonic() < self._down_until:
             raise StoreUnavailable(UNREACHABLE)
         try:
@@ -122,7 +122,7 @@ class Database:
             raise
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _translate_failures(self) -> Iterator[None]:
         try:
             yield
         except (exc.DBAPIError, exc.TimeoutError) as error:
@@ -140,8 +140,8 @@ class Database:
             raise StoreUnavailable(f"Runs cannot be kept here: {error.strerror}.") from error
 
 
-def located(url: str) -> URL:
-    """Where the database is; without a URL, a file among the user's data.
+def resolve_url(url: str) -> URL:
+    """Resolves where the database is; without a URL, in a file among the user's data.
 
     Raises:
         ValueError: if it is of a kind that is not spoken here.
@@ -165,7 +165,7 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
         return engine
     # Of what libpq knows: how long to wait for a host that does not answer. Prepared statements do not pass through
     # poolers such as PgBouncer.
-    patience: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": 10_000,
         "keepalives_idle": 10,
@@ -174,7 +174,7 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
     }
     engine = sa.create_engine(
         url,
-        connect_args=patience,
+        connect_args=parameters,
         pool_size=8,
         max_overflow=0,
         pool_pre_ping=True,
@@ -223,5 +223,5 @@ TOLD: tuple[tuple[str, str], ...] = (
 
 
 def _told(cause: str) -> str:
-    """What a caller may know of it; the rest is for the log."""
+    """Picks what a caller may know of a cause; the rest is for the log."""
     return next((told for sign, told in TOLD if sign in cause), UNREACHABLE)

@@ -1,4 +1,7 @@
-"""A connection to PostgreSQL that does not wait for ever, whatever holds the server up: locks, a disk, a stopped process."""
+"""Connects to PostgreSQL with a timeout that also ends waiting for a server whose process stands still.
+
+It wraps the wait of psycopg because nothing else ends it: under SIGSTOP a query gave up after 7.5 s, and still waited after 40 s without.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,17 @@ GRACE_SECONDS = 2.0
 """How much longer than the server itself is given: it can tell more about what it waited for."""
 
 
-class PatientConnection(psycopg.Connection[Any]):
-    """A connection each of whose exchanges with the server may take so many seconds; for ever, if that is 0.
-
-    The server is asked to keep to that itself, which it cannot where it does not run at all.
-    """
+class TimedConnection(psycopg.Connection[Any]):
+    """Gives each exchange with the server so many seconds; any number of them, if that is 0."""
 
     seconds = 0.0
     complaint = ""
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
-        """As psycopg does; every tenth of a second it resumes what waits, which is where patience may end."""
-        return super().wait(self._watched(gen) if self.seconds else gen, *arguments, **named)
+        """Waits as psycopg does, which resumes the exchange every tenth of a second."""
+        return super().wait(self._time(gen) if self.seconds else gen, *arguments, **named)
 
-    def _watched(self, exchange: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    def _time(self, exchange: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         until = monotonic() + self.seconds + GRACE_SECONDS
         try:
             wanted = next(exchange)
@@ -39,8 +39,8 @@ class PatientConnection(psycopg.Connection[Any]):
             return end.value
 
 
-def connect(seconds: float, complaint: str, *arguments: Any, **named: Any) -> PatientConnection:
-    """A connection with that much patience, and what its error says when that has ended."""
-    made = PatientConnection.connect(*arguments, **named)
+def connect(seconds: float, complaint: str, *arguments: Any, **named: Any) -> TimedConnection:
+    """Connects; the complaint is what the error says once the time is over."""
+    made = TimedConnection.connect(*arguments, **named)
     made.seconds, made.complaint = seconds, complaint
     return made

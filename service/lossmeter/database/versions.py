@@ -1,9 +1,8 @@
-"""The version of the tables: what it is, and how it becomes the newest."""
+"""Brings the tables to the newest version, or makes sure that they have it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -20,22 +19,21 @@ def migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         if _version(connection) == HEAD:
             return
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
     folder = str(Path(__file__).parent / "migrations")
     scripts = ScriptDirectory(folder, version_locations=[folder])
-
-    def missing(version: Any, _: Any) -> Any:
-        return scripts._upgrade_revs("head", version)
-
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        with EnvironmentContext(Config(), scripts, fn=missing) as environment:
-            environment.configure(connection=connection, transactional_ddl=True)
-            environment.run_migrations()
+        context = MigrationContext.configure(connection)
+        missing = list(scripts.iterate_revisions("head", context.get_current_revision() or "base"))
+        with Operations.context(context):
+            for script in reversed(missing):
+                script.module.upgrade()
+        context.stamp(scripts, "head")
 
 
 def demand_newest(engine: Engine) -> None:
@@ -47,8 +45,10 @@ def demand_newest(engine: Engine) -> None:
     with engine.connect() as connection:
         version = _version(connection)
     if version != HEAD:
-        found = "no tables" if version is None else f"tables of version {version}"
-        raise StoreUnavailable(f"The database of runs has {found}, not of version {HEAD}; run `lossmeter db upgrade`.")
+        present = "no tables" if version is None else f"tables of version {version}"
+        raise StoreUnavailable(
+            f"The database of runs has {present}, not of version {HEAD}; run `lossmeter db upgrade`."
+        )
 
 
 def _version(connection: Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""How often: a bucket that fills steadily, and that every request takes from."""
+"""Limits how often: a bucket fills steadily, and every request takes from it (a token bucket)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Bucket:
     level: float
     since: float
 
-    def wait_seconds(self, now: float) -> float:
-        """Takes one and says 0, or takes none and says how long it will be until there is one."""
+    def take(self, now: float) -> float:
+        """Takes one and returns 0, or takes none and returns how long it will be until there is one."""
         self.level = min(self.burst, self.level + (now - self.since) * self.rate)
         self.since = now
         if self.level >= 1:

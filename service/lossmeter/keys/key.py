@@ -1,4 +1,4 @@
-"""A key: what it allows, and its token, of which only a digest is kept.
+"""Defines keys: what they allow, and their tokens, of which only a digest is kept.
 
 A token is `lm_`, twelve characters that name the key and are no secret, `_`, and 256 random bits in 43 characters. So much
 chance needs no slow hash: there is nothing to guess, and one round of SHA-256 cannot be undone.
@@ -31,7 +31,7 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key.
+    """Holds what is known of a key.
 
     Attributes:
         id: the public part of its token.
@@ -54,22 +54,22 @@ class Key:
     burst: int | None = None
     max_body_bytes: int | None = None
 
-    def opened_by(self, token: str) -> bool:
-        """Whether this is the token of the key; takes the same time wherever it differs."""
+    def matches(self, token: str) -> bool:
+        """Tells whether this is the token of the key, in the same time wherever it differs."""
         return hmac.compare_digest(digest_of(token), self.digest)
 
     def allows(self, scope: str | None) -> bool:
-        """Whether it covers a scope."""
+        """Tells whether the key covers a scope."""
         return scope is None or scope in self.scopes or "admin" in self.scopes
 
     def state(self, now: int) -> Literal["good", "expired", "revoked"]:
-        """What it is at a moment, in microseconds since 1970."""
+        """Tells what the key is at a moment, in microseconds since 1970."""
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "good"
 
 
-def issued(
+def issue(
     name: str,
     scopes: Iterable[str],
     *,
@@ -78,7 +78,7 @@ def issued(
     burst: int | None = None,
     max_body_bytes: int | None = None,
 ) -> tuple[Key, str]:
-    """A new key and its token, which nobody can find out later.
+    """Makes a new key and its token, which nobody can find out later.
 
     Raises:
         Invalid: if no key can be like that.
@@ -95,7 +95,7 @@ def issued(
         raise Invalid.at("keys", "/burst", "burst is an integer of at least 1, and needs requests_per_second")
     if max_body_bytes is not None and max_body_bytes < 1:
         raise Invalid.at("keys", "/max_body_bytes", "max_body_bytes is an integer of at least 1")
-    now = microseconds()
+    now = now_microseconds()
     if expires is not None and expires <= now:
         raise Invalid.at("keys", "/expires", "the key would have expired already")
     key_id = "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))
@@ -107,20 +107,20 @@ def issued(
 
 
 NOBODY = Key("", "", bytes(32), frozenset(), 0)
-"""Stands for a key that does not exist: to find that out takes as long as to find that a token is wrong."""
+"""Stands for a key that does not exist, so that an unknown id takes as long as a wrong token."""
 
 
 def id_of(token: str) -> str | None:
-    """The id of the key that a token claims to belong to; none if it is no token at all."""
-    found = TOKEN.fullmatch(token)
-    return None if found is None else found[1]
+    """Reads the id of the key that a token claims to belong to; None if it is no token at all."""
+    match = TOKEN.fullmatch(token)
+    return None if match is None else match[1]
 
 
 def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
+    """Computes what is kept of a token."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
-def microseconds() -> int:
-    """Now, since 1970."""
+def now_microseconds() -> int:
+    """Returns the present in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""The keys as they were a moment ago, so that a request need not ask the database.
+"""Keeps the keys as they were a moment ago, so that a request need not ask the database.
 
 All keys are read at once: a flood of tokens that nobody ever made causes no more than a reading a second.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lossmeter.errors import StoreUnavailable, TooManyRequests, Unauthorized
 from lossmeter.keys.bucket import Bucket
-from lossmeter.keys.key import NOBODY, Key, id_of, microseconds
+from lossmeter.keys.key import NOBODY, Key, id_of, now_microseconds
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,17 @@ UNKNOWN = "The key is not one that this service knows."
 
 
 class Keys(Protocol):
-    """Whatever keeps keys."""
+    """Stores keys."""
 
     def all(self) -> list[Key]:
-        """Every key."""
+        """Returns every key."""
 
     def revoke(self, key_id: str, now: int) -> Key:
         """Makes a key useless for ever."""
 
 
 class Keyring:
-    """Keys by heart.
+    """Knows the keys of the last seconds by heart.
 
     Args:
         store: keeps them.
@@ -51,8 +51,8 @@ class Keyring:
         self._read = self._tried = float("-inf")
         self._told = False
 
-    def due(self, token: str) -> bool | None:
-        """Whether the keys have to be read before the token can be judged; none if that should happen, but can wait."""
+    def reading_due(self, token: str) -> bool | None:
+        """Tells whether the keys must be read before the token is authenticated; None if they should be read, but later will do."""
         now = self.clock()
         if now - self._tried < min(AGAIN_SECONDS, self.fresh_seconds):
             return False
@@ -88,8 +88,8 @@ class Keyring:
         self._keys = keys
         self._read = self._tried = begin
 
-    def judged(self, token: str) -> Key:
-        """The key of a token.
+    def authenticate(self, token: str) -> Key:
+        """Finds the key of a token.
 
         Raises:
             Unauthorized: if it is not good.
@@ -101,10 +101,10 @@ class Keyring:
         if key_id is None:
             raise Unauthorized("What follows Bearer is not a key of this service; expected lm_…", "invalid")
         key = self._keys.get(key_id)
-        opened = (key or NOBODY).opened_by(token)
-        if key is None or not opened:
+        right = (key or NOBODY).matches(token)
+        if key is None or not right:
             raise Unauthorized(UNKNOWN, "invalid")
-        state = key.state(microseconds())
+        state = key.state(now_microseconds())
         if state != "good":
             raise Unauthorized(f"The key {key.id} {'has expired' if state == 'expired' else 'was revoked'}.", "invalid")
         return key
@@ -121,7 +121,7 @@ class Keyring:
         bucket = self._buckets.get(key.id)
         if bucket is None:
             bucket = self._buckets[key.id] = Bucket(key.requests_per_second, key.burst, key.burst, now)
-        wait = bucket.wait_seconds(now)
+        wait = bucket.take(now)
         if wait:
             raise TooManyRequests(f"The key {key.id} may be used {key.requests_per_second:g} times a second.", wait)
 
@@ -131,6 +131,6 @@ class Keyring:
         Raises:
             NotFound: if there is none of that id.
         """
-        revoked = self.store.revoke(key_id, microseconds())
+        revoked = self.store.revoke(key_id, now_microseconds())
         self._keys = {**self._keys, key_id: revoked}
         return revoked

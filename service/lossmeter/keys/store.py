@@ -1,4 +1,4 @@
-"""Where keys are kept: a table beside those of runs."""
+"""Keeps keys in a table beside those of runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = [column.name for column in KEYS.columns]
 
 
 class SqlKeys:
-    """Keys in a database. Everything raises `StoreUnavailable` if that cannot be reached."""
+    """Keeps keys in a database. Everything raises `StoreUnavailable` if that cannot be reached."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -27,7 +27,7 @@ class SqlKeys:
             connection.execute(sa.insert(KEYS).values(row))
 
     def all(self) -> list[Key]:
-        """Every key that was ever made, the newest first."""
+        """Returns every key that was ever made, the newest first."""
         with self.database.reading() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created.desc(), KEYS.c.id))
             return [_key(row) for row in rows]

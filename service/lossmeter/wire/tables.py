@@ -216,7 +216,7 @@ def _read_arrow(path: Path, names: list[str]) -> Tables:
             batches = (file.get_batch(number) for number in range(file.num_record_batches))
         except pyarrow.ArrowInvalid:
             source.seek(0)
-            batches = iter(pyarrow.ipc.open_open_stream(source))
+            batches = iter(pyarrow.ipc.open_stream(source))
         size = max(1, source.size())
         for batch in batches:
             for start in range(0, batch.num_rows, ROWS):

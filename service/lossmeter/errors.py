@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a caller. No HTTP in here: `api/problems.py` maps each class to a status.
+"""Defines everything that can go wrong for a caller. No HTTP in here: `api/problems.py` maps each class to a status.
 
 LossmeterError
 ├── MalformedBody          the bytes are not the format they claim to be
@@ -30,7 +30,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing that is wrong with a request.
+    """Describes one thing that is wrong with a request.
 
     Attributes:
         pointer: JSON Pointer (RFC 6901) to the offending value; empty for the whole request.
@@ -44,7 +44,7 @@ class Flaw:
 
 
 class LossmeterError(Exception):
-    """Base of all errors that a caller can cause or must know of."""
+    """Is the base of all errors that a caller can cause or must know of."""
 
     code = "error"
     title = "The request failed"
@@ -68,7 +68,7 @@ class Invalid(LossmeterError):
 
     @classmethod
     def at(cls, subject: str, pointer: str, message: str, index: tuple[int, ...] | None = None) -> Invalid:
-        """The request is wrong in one place; `subject` is the loss, metric or resource that says so."""
+        """Makes the error of one place; `subject` is the loss, metric or resource that says so."""
         return cls.of(subject, [Flaw(pointer, message, index)])
 
     @classmethod
@@ -172,5 +172,5 @@ class DoesNotFit(LossmeterError):
 
 
 def pointer(*parts: str | int) -> str:
-    """The JSON Pointer to the place that the parts name, one after the other."""
+    """Makes the JSON Pointer to the place that the parts name, one after the other."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

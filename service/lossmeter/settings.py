@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lossmeter import cores
+from lossmeter import cpus
 
 
 class Settings(BaseSettings):
@@ -105,13 +105,13 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The origins of pages that may call."""
+        """Lists the origins of pages that may call."""
         return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
 
     @property
     def torch_threads(self) -> int:
-        """Threads of torch for one worker."""
-        return self.threads or max(1, cores.usable() // self.workers)
+        """Counts the threads of torch for one worker."""
+        return self.threads or max(1, cpus.available() // self.workers)
 
 
 def variable(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A tensor as it stands on the wire: datatype, shape and numbers. Nothing but numpy in here: clients import it too.
+"""Defines a tensor as it stands on the wire: datatype, shape and numbers. Needs nothing but numpy: clients import it too.
 
 The datatypes are those of the Open Inference Protocol v2.
 """
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class Datatype(enum.Enum):
-    """A datatype, with its numpy counterpart; BF16, which numpy lacks, is carried as its bit patterns."""
+    """Pairs a datatype with its numpy counterpart; BF16, which numpy lacks, is carried as its bit patterns."""
 
     BOOL = ("boolean", "<?")
     UINT8 = ("index", "<u1")
@@ -37,13 +37,13 @@ class Datatype(enum.Enum):
 
     @property
     def binary_only(self) -> bool:
-        """Whether only the binary forms carry it."""
+        """Tells whether only the binary forms carry it."""
         return self in (Datatype.FP16, Datatype.BF16)
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a request or of an answer.
+    """Holds a tensor of a request or of an answer.
 
     Attributes:
         datatype: of `data`.
@@ -59,17 +59,17 @@ class Tensor:
 
     @property
     def bits(self) -> Array:
-        """The elements as little-endian bytes."""
+        """Views the elements as little-endian bytes."""
         return np.ascontiguousarray(self.data).view(np.uint8)
 
 
 def elements(shape: tuple[int, ...]) -> int:
-    """How many elements a tensor of that shape has."""
+    """Counts the elements of a tensor of that shape."""
     return math.prod(shape)
 
 
 def coordinates(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index, dimension by dimension, of the element at a row-major position."""
+    """Computes the index, dimension by dimension, of the element at a row-major position."""
     index = []
     for size in reversed(shape):
         position, remainder = divmod(position, size)
@@ -78,5 +78,5 @@ def coordinates(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def brackets(index: tuple[int, ...]) -> str:
-    """An index as it is written after a name: `[17, 3]`, or nothing for a scalar."""
+    """Writes an index as it stands after a name: `[17, 3]`, or nothing for a scalar."""
     return f"[{', '.join(map(str, index))}]" if index else ""

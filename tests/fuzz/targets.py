@@ -31,13 +31,19 @@ WINDOWS = (1, 7, 64, 1 << 20)
 
 
 @contextlib.contextmanager
-def lifting(way: int, size: int, *, strings: bool) -> Iterator[None]:
-    """Arrays are lifted out of the smallest texts, in one of many ways; `mock` would take longer than the decoder."""
-    before = wire.LIFT_BYTES, wire.LIFTED_BYTES, _extraction.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES
+def extracting(way: int, size: int, *, strings: bool) -> Iterator[None]:
+    """Arrays are extracted out of the smallest texts, in one of many ways; `mock` would take longer than the decoder."""
+    before = (
+        wire.LARGE_BODY_BYTES,
+        wire.LONG_ARRAY_BYTES,
+        _extraction.WINDOW_BYTES,
+        _numbers.FIRST_BYTES,
+        _numbers.SLICE_BYTES,
+    )
     long, quick = _extraction.LONG_STRING_BYTES, _rows.read
     if way & 128:
         _rows.read = _never
-    wire.LIFT_BYTES, wire.LIFTED_BYTES = 0, MINIMUMS[way % 4]
+    wire.LARGE_BODY_BYTES, wire.LONG_ARRAY_BYTES = 0, MINIMUMS[way % 4]
     if strings:
         _extraction.LONG_STRING_BYTES = max(MINIMUMS[way % 4], 2)
     _numbers.FIRST_BYTES = _numbers.SLICE_BYTES = max(SLICES[way // 4 % 8], size // MAX_SLICES)
@@ -45,9 +51,13 @@ def lifting(way: int, size: int, *, strings: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        wire.LIFT_BYTES, wire.LIFTED_BYTES, _extraction.WINDOW_BYTES, _numbers.FIRST_BYTES, _numbers.SLICE_BYTES = (
-            before
-        )
+        (
+            wire.LARGE_BODY_BYTES,
+            wire.LONG_ARRAY_BYTES,
+            _extraction.WINDOW_BYTES,
+            _numbers.FIRST_BYTES,
+            _numbers.SLICE_BYTES,
+        ) = before
         _extraction.LONG_STRING_BYTES, _rows.read = long, quick
 
 
@@ -59,10 +69,10 @@ def json_text(data: bytes) -> None:
     """Both ways of reading JSON agree with each other, and with the standard library."""
     way, text = data[:1], data[1:]
     plain = outcome(text)
-    with lifting(sum(way), len(text), strings=True):
-        lifted = outcome(text)
-    same = lifted == plain if plain[0] == "fields" else lifted[0] == plain[0]
-    assert same, f"small: {plain}; large: {lifted}"
+    with extracting(sum(way), len(text), strings=True):
+        extracted = outcome(text)
+    same = extracted == plain if plain[0] == "fields" else extracted[0] == plain[0]
+    assert same, f"small: {plain}; large: {extracted}"
     assert plain[0] == expected(text), f"{plain}; the standard library: {expected(text)}"
 
 
@@ -90,11 +100,11 @@ def inference(data: bytes) -> None:
     way, stated, body = sum(data[:1]), int.from_bytes(data[1:3], "little"), data[3:]
     header_bytes = None if stated == 0 else stated - 1
     plain = _asked(body, header_bytes)
-    # Names are strings too, and those that are known are shorter than any that is lifted.
-    with lifting(way, len(body), strings=False):
-        lifted = _asked(body, header_bytes)
-    same = lifted == plain if isinstance(plain, dict) else lifted is plain
-    assert same, f"small: {plain}; large: {lifted}"
+    # Names are strings too, and those that are known are shorter than any that is extracted.
+    with extracting(way, len(body), strings=False):
+        extracted = _asked(body, header_bytes)
+    same = extracted == plain if isinstance(plain, dict) else extracted is plain
+    assert same, f"small: {plain}; large: {extracted}"
 
 
 def _asked(body: bytes, header_bytes: int | None) -> Any:

@@ -24,12 +24,12 @@ Outcome = tuple[str, Any]
 
 
 @contextlib.contextmanager
-def lifting(minimum: int, slice_bytes: int, window_bytes: int = 1 << 20, *, quick: bool = True) -> Iterator[None]:
-    """Arrays are lifted out of the smallest bodies, and read in the smallest slices; only with care if not `quick`."""
+def extracting(minimum: int, slice_bytes: int, window_bytes: int = 1 << 20, *, quick: bool = True) -> Iterator[None]:
+    """Arrays are extracted out of the smallest bodies, and read in the smallest slices; only with care if not `quick`."""
     with (
         mock.patch.object(_rows, "read", _rows.read if quick else _never),
-        mock.patch.object(wire, "LIFT_BYTES", 0),
-        mock.patch.object(wire, "LIFTED_BYTES", minimum),
+        mock.patch.object(wire, "LARGE_BODY_BYTES", 0),
+        mock.patch.object(wire, "LONG_ARRAY_BYTES", minimum),
         mock.patch.object(_extraction, "LONG_STRING_BYTES", max(minimum, 2)),
         mock.patch.object(_extraction, "WINDOW_BYTES", window_bytes),
         mock.patch.object(_numbers, "FIRST_BYTES", slice_bytes),

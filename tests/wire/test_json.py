@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from lossmeter.errors import Invalid, LossmeterError, MalformedBody, TooLarge
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import _extraction
-from lossmeter.wire.json import LIFT_BYTES, LIFTED_BYTES, decode, encode
-from tests.support.decoding import NAMES, expected, lifting, outcome
+from lossmeter.wire.json import LARGE_BODY_BYTES, LONG_ARRAY_BYTES, decode, encode
+from tests.support.decoding import NAMES, expected, extracting, outcome
 
 # --- what is right --------------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ def test_base64_carries_bits(count: int, escape: bool) -> None:
 def test_what_is_no_tensor_becomes_plain_python() -> None:
     given = {"a": [1, "x", None, {"b": [[]]}], "c": {"d": 1.5}, "e": "\u20ac[{", "f": [[1, 2], ["x"]], "labels": None}
     assert decode(json.dumps(given).encode(), NAMES) == given
-    with lifting(2, 4):
+    with extracting(2, 4):
         assert decode(json.dumps(given).encode(), NAMES) == given
 
 
@@ -88,7 +88,7 @@ def test_a_large_body_gives_what_a_small_one_does() -> None:
     values = np.random.default_rng(1).standard_normal((300, 40))
     small, large = values[:2].tolist(), values.tolist()
     text = json.dumps({"x": "[" * 5000, "labels": [True] * 20_000, "predictions": large, "y": ["a" * 10] * 9}, indent=1)
-    assert len(text) > LIFT_BYTES
+    assert len(text) > LARGE_BODY_BYTES
     found = decode(text.encode(), NAMES)
     assert found["predictions"].shape == (300, 40)
     assert np.array_equal(found["predictions"].data, values.ravel())
@@ -167,14 +167,14 @@ INVALID: list[tuple[Any, str, tuple[int, ...] | None]] = [
 
 
 @pytest.mark.parametrize(("value", "message", "index"), INVALID, ids=range(len(INVALID)))
-@pytest.mark.parametrize("way", ["small", "lifted", "large"])
+@pytest.mark.parametrize("way", ["small", "extracted", "large"])
 def test_what_is_wrong_is_named_with_its_place(
     value: Any, message: str, index: tuple[int, ...] | None, way: str
 ) -> None:
     text = json.dumps({"predictions": value}).encode()
-    context = lifting(0, 4) if way == "lifted" else nullcontext()
+    context = extracting(0, 4) if way == "extracted" else nullcontext()
     with context, pytest.raises(Invalid) as caught:
-        decode(text.rjust(LIFT_BYTES + 1) if way == "large" else text, NAMES)
+        decode(text.rjust(LARGE_BODY_BYTES + 1) if way == "large" else text, NAMES)
     (flaw,) = caught.value.flaws
     assert flaw.message.startswith(message)
     assert (flaw.pointer, flaw.index) == ("/predictions", index)
@@ -216,7 +216,7 @@ def test_what_is_not_json_is_malformed(text: str, message: str) -> None:
     with pytest.raises(MalformedBody) as caught:
         decode(text.encode(), NAMES)
     assert caught.value.detail.startswith(message)
-    with lifting(0, 4), pytest.raises(MalformedBody):
+    with extracting(0, 4), pytest.raises(MalformedBody):
         decode(text.encode(), NAMES)
 
 
@@ -244,7 +244,11 @@ def test_bytes_that_are_not_utf8_are_malformed() -> None:
         ('{"a": ' + "[" * 80 + "]" * 80 + "}", "/a", "a is nested deeper than 64 levels"),
         ('{"predictions": ' + "[" * 80 + "1" + "]" * 80 + "}", "/predictions", "predictions is nested deeper than 64"),
         ('{"a": ' + "[" * 65 + "1" + "]" * 65 + "}", "/a", "a is nested deeper than 64 levels"),
-        ('{"a": ' + "[" * 99 + "1," * LIFTED_BYTES + "1" + "]" * 99 + "}", "/a", "a is nested deeper than 64 levels"),
+        (
+            '{"a": ' + "[" * 99 + "1," * LONG_ARRAY_BYTES + "1" + "]" * 99 + "}",
+            "/a",
+            "a is nested deeper than 64 levels",
+        ),
         ('{"predictions": ' + "[" * 9999 + "1" + "]" * 9999 + "}", "/predictions", "predictions is nested deeper than"),
         ('{"predictions": ' + "[" * 9999 + "]" * 9999 + "}", "", "the body is nested deeper than 1024 levels"),
         ('{"a":' * 9999 + "1" + "}" * 9999, "", "the body is nested deeper than 1024 levels"),
@@ -252,7 +256,7 @@ def test_bytes_that_are_not_utf8_are_malformed() -> None:
     ids=range(16),
 )
 def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: str, message: str) -> None:
-    for body in (text.encode(), text.encode().rjust(LIFT_BYTES + 1)):
+    for body in (text.encode(), text.encode().rjust(LARGE_BODY_BYTES + 1)):
         with pytest.raises(Invalid) as caught:
             decode(body, NAMES)
         assert caught.value.flaws[0].pointer == pointer
@@ -266,7 +270,7 @@ def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: st
 def test_a_long_array_in_a_list_of_other_things_is_invalid(long: list[Any], other: Any) -> None:
     for value in ([other, long], [long, other]):
         body = json.dumps({"predictions": value}).encode()
-        assert len(body) > LIFT_BYTES
+        assert len(body) > LARGE_BODY_BYTES
         with pytest.raises(Invalid):
             decode(body, NAMES)
         assert decode(json.dumps({"other": value}).encode(), NAMES) == {"other": value}
@@ -374,7 +378,7 @@ WAYS = st.tuples(st.sampled_from([0, 2, 9]), st.integers(1, 24), st.sampled_from
 @given(bodies(), WAYS)
 def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int, bool]) -> None:
     plain = outcome(body)
-    with lifting(*way[:3], quick=way[3]):
+    with extracting(*way[:3], quick=way[3]):
         assert outcome(body) == plain
     assert plain[0] == expected(body)
 
@@ -390,9 +394,9 @@ def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int, b
 def test_both_ways_refuse_the_same_bodies(body: bytes, way: tuple[int, int, int, bool]) -> None:
     plain = outcome(body)
     assert plain[0] == expected(body)
-    with lifting(*way[:3], quick=way[3]):
-        lifted = outcome(body)
-    assert (lifted == plain) if plain[0] == "fields" else lifted[0] == plain[0]
+    with extracting(*way[:3], quick=way[3]):
+        extracted = outcome(body)
+    assert (extracted == plain) if plain[0] == "fields" else extracted[0] == plain[0]
 
 
 @given(rectangles(NUMBERS), st.integers(1, 24))
@@ -403,7 +407,7 @@ def test_numbers_are_those_of_numpy(value: Any, slice_bytes: int) -> None:
         oracle = oracle.astype(np.float64)
     found = [tensor(text)]
     for quick in (True, False):
-        with lifting(0, slice_bytes, quick=quick):
+        with extracting(0, slice_bytes, quick=quick):
             found.append(tensor(text))
     for each in found:
         assert each.shape == oracle.shape
@@ -417,7 +421,7 @@ def test_numbers_are_those_of_numpy(value: Any, slice_bytes: int) -> None:
 def test_truncated_bodies_are_malformed_at_every_byte(text: bytes) -> None:
     for end in range(len(text)):
         assert outcome(text[:end])[0] == "MalformedBody"
-        with lifting(0, 3):
+        with extracting(0, 3):
             assert outcome(text[:end])[0] == "MalformedBody"
 
 
@@ -425,7 +429,7 @@ def test_truncated_bodies_are_malformed_at_every_byte(text: bytes) -> None:
 @given(st.binary(max_size=60), WAYS)
 def test_only_declared_errors_come_out(body: bytes, way: tuple[int, int, int, bool]) -> None:
     outcome(body)
-    with lifting(*way[:3], quick=way[3]):
+    with extracting(*way[:3], quick=way[3]):
         outcome(body)
 
 
@@ -451,9 +455,9 @@ def test_a_long_answer_in_pieces_is_what_it_would_be_in_one() -> None:
 
 
 def test_the_marks_of_what_was_lifted_cannot_be_guessed() -> None:
-    marks = {_extraction.Lifted(b"").mark for _ in range(100)}
+    marks = {_extraction.Extracted(b"").mark for _ in range(100)}
     assert len(marks) == 100
-    with lifting(0, 4):
+    with extracting(0, 4):
         assert decode(b'{"a": ["00000000000000000"], "b": [1, 2]}', NAMES) == {"a": ["00000000000000000"], "b": [1, 2]}
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Body, Piece
 from lossmeter.tensors import Array, Datatype, Tensor, elements
-from lossmeter.wire import _layout
-from lossmeter.wire._layout import DTYPES, LENGTH_BYTES, METADATA, REQUEST, RESPONSE
+from lossmeter.wire import safetensors_layout
+from lossmeter.wire.safetensors_layout import DTYPES, LENGTH_BYTES, METADATA, REQUEST, RESPONSE
 
 JSON_TYPE = "application/json"
 
@@ -103,7 +103,7 @@ def _encode_safetensors(fields: Mapping[str, Any]) -> Sequence[Piece]:
     if header is not None:
         ordered = sorted(tensors.values(), key=lambda tensor: -tensor.datatype.size)  # as `pieces` does
         return [header, *(tensor.bits.data for tensor in ordered if tensor.data.size)]
-    pieces = _layout.pieces(tensors, {REQUEST: rest}, _dumps)
+    pieces = safetensors_layout.pieces(tensors, {REQUEST: rest}, _dumps)
     if len(rest) <= LONGEST_KEPT_CHARACTERS:
         if len(_request_headers) >= KEPT_LAYOUTS:
             _request_headers.clear()
@@ -163,7 +163,7 @@ def _elements(memory: Body, start: int, datatype: Datatype, shape: tuple[int, ..
 
 
 CODECS: Mapping[str, Codec] = {
-    "safetensors": Codec(_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors, {}),
+    "safetensors": Codec(safetensors_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors, {}),
     "json": Codec(JSON_TYPE, _encode_json, _decode_json, {"tensor_encoding": "base64"}),
 }
 

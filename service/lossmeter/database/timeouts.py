@@ -1,6 +1,7 @@
 """Connects to PostgreSQL with a timeout that also ends waiting for a server whose process stands still.
 
-It wraps the wait of psycopg because nothing else ends it: under SIGSTOP a query gave up after 7.5 s, and still waited after 40 s without.
+It wraps the wait of psycopg because nothing else ends it: when a server was stopped (SIGSTOP), a
+query gave up after 7.5 s; without it one still waited after 40 s.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Keyring:
         self._told = False
 
     def reading_due(self, token: str) -> bool | None:
-        """Tells whether the keys must be read before the token is authenticated; None if they should be read, but later will do."""
+        """Tells whether to read the keys before the token is authenticated; None if they had better be read soon."""
         now = self.clock()
         if now - self._tried < min(AGAIN_SECONDS, self.fresh_seconds):
             return False

@@ -1,1 +1,1 @@
-"""Bytes ⇄ tensors: one file per format. No torch in here."""
+"""Bytes ⇄ tensors: a module for each format. Nothing here knows torch."""

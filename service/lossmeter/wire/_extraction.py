@@ -17,7 +17,7 @@ MAX_REST_BYTES = 1 << 24
 """What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
 SHORT_BYTES = 1 << 12
 MAX_SHORT = 4096
-"""Arrays shorter than that which are looked at, lifted or not, before the rest is left as it is: each takes some time."""
+"""Arrays shorter than that which are looked at, extracted or not, before the rest is left as it is: each takes some time."""
 LONG_STRING_BYTES = 1 << 12
 WINDOW_BYTES = 1 << 20
 """How far one search goes: other threads get no turn until it ends."""
@@ -35,7 +35,7 @@ QUOTE, BACKSLASH, OPEN = b'"\\['
 
 
 class Text(NamedTuple):
-    """A string in a text, with its quotes."""
+    """Locates a string in a text, with its quotes."""
 
     start: int
     stop: int
@@ -44,8 +44,8 @@ class Text(NamedTuple):
 Item = Numbers | Text
 
 
-class Lifted:
-    """What was taken out; in the text, an array of one string that nobody else can write stands for each.
+class Extracted:
+    """Holds what was taken out; in the text, an array of one string that nobody else can write stands for each.
 
     An array and not the string itself, because that would be taken for the name of a member where the text is malformed.
     """
@@ -56,25 +56,25 @@ class Lifted:
         self.items: list[Item] = []
 
     def put(self, item: Item) -> bytes:
-        """What is written in its place."""
+        """Keeps an item, and returns what is written in its place."""
         self.items.append(item)
         return b'["%s%d"]' % (self.mark.encode(), len(self.items) - 1)
 
     def get(self, value: Any) -> Item | None:
-        """What an array stands for, if it does."""
+        """Returns what an array stands for, if it stands for something."""
         if self.items and len(value) == 1 and isinstance(value[0], str) and value[0].startswith(self.mark):
             return self.items[int(value[0][len(self.mark) :])]
         return None
 
-    def restored(self, value: Any, depth: int = 0) -> Any:
-        """A list with what was lifted out of it back in its place, as Python objects."""
+    def restore(self, value: Any, depth: int = 0) -> Any:
+        """Puts what was extracted from a list back into its place, as Python objects."""
         if not self.items or not isinstance(value, list) or depth > MAX_DIMENSIONS:
             return value
         item = self.get(value)
-        return [self.restored(element, depth + 1) for element in value] if item is None else self.plain(item)
+        return [self.restore(element, depth + 1) for element in value] if item is None else self.to_python(item)
 
-    def plain(self, item: Item, levels: int = MAX_DIMENSIONS) -> Any:
-        """What was lifted, as Python objects.
+    def to_python(self, item: Item, levels: int = MAX_DIMENSIONS) -> Any:
+        """Makes Python objects of an item.
 
         Raises:
             BadValue: if it is not even JSON, or nested deeper than so many levels.
@@ -83,30 +83,30 @@ class Lifted:
         if item.stop - item.start > MAX_REST_BYTES:
             raise _too_large()
         if isinstance(item, Text):
-            return self.text(item)
+            return self.decode_text(item)
         span = memoryview(self.body)[item.start : item.stop]
         try:
-            found = orjson.loads(span) if item.bad is None else loads(span)
+            value = orjson.loads(span) if item.bad is None else loads(span)
         except RecursionError:
-            found = None
-        if found is None or _depth(found) > levels:
+            value = None
+        if value is None or _depth(value) > levels:
             raise BadValue(f"is nested deeper than {levels} levels")
-        return found
+        return value
 
-    def malformed(self) -> BadValue | None:
-        """What was lifted and is not JSON, though nobody may have looked at it."""
+    def find_malformed(self) -> BadValue | None:
+        """Finds the first item that is not JSON, though nobody may have looked at it."""
         for item in self.items:
             if isinstance(item, Text):
                 try:
-                    self.text(item)
+                    self.decode_text(item)
                 except BadValue as bad:
                     return bad
             elif item.bad is not None and item.bad.malformed:
                 return item.bad
         return None
 
-    def text(self, item: Text) -> str:
-        """A string that was lifted.
+    def decode_text(self, item: Text) -> str:
+        """Decodes a string that was extracted.
 
         Raises:
             BadValue: if it is not even JSON.
@@ -118,7 +118,7 @@ class Lifted:
         return text
 
 
-def lift(body: bytes | bytearray, minimum: int) -> tuple[bytes, Lifted]:
+def extract(body: bytes | bytearray, minimum: int) -> tuple[bytes, Extracted]:
     """Takes the arrays of numbers of at least `minimum` bytes, and long strings, out of a JSON text.
 
     Returns what remains, and what was taken out.
@@ -127,34 +127,34 @@ def lift(body: bytes | bytearray, minimum: int) -> tuple[bytes, Lifted]:
         MalformedBody: if the text ends inside an array or a string.
         TooLarge: if too much remains.
     """
-    return _Lifting(body, minimum).run()
+    return _Extraction(body, minimum).run()
 
 
-class _Lifting:
+class _Extraction:
     def __init__(self, body: bytes | bytearray, minimum: int) -> None:
         self.body = body
         self.minimum = minimum
-        self.lifted = Lifted(body)
+        self.extracted = Extracted(body)
         self.rest: list[bytes | bytearray] = []
         self.kept = 0
-        self.done = 0  # up to where the text is in the rest, or lifted
+        self.done = 0  # up to where the text is in the rest, or extracted
         self.short = 0
         self.ends = dict.fromkeys(b'"{}', -1)
 
-    def run(self) -> tuple[bytes, Lifted]:
+    def run(self) -> tuple[bytes, Extracted]:
         body, size = self.body, len(self.body)
         position = 0
         while position < size:
-            found = _DULL.match(body, position, position + WINDOW_BYTES)
-            assert found is not None  # it matches the empty string
-            position = found.end()
+            dull = _DULL.match(body, position, position + WINDOW_BYTES)
+            assert dull is not None  # it matches the empty string
+            position = dull.end()
             self._check(position)
             if position < size and body[position] == QUOTE:
                 position = self._string(position)
             elif position < size and body[position] == OPEN:
                 position = self._array(position)
         self._keep(size)
-        return b"".join(self.rest), self.lifted
+        return b"".join(self.rest), self.extracted
 
     def _string(self, start: int) -> int:
         stop = self._string_end(start)
@@ -165,18 +165,18 @@ class _Lifting:
     def _string_end(self, start: int) -> int:
         stop = self.body.find(b'"', start + 1) + 1
         if stop and self.body.find(b"\\", start, stop) >= 0:
-            found = _STRING.match(self.body, start)
-            stop = found.end() if found else 0
+            string = _STRING.match(self.body, start)
+            stop = string.end() if string else 0
         if not stop:
             raise MalformedBody("The body is not JSON: it ends inside a string.")
         return stop
 
     def _array(self, start: int) -> int:
-        """What begins at this bracket is lifted, if it can be; returns where to go on."""
+        """Extracts what begins at this bracket, if that can be; returns where to go on."""
         if not _NUMERIC.match(self.body, start):
-            found = _RUN.match(self.body, start)
-            assert found is not None  # it matches the bracket
-            return found.end()
+            run = _RUN.match(self.body, start)
+            assert run is not None  # it matches the bracket
+            return run.end()
         if self.short > MAX_SHORT:
             return len(self.body)
         numbers = _rows.read(self.body, start)
@@ -186,7 +186,7 @@ class _Lifting:
         if numbers is None:
             if limit == len(self.body):
                 raise MalformedBody("The body is not JSON: it ends inside an array.")
-            return limit  # strings or objects among the numbers: nothing of it is lifted
+            return limit  # strings or objects among the numbers: nothing of it is extracted
         length = numbers.stop - start
         self.short += length < max(self.minimum, SHORT_BYTES)
         if length >= self.minimum:
@@ -194,16 +194,16 @@ class _Lifting:
         return numbers.stop
 
     def _next_mark(self, start: int) -> int:
-        """Where the next quote or brace is, or else the end."""
+        """Finds the next quote or brace, or else the end."""
         for mark, known in self.ends.items():
             if known < start:
-                found = self.body.find(bytes([mark]), start)
-                self.ends[mark] = len(self.body) if found < 0 else found
+                place = self.body.find(bytes([mark]), start)
+                self.ends[mark] = len(self.body) if place < 0 else place
         return min(self.ends.values())
 
     def _take(self, start: int, stop: int, item: Item) -> None:
         self._keep(start)
-        self.rest.append(self.lifted.put(item))
+        self.rest.append(self.extracted.put(item))
         self.done = stop
 
     def _keep(self, position: int) -> None:
@@ -218,7 +218,7 @@ class _Lifting:
 
 
 def _depth(value: Any) -> int:
-    """How many lists stand one inside of the other."""
+    """Counts how many lists stand one inside of the other."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, list)]:
         depth += 1

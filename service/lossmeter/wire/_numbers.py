@@ -1,4 +1,4 @@
-"""Numbers out of the text of a JSON array, at the speed of simdjson and in bounded memory.
+"""Reads numbers out of the text of a JSON array, at the speed of simdjson and in bounded memory.
 
 The text is read in slices. In each slice the brackets are found with numpy and blanked, so that simdjson sees one flat array
 and proves that numbers and commas take turns. If besides every opening bracket stands right after a bracket of its kind or a
@@ -41,7 +41,7 @@ NON_FINITE = (b"nan", b"inf", b"infinity")
 
 
 class Numbers(NamedTuple):
-    """An array in a text, from its first bracket to after its last, or what is wrong with it."""
+    """Holds an array of a text, which lies from `start` to before `stop`, or what is wrong with it."""
 
     start: int
     stop: int
@@ -51,7 +51,7 @@ class Numbers(NamedTuple):
 
 
 class _Slice(NamedTuple):
-    """A part of the text, cut at commas.
+    """Holds a part of the text, cut at commas.
 
     Attributes:
         text: all of it; the part lies between `begin` and `end`.
@@ -72,7 +72,7 @@ class _Slice(NamedTuple):
 
 
 def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
-    """The numbers, or the booleans, of the array that `text[start]` opens; none if it does not end before `limit`.
+    """Reads the numbers, or booleans, of the array that `text[start]` opens; None if it does not end before `limit`.
 
     They come flat, as int64 where all are integers and as float64 otherwise. Before `limit` is neither a quote nor a brace.
     """
@@ -93,8 +93,8 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
             gathered.add(piece, part.end - start)
         except ValueError:
             bad = _offender(part, rectangle, boolean=boolean)
-        except BadValue as found:
-            bad = found
+        except BadValue as error:
+            bad = error
     if not scan.stop:
         return None
     if bad is None:
@@ -105,7 +105,7 @@ def read(text: bytes | bytearray, start: int, limit: int) -> Numbers | None:
 
 
 def _malformed(text: bytes | bytearray) -> BadValue | None:
-    """What is not JSON in an array that has other faults too."""
+    """Finds what is not JSON in an array that has other faults too."""
     try:
         loads(text)
     except BadValue as bad:
@@ -123,13 +123,13 @@ class _Scan:
         self.stop = 0
 
     def slices(self) -> Iterator[_Slice]:
-        """Each slice in turn; what a slice holds is overwritten by the next."""
+        """Cuts one slice after the other; what a slice holds is overwritten by the next."""
         level = seen = 0
         room = FIRST_BYTES
         flat = bytearray()
         begin = self.start
         while begin < self.limit:
-            end = cut(self.text, begin, room, self.limit)
+            end = find_cut(self.text, begin, room, self.limit)
             raw = np.frombuffer(self.text, np.uint8, end - begin, begin)
             where = np.flatnonzero((raw == OPEN) | (raw == CLOSE))
             opens = raw[where] == OPEN
@@ -159,8 +159,8 @@ class _Scan:
             room = SLICE_BYTES
 
 
-def cut(text: bytes | bytearray, begin: int, room: int, limit: int) -> int:
-    """Where a part of about that size ends: at a comma, if there is one before the limit.
+def find_cut(text: bytes | bytearray, begin: int, room: int, limit: int) -> int:
+    """Finds where a part of about that size ends: at a comma, if there is one before the limit.
 
     Raises:
         TooLarge: if the next is too far away.
@@ -178,18 +178,18 @@ def cut(text: bytes | bytearray, begin: int, room: int, limit: int) -> int:
 
 
 def _beside(padded: Array, places: Array, step: int, bracket: int) -> bool:
-    """Whether at each place is a comma or a bracket of one kind, once white space is passed over."""
-    found = padded[places]
-    if ((found == COMMA) | (found == bracket)).all():
+    """Tells whether at each place is a comma or a bracket of one kind, once white space is passed over."""
+    beside = padded[places]
+    if ((beside == COMMA) | (beside == bracket)).all():
         return True
     visible = np.flatnonzero((padded != 32) & ((padded < 9) | (padded > 13)))
     side = np.searchsorted(visible, places, "left" if step > 0 else "right")
-    found = padded[visible[side if step > 0 else side - 1]]
-    return bool(((found == COMMA) | (found == bracket)).all())
+    beside = padded[visible[side if step > 0 else side - 1]]
+    return bool(((beside == COMMA) | (beside == bracket)).all())
 
 
 def _counts(commas: Array, where: Array) -> Array:
-    """How many commas come before each of some positions."""
+    """Counts the commas before each of some positions."""
     if len(where) * DENSE > len(commas):
         return np.searchsorted(np.flatnonzero(commas), where)
     edges = [0, *where.tolist()]
@@ -197,7 +197,7 @@ def _counts(commas: Array, where: Array) -> Array:
 
 
 def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
-    """The numbers of an array, however nested: int64 where they may be `whole` and are, else float64; none if not numeric."""
+    """Reads the numbers of an array, however nested: int64 if they may be `whole` and are, else float64; None if none are."""
     if whole:
         with contextlib.suppress(ValueError, TypeError):  # floats, or integers over 63 bits
             return np.frombuffer(array.as_buffer(of_type="i"), np.int64)
@@ -207,7 +207,7 @@ def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
 
 
 def _flat(parser: simdjson.Parser, flat: bytes | memoryview, *, whole: bool) -> Array:
-    """The numbers of a flat array.
+    """Reads the numbers of a flat array.
 
     Raises:
         ValueError: if it is none, or empty.
@@ -217,23 +217,23 @@ def _flat(parser: simdjson.Parser, flat: bytes | memoryview, *, whole: bool) -> 
     except RuntimeError as error:
         raise ValueError from error
     assert isinstance(array, simdjson.Array)  # its brackets are ours
-    found = numbers(array, whole=whole)
-    if found is None or not len(found):
+    flat_numbers = numbers(array, whole=whole)
+    if flat_numbers is None or not len(flat_numbers):
         raise ValueError
-    return found
+    return flat_numbers
 
 
 def _booleans(parser: simdjson.Parser, part: _Slice) -> Array:
     # Blanks on both sides keep what stood next to the words from growing together with the digits.
     text = bytes(part.flat).replace(TRUE, b" 1 ").replace(FALSE, b" 0 ")
-    found = _flat(parser, text, whole=True)
-    if part.text.count(TRUE, part.begin, part.end) + part.text.count(FALSE, part.begin, part.end) != len(found):
+    ones = _flat(parser, text, whole=True)
+    if part.text.count(TRUE, part.begin, part.end) + part.text.count(FALSE, part.begin, part.end) != len(ones):
         raise ValueError
-    return found.astype(np.bool_)
+    return ones.astype(np.bool_)
 
 
 class Gathered:
-    """The numbers of one slice after the other, in one piece of memory that is taken once.
+    """Gathers the numbers of one slice after the other in memory that is taken once.
 
     Args:
         span: bytes of text that the array has at most.
@@ -246,7 +246,7 @@ class Gathered:
 
     @property
     def whole(self) -> bool:
-        """Whether all numbers so far are integers."""
+        """Tells whether all numbers so far are integers."""
         return self.room.dtype.kind == "i"
 
     @property
@@ -270,7 +270,7 @@ class Gathered:
 
 
 def _offender(part: _Slice, rectangle: Rectangle, *, boolean: bool) -> BadValue:
-    """The first thing in a slice that is no number, or stands where none may be."""
+    """Finds the first thing in a slice that is no number, or stands where none may be."""
     begin = 0
     raw = bytes(part.text[part.begin : part.end])
     for count, token in enumerate(raw.split(b",")):
@@ -300,7 +300,7 @@ def _explained(problem: tuple[str, str], number: int, rectangle: Rectangle) -> B
 
 
 def complaint(token: bytes, *, boolean: bool = False) -> tuple[str, str] | None:
-    """What an element is, and what was expected; nothing was if it is not even JSON. None for an element that is right."""
+    """Says what an element is, and what was expected (nothing if it is not even JSON); None of an element that is right."""
     word = "true or false" if boolean else "a number"
     shown = token[:40].decode("utf-8", "replace")
     if token in (TRUE, FALSE):

@@ -1,4 +1,4 @@
-"""Values of a JSON document as Python objects and tensors."""
+"""Makes Python objects and tensors of the values of a JSON document."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import simdjson
 
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.tensors import Array, Datatype, Tensor, coordinates
-from lossmeter.wire._extraction import Lifted, Text
+from lossmeter.wire._extraction import Extracted, Text
 from lossmeter.wire._numbers import Numbers, numbers
-from lossmeter.wire._values import MAX_DIMENSIONS, MIXED, BadValue, Path, count, elements_at, members, shown
+from lossmeter.wire._values import MAX_DIMENSIONS, MIXED, BadValue, Path, count, read_elements, read_members, shown
 
 MAX_DEPTH = 64
 BASE64_CHARACTERS = 1 << 20
@@ -29,17 +29,17 @@ class Reader:
 
     Args:
         text: what simdjson has parsed.
-        lifted: what was taken out of it.
+        extracted: what was taken out of it.
     """
 
-    def __init__(self, text: bytes | bytearray, lifted: Lifted) -> None:
-        self.lifted = lifted
+    def __init__(self, text: bytes | bytearray, extracted: Extracted) -> None:
+        self.extracted = extracted
         self.nested: list[tuple[Path, simdjson.Array]] = []
         self.arrays = 0  # how many opening brackets the arrays read so far account for
         self.opening = text.count(b"[")
 
-    def plain(self, value: Any, path: Path = ()) -> Any:
-        """Python objects, for what is no tensor.
+    def to_python(self, value: Any, path: Path = ()) -> Any:
+        """Makes Python objects of what is no tensor.
 
         Raises:
             BadValue: if it is nested too deeply, or has two members of one name.
@@ -48,31 +48,31 @@ class Reader:
             raise BadValue(f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, simdjson.Array):
             self.arrays += 1
-            item = self.lifted.get(value)
+            item = self.extracted.get(value)
             if item is not None:
-                return self.lifted.plain(item, MAX_DEPTH - len(path))
-            return [self.plain(x, (*path, i)) if isinstance(x, _CONTAINERS) else x for i, x in enumerate(value)]
+                return self.extracted.to_python(item, MAX_DEPTH - len(path))
+            return [self.to_python(x, (*path, i)) if isinstance(x, _CONTAINERS) else x for i, x in enumerate(value)]
         if isinstance(value, simdjson.Object):
             try:
-                given = members(value)
+                given = read_members(value)
             except BadValue as bad:
                 bad.inside = (*path, *bad.inside)
                 raise
-            return {key: self.plain(x, (*path, key)) for key, x in given.items()}
+            return {key: self.to_python(x, (*path, key)) for key, x in given.items()}
         return value
 
-    def tensor(self, value: Any, path: Path) -> Tensor | None:
-        """The tensor that stands under a name; none for null.
+    def to_tensor(self, value: Any, path: Path) -> Tensor | None:
+        """Makes the tensor that stands under a name; None of null.
 
         Raises:
             BadValue: if it is no tensor.
         """
         if isinstance(value, simdjson.Object):
-            return self.declared(value, path)
-        return self.numbers(value, path)
+            return self._to_declared(value, path)
+        return self.to_numbers(value, path)
 
-    def numbers(self, value: Any, path: Path) -> Tensor | None:
-        """A number, true, false, or nested arrays of them, in the datatype that holds them all; none for null."""
+    def to_numbers(self, value: Any, path: Path) -> Tensor | None:
+        """Makes a tensor of a number, a boolean, or nested arrays of them, in a datatype that holds them all; None of null."""
         if isinstance(value, simdjson.Array):
             return self._nested(value, path)
         if value is None:
@@ -82,7 +82,7 @@ class Reader:
         raise BadValue(f"is {shown(value)}; expected numbers")
 
     def _nested(self, array: simdjson.Array, path: Path) -> Tensor:
-        item = self.lifted.get(array)
+        item = self.extracted.get(array)
         if isinstance(item, Numbers):
             self.arrays += 1
             if item.bad is not None:
@@ -90,7 +90,7 @@ class Reader:
             return _tensor(item.flat, item.shape)
         if item is not None:
             self.arrays += 1
-            raise BadValue(f"is {shown(self.lifted.text(item))}; expected numbers")
+            raise BadValue(f"is {shown(self.extracted.decode_text(item))}; expected numbers")
         shape, leaf, opened = _outline(array)
         if opened and isinstance(leaf, int | float) and not isinstance(leaf, bool):
             flat = numbers(array, whole=isinstance(leaf, int))
@@ -98,12 +98,12 @@ class Reader:
                 self.arrays += opened
                 self.nested.append((path, array))
                 return _tensor(flat, shape)
-        found = _careful(self.lifted.restored(array.as_list()))
+        flat_and_shape = _careful(self.extracted.restore(array.as_list()))
         self.arrays += opened
-        return _tensor(*found)
+        return _tensor(*flat_and_shape)
 
-    def hidden(self) -> Iterator[tuple[Path, BadValue]]:
-        """What only a count of the brackets reveals: arrays in the place of numbers."""
+    def find_hidden(self) -> Iterator[tuple[Path, BadValue]]:
+        """Finds what only a count of the brackets reveals: arrays in the place of numbers."""
         # Brackets inside of strings count too, so that the careful look may find nothing.
         if self.arrays != self.opening:
             for path, array in self.nested:
@@ -113,56 +113,56 @@ class Reader:
                     yield path, bad
 
     def refusal(self, invalid: Invalid) -> Invalid | MalformedBody:
-        """What weighs more than content that is wrong: something that was taken out and is not even JSON."""
-        malformed = self.lifted.malformed()
+        """Prefers to content that is wrong something that was taken out and is not even JSON, which weighs more."""
+        malformed = self.extracted.find_malformed()
         return invalid if malformed is None else malformed.error("an array")
 
-    def declared(self, value: simdjson.Object, path: Path) -> Tensor:
-        """A tensor object: datatype, shape, and data or base64."""
-        given = members(value)
+    def _to_declared(self, value: simdjson.Object, path: Path) -> Tensor:
+        """Makes a tensor of an object with datatype, shape, and data or base64."""
+        given = read_members(value)
         unknown = given.keys() - TENSOR_MEMBERS
         if unknown:
             raise BadValue(f"has an unknown field {shown(min(unknown))}; expected datatype, shape and data or base64")
-        datatype = datatype_of(self.plain(given.get("datatype")))
-        shape = self.shape(given.get("shape"))
+        datatype = read_datatype(self.to_python(given.get("datatype")))
+        shape = self.to_shape(given.get("shape"))
         if ("data" in given) == ("base64" in given):
             raise BadValue("needs either data or base64")
         if "base64" in given:
             return Tensor(datatype, shape, self._base64(given["base64"], datatype, shape))
         if datatype.binary_only:
             raise BadValue(f"is {datatype.name}, which travels in base64 and in the binary formats only")
-        return self.fitted(given["data"], datatype, shape, path)
+        return self.fit(given["data"], datatype, shape, path)
 
-    def fitted(self, data: Any, datatype: Datatype, shape: tuple[int, ...], path: Path) -> Tensor:
-        """Numbers, flat or nested as the shape says, in a declared datatype."""
-        found = self.numbers(data, path)
-        if found is None:
+    def fit(self, data: Any, datatype: Datatype, shape: tuple[int, ...], path: Path) -> Tensor:
+        """Makes a tensor of numbers, flat or nested as the shape says, in a declared datatype."""
+        tensor = self.to_numbers(data, path)
+        if tensor is None:
             raise BadValue("has no data; expected numbers")
         size = count(shape)
-        if len(found.data) != size:
-            raise BadValue(f"has {len(found.data)} numbers in data; expected {size} for shape {list(shape)}")
-        if len(found.shape) > 1 and found.shape != shape:
-            raise BadValue(f"has data of shape {list(found.shape)}; expected {list(shape)}, or flat data")
-        return Tensor(datatype, shape, _converted(found.data, datatype, shape))
+        if len(tensor.data) != size:
+            raise BadValue(f"has {len(tensor.data)} numbers in data; expected {size} for shape {list(shape)}")
+        if len(tensor.shape) > 1 and tensor.shape != shape:
+            raise BadValue(f"has data of shape {list(tensor.shape)}; expected {list(shape)}, or flat data")
+        return Tensor(datatype, shape, _convert(tensor.data, datatype, shape))
 
-    def shape(self, value: Any) -> tuple[int, ...]:
-        """A shape that no memory is too small for already."""
+    def to_shape(self, value: Any) -> tuple[int, ...]:
+        """Reads a shape, and refuses those that no memory could hold."""
         if isinstance(value, simdjson.Array) and len(value) > MAX_DIMENSIONS:
             raise BadValue(f"has {len(value)} dimensions; expected at most {MAX_DIMENSIONS}")
-        sizes = self.plain(value)
+        sizes = self.to_python(value)
         if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
             raise BadValue(f"has shape {shown(sizes)}; expected an array of non-negative integers")
         count(sizes)
         return tuple(sizes)
 
     def _base64(self, value: Any, datatype: Datatype, shape: tuple[int, ...]) -> Array:
-        item = self.lifted.get(value) if isinstance(value, simdjson.Array) else None
+        item = self.extracted.get(value) if isinstance(value, simdjson.Array) else None
         if isinstance(item, Text):
             self.arrays += 1
-            body, start, stop = self.lifted.body, item.start, item.stop
+            body, start, stop = self.extracted.body, item.start, item.stop
             # As a rule nothing is escaped, and the text can be read where it stands.
             escaped = body.find(b"\\", start, stop) >= 0 or not memoryview(body)[start:stop].tobytes().isascii()
-            bits = _bits(self.lifted.text(item) if escaped else memoryview(body)[start + 1 : stop - 1])
+            bits = _bits(self.extracted.decode_text(item) if escaped else memoryview(body)[start + 1 : stop - 1])
         elif isinstance(value, str):
             bits = _bits(value)
         else:
@@ -172,11 +172,11 @@ class Reader:
             raise BadValue(
                 f"has {len(bits)} bytes in base64; expected {expected} for {datatype.name} of shape {list(shape)}"
             )
-        return elements_at(bits, 0, datatype, shape)
+        return read_elements(bits, 0, datatype, shape)
 
 
 def _bits(text: str | memoryview) -> bytearray:
-    """The bytes that base64 stands for, in memory that may be written to."""
+    """Decodes base64 into memory that may be written to."""
     bits = bytearray()
     for start in range(0, len(text), BASE64_CHARACTERS):
         piece = text[start : start + BASE64_CHARACTERS]
@@ -191,7 +191,7 @@ def _bits(text: str | memoryview) -> bytearray:
 
 
 def _outline(array: simdjson.Array) -> tuple[tuple[int, ...], Any, int]:
-    """The shape by the first elements, the first number, and how many arrays a rectangle of that shape consists of.
+    """Finds the shape by the first elements, the first number, and how many arrays a rectangle of that shape consists of.
 
     The last is 0 if the arrays of some depth differ in length.
 
@@ -264,15 +264,15 @@ def _tensor(flat: Array, shape: tuple[int, ...]) -> Tensor:
     return Tensor(datatype, shape, flat.astype(datatype.dtype, copy=False), declared=False)
 
 
-def datatype_of(name: Any) -> Datatype:
-    """The datatype of that name."""
+def read_datatype(name: Any) -> Datatype:
+    """Finds the datatype of a name."""
     if isinstance(name, str) and name in Datatype.__members__:
         return Datatype[name]
     raise BadValue(f"has datatype {shown(name)}; expected one of {', '.join(Datatype.__members__)}")
 
 
-def _converted(flat: Array, datatype: Datatype, shape: tuple[int, ...]) -> Array:
-    """The numbers in their declared datatype.
+def _convert(flat: Array, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+    """Converts numbers to their declared datatype.
 
     Raises:
         BadValue: at the first that does not fit.

@@ -1,4 +1,4 @@
-"""Whether the brackets of a nested array describe a rectangle, seen a part at a time."""
+"""Checks a part at a time that the brackets of a nested array describe a rectangle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lossmeter.wire._values import MAX_DIMENSIONS, BadValue
 
 
 class Brackets(NamedTuple):
-    """Some brackets of a text, in order.
+    """Describes some brackets of a text, in order.
 
     Attributes:
         opens: whether each is an opening one.
@@ -42,11 +42,11 @@ class Rectangle:
         return tuple(self.length(depth) for depth in range(1, self.depth + 1))
 
     def length(self, depth: int) -> int:
-        """How many elements an array of that depth has; 0 if none has closed yet."""
+        """Returns how many elements an array of that depth has; 0 if none has closed yet."""
         return self._blocks.get(depth, 0) // self._blocks.get(depth + 1, 1)
 
     def place(self, number: int, depth: int) -> tuple[int, ...]:
-        """The index, `depth` dimensions of it, of what follows after that many numbers and all that has closed so far."""
+        """Computes the index, `depth` dimensions of it, of what follows that many numbers and all that has closed so far."""
         closed, index = self._closed, []
         for inner in range(2, depth + 2):
             seen = number if inner > self.depth else closed.get(inner, 0)
@@ -104,7 +104,7 @@ class Rectangle:
             raise BadValue("is an array; expected a number", self.place(int(numbers[end + 1]), self.depth))
 
     def _close(self, depth: int, numbers: Array) -> int:
-        """Some arrays of one depth end after these numbers; the position of the first that is of another size."""
+        """Closes arrays of one depth after these numbers; returns the position of the first that is of another size."""
         closed = self._closed.get(depth, 0)
         block = self._blocks.setdefault(depth, int(numbers[0]))
         odd = _first(numbers != block * np.arange(closed + 1, closed + 1 + len(numbers)))
@@ -112,7 +112,7 @@ class Rectangle:
         return odd
 
     def ragged(self, depth: int, number: int) -> BadValue:
-        """The array of that depth that is open ends after so many numbers, and is of another size than the first."""
+        """Makes the error for the open array of that depth, which ends after so many numbers, unlike the first."""
         begin = self._closed[depth] * self._blocks[depth]
         count = (number - begin) // self._blocks.get(depth + 1, 1)
         message = f"has {count} elements; expected {self.length(depth)}, as many as the first"
@@ -124,5 +124,5 @@ class Rectangle:
 
 
 def _first(flags: Array) -> int:
-    """The position of the first that is true; their number if none is."""
+    """Finds the position of the first that is true; their number if none is."""
     return int(np.argmax(flags)) if flags.any() else len(flags)

@@ -1,4 +1,4 @@
-"""Rectangles of numbers out of the text of a JSON array, by the quickest way there is; `_numbers` reads all others.
+"""Reads rectangles of numbers out of the text of a JSON array, the quickest way there is; `_numbers` reads all others.
 
 The text is cut at commas, wherever they stand. In front of a part go as many opening brackets as arrays are open there, behind
 it as many closing ones, and so it is JSON for simdjson, which proves that brackets, commas and numbers stand as they should.
@@ -16,7 +16,7 @@ import simdjson
 
 from lossmeter.errors import TooLarge
 from lossmeter.wire import _numbers
-from lossmeter.wire._numbers import BOOLEAN, OPEN, Gathered, Numbers, cut, numbers
+from lossmeter.wire._numbers import BOOLEAN, OPEN, Gathered, Numbers, find_cut, numbers
 from lossmeter.wire._values import MAX_DIMENSIONS
 
 _HEAD = re.compile(rb"\[[\[ \t\r\n]*+")
@@ -28,7 +28,7 @@ WINDOW = 1 << 8
 
 
 def read(text: bytes | bytearray, start: int) -> Numbers | None:
-    """The numbers of the array that `text[start]` opens, as `_numbers.read` gives them; none if they are for that to read."""
+    """Reads the array that `text[start]` opens as `_numbers.read` does; None if that has to read it."""
     head = _HEAD.match(text, start)
     if head is None or BOOLEAN.match(text, start):
         return None
@@ -41,35 +41,35 @@ def read(text: bytes | bytearray, start: int) -> Numbers | None:
     begin, room = head.end(), _numbers.FIRST_BYTES
     while begin < len(text):
         try:
-            end = cut(text, begin, room, len(text))
+            end = find_cut(text, begin, room, len(text))
         except TooLarge:
             return None
         level = sizes.level if end == len(text) else _level(text, begin, end, sizes)
-        array = _parsed(parser, text, begin, end, sizes.level, level)
+        array = _parse(parser, text, begin, end, sizes.level, level)
         if array is None:  # the array may end in here
             for mark in b'"', b"}":
-                found_at = text.find(mark, begin, end)
-                end = end if found_at < 0 else found_at
+                place = text.find(mark, begin, end)
+                end = end if place < 0 else place
             end = text.rfind(b"]", begin, end) + 1
             level = 0
-            array = _parsed(parser, text, begin, end, sizes.level, level) if end else None
+            array = _parse(parser, text, begin, end, sizes.level, level) if end else None
         if array is None:
             return None
-        found, brackets = numbers(array, whole=gathered.whole), sizes.add(array, level)
-        if found is None or brackets is None or not _holds(text, begin, end, brackets):
+        flat, brackets = numbers(array, whole=gathered.whole), sizes.add(array, level)
+        if flat is None or brackets is None or not _holds(text, begin, end, brackets):
             return None
         del array  # the parser cannot go on before
-        gathered.add(found, end - start)
+        gathered.add(flat, end - start)
         if not level:
             return Numbers(start, end, gathered.numbers, sizes.shape, None)
         begin, room = end + 1, _numbers.SLICE_BYTES
     return None
 
 
-def _parsed(
+def _parse(
     parser: simdjson.Parser, text: bytes | bytearray, begin: int, end: int, before: int, after: int
 ) -> simdjson.Array | None:
-    """A part of the text as an array, if it is one with so many arrays open before and after it."""
+    """Parses a part of the text as an array, if it is one with so many arrays open before and after it."""
     try:
         array = parser.parse(b"".join((b"[" * before, memoryview(text)[begin:end], b"]" * after)))
     except (ValueError, RuntimeError):
@@ -78,7 +78,7 @@ def _parsed(
 
 
 def _level(text: bytes | bytearray, begin: int, end: int, sizes: _Sizes) -> int:
-    """How many arrays are open at a comma, in a rectangle: all, or all but those that close right before it."""
+    """Counts the arrays open at a comma of a rectangle: all, or all but those that close right before it."""
     if len(sizes.shape) == 1:
         return 1
     last = text.rfind(b"]", begin, end)
@@ -91,7 +91,7 @@ def _level(text: bytes | bytearray, begin: int, end: int, sizes: _Sizes) -> int:
 
 
 def _holds(text: bytes | bytearray, begin: int, end: int, count: int) -> bool:
-    """Whether there are so many opening brackets."""
+    """Tells whether there are so many opening brackets."""
     if end - begin < FAR * count:
         return count == np.count_nonzero(np.frombuffer(text, np.uint8, end - begin, begin) == OPEN)
     for _ in range(count):
@@ -102,7 +102,7 @@ def _holds(text: bytes | bytearray, begin: int, end: int, count: int) -> bool:
 
 
 class _Sizes:
-    """The lengths of the arrays of each depth, seen a part at a time.
+    """Learns the lengths of the arrays of each depth, a part at a time.
 
     Attributes:
         level: how many arrays are open where the next part begins.
@@ -115,7 +115,7 @@ class _Sizes:
         self._open = [1] * (depth - 1) + [0]  # the arrays that begin the text count already
 
     def add(self, array: simdjson.Array, level: int) -> int | None:
-        """How many opening brackets the text of a part has if it goes on as a rectangle; none if it does not."""
+        """Counts the opening brackets that a part has if it goes on as a rectangle; None if it does not."""
         arrays: list[Any] = [array]
         shape = []
         brackets = -self.level

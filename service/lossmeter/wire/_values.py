@@ -1,4 +1,4 @@
-"""Values that a client sent: what is wrong with one, and the checks that several formats share."""
+"""Checks values that a client sent, for several formats, and says what is wrong with one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIXED = {
 
 
 class BadValue(Exception):
-    """A value is not what it should be.
+    """Says that a value is not what it should be.
 
     Attributes:
         message: what was given and what was expected.
@@ -57,7 +57,7 @@ class BadValue(Exception):
         self.place = place
 
     def flaw(self, *path: str | int) -> Flaw:
-        """The flaw of the value that stands at a path in the request."""
+        """Makes the flaw of the value that stands at a path in the request."""
         path = (*path, *self.inside)
         name = ".".join(map(str, path)) or "the body"
         return Flaw(pointer(*path), f"{name}{brackets(self.index or ())} {self.message}", self.index)
@@ -66,26 +66,26 @@ class BadValue(Exception):
         return MalformedBody(f"The body is malformed: {name}{brackets(self.index or ())} {self.message}.")
 
 
-def members(document: simdjson.Object) -> dict[str, Any]:
-    """The members of an object, each as it stands in the parser.
+def read_members(document: simdjson.Object) -> dict[str, Any]:
+    """Reads the members of an object, each as it stands in the parser.
 
     Raises:
         BadValue: if there are too many, or two of one name, or a name that no lookup finds.
     """
     if len(document) > MAX_MEMBERS:
         raise BadValue(f"has {len(document)} members; expected at most {MAX_MEMBERS}")
-    found: dict[str, Any] = {}
+    read: dict[str, Any] = {}
     for name in document:
-        if name in found:
+        if name in read:
             raise BadValue("appears twice", inside=(name,))
         if "\0" in name:
             raise BadValue("has a zero byte in its name", inside=(name,))
-        found[name] = document[name]
-    return found
+        read[name] = document[name]
+    return read
 
 
 def count(shape: Sequence[int]) -> int:
-    """The number of elements of a shape that a client sent.
+    """Counts the elements of a shape that a client sent.
 
     Raises:
         BadValue: if no memory could ever hold a tensor of that shape, empty or not.
@@ -97,8 +97,8 @@ def count(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def elements_at(body: Buffer, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
-    """The elements of a tensor whose bytes begin at `start` and lie within `body`: a view, if they are aligned.
+def read_elements(body: Buffer, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
+    """Reads the elements of a tensor whose bytes begin at `start` and lie within `body`: a view, if they are aligned.
 
     Raises:
         BadValue: if a boolean is neither 0 nor 1.
@@ -117,13 +117,13 @@ def elements_at(body: Buffer, start: int, datatype: Datatype, shape: tuple[int, 
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: short."""
+    """Writes a value as a message shows it: short."""
     text = orjson.dumps(value).decode() if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= 40 else text[:37] + "…"
 
 
 def loads(text: Buffer) -> Any:
-    """JSON by the standard library, which is slow, but says what is wrong.
+    """Reads JSON by the standard library, which is slow, but says what is wrong.
 
     Raises:
         BadValue: if it is no JSON, or holds a number that is not read here.

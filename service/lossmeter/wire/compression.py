@@ -1,4 +1,4 @@
-"""Bodies that are compressed: gzip, deflate and zstd, expanded a piece at a time and never beyond a bound."""
+"""Expands bodies from gzip, deflate and zstd, a piece at a time and never beyond a bound, and compresses answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORTH = 0.85
 
 
 def expand(body: bytearray, codings: Sequence[str], limit: int, reserve: Callable[[int], None]) -> bytearray:
-    """The body before any of the codings, which are listed in the order in which they were applied.
+    """Undoes the codings of a body, which are listed in the order in which they were applied.
 
     Args:
         body: as it came.
@@ -54,8 +54,8 @@ def expand(body: bytearray, codings: Sequence[str], limit: int, reserve: Callabl
     return body
 
 
-def _inflated(body: memoryview, window: int) -> Iterator[bytes]:
-    """What a zlib stream expands to, or what several of them do, one after the other (gzip allows for that)."""
+def _inflate(body: memoryview, window: int) -> Iterator[bytes]:
+    """Expands a zlib stream, or several of them one after the other (gzip allows for that)."""
     position = 0
     for _ in range(MAX_MEMBERS if window == GZIP else 1):
         stream = zlib.decompressobj(window)
@@ -77,14 +77,14 @@ def _inflated(body: memoryview, window: int) -> Iterator[bytes]:
     raise _too_long(len(body) - position)
 
 
-def _deflated(body: memoryview) -> Iterator[bytes]:
+def _undo_deflate(body: memoryview) -> Iterator[bytes]:
     # RFC 9110 means the zlib container by "deflate"; some clients send the bare stream.
     contained = len(body) > 1 and body[0] & 15 == 8 and (body[0] * 256 + body[1]) % 31 == 0
-    return _inflated(body, ZLIB if contained else RAW)
+    return _inflate(body, ZLIB if contained else RAW)
 
 
-def _unpacked(body: memoryview) -> Iterator[bytes]:
-    """What the frames of zstd expand to."""
+def _unpack_zstd(body: memoryview) -> Iterator[bytes]:
+    """Expands the frames of zstd."""
     position = 0
     for _ in range(MAX_MEMBERS):
         stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG})
@@ -113,9 +113,9 @@ def _cut_short() -> MalformedBody:
 
 
 EXPANDERS: Mapping[str, Callable[[memoryview], Iterator[bytes]]] = {
-    "zstd": _unpacked,
-    "gzip": lambda body: _inflated(body, GZIP),
-    "deflate": _deflated,
+    "zstd": _unpack_zstd,
+    "gzip": lambda body: _inflate(body, GZIP),
+    "deflate": _undo_deflate,
 }
 COMPRESSORS: Mapping[str, Callable[[], zlib._Compress | zstd.ZstdCompressor]] = {
     "zstd": lambda: zstd.ZstdCompressor(LEVEL),
@@ -126,18 +126,18 @@ COMPRESSORS: Mapping[str, Callable[[], zlib._Compress | zstd.ZstdCompressor]] = 
 
 
 def compress(pieces: Sequence[Piece], coding: str) -> list[Piece] | None:
-    """The pieces, compressed together; none if a sample of them says that it is not worth it."""
+    """Compresses the pieces together; None if a sample of them says that it is not worth it."""
     sample = b"".join(_slices(pieces, SAMPLE_BYTES))[:SAMPLE_BYTES]
     compressor = COMPRESSORS[coding]()
     if len(compressor.compress(sample)) + len(compressor.flush()) > WORTH * len(sample):
         return None
     compressor = COMPRESSORS[coding]()
-    found: list[Piece] = [compressor.compress(piece) for piece in _slices(pieces, None)]
-    return [piece for piece in (*found, compressor.flush()) if piece]
+    compressed: list[Piece] = [compressor.compress(piece) for piece in _slices(pieces, None)]
+    return [piece for piece in (*compressed, compressor.flush()) if piece]
 
 
 def _slices(pieces: Sequence[Piece], limit: int | None) -> Iterator[Piece]:
-    """The pieces in slices of bounded size, until there are enough bytes."""
+    """Cuts the pieces into slices of bounded size, until there are enough bytes."""
     seen = 0
     for piece in pieces:
         for start in range(0, len(piece), PIECE_BYTES):

@@ -1,6 +1,6 @@
 """JSON ⇄ tensors.
 
-A request is read in one pass by simdjson. Out of a large one the big arrays are lifted first and read on their own (see
+A request is read in one pass by simdjson. Out of a large one the big arrays are extracted first and read on their own (see
 `_numbers`), which bounds the memory; what remains is small. Both ways give the same result, and a body that simdjson does not
 take is read once more the second way, which knows what is wrong and where.
 """
@@ -17,14 +17,14 @@ import simdjson
 
 from lossmeter.errors import Flaw, Invalid, LossmeterError, MalformedBody
 from lossmeter.tensors import Tensor
-from lossmeter.wire._extraction import Lifted, lift
+from lossmeter.wire._extraction import Extracted, extract
 from lossmeter.wire._reader import Reader
-from lossmeter.wire._values import BadValue, loads, members
+from lossmeter.wire._values import BadValue, loads, read_members
 
 MEDIA_TYPE = "application/json"
-LIFT_BYTES = 1 << 18
-"""Bodies larger than this have their arrays lifted."""
-LIFTED_BYTES = 1 << 12
+LARGE_BODY_BYTES = 1 << 18
+"""Bodies larger than this have their arrays extracted."""
+LONG_ARRAY_BYTES = 1 << 12
 """Arrays shorter than this stay where they are."""
 PIECE_ELEMENTS = 1 << 16
 """Elements of an answer that are written at a time."""
@@ -35,7 +35,7 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]:
-    """The members of a JSON object, those named in `tensors` as `Tensor`.
+    """Reads the members of a JSON object, those named in `tensors` as `Tensor`.
 
     Raises:
         MalformedBody: if the body is not JSON.
@@ -46,26 +46,26 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     if not isinstance(document, simdjson.Object):
         raise reader.refusal(Invalid.at("request", "", "the body is not an object; expected the fields of the request"))
     try:
-        given = members(document)
+        given = read_members(document)
     except BadValue as bad:
         raise reader.refusal(Invalid.of("request", [bad.flaw()])) from None
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     flaws: dict[str, Flaw] = {}
     for name, value in given.items():
         try:
-            found[name] = reader.tensor(value, (name,)) if name in tensors else reader.plain(value)
+            fields[name] = reader.to_tensor(value, (name,)) if name in tensors else reader.to_python(value)
         except BadValue as bad:
             if bad.malformed:
                 raise bad.error(name) from None
             flaws[name] = bad.flaw(name)
-    flaws |= {str(path[0]): bad.flaw(*path) for path, bad in reader.hidden()}
+    flaws |= {str(path[0]): bad.flaw(*path) for path, bad in reader.find_hidden()}
     if flaws:
         raise reader.refusal(Invalid.of("request", [flaws[name] for name in given if name in flaws]))
-    return found
+    return fields
 
 
 def read(body: bytes | bytearray) -> tuple[Any, Reader]:
-    """A JSON text as simdjson knows it, and what makes Python objects and tensors of its values.
+    """Parses a JSON text; returns what simdjson made of it, and the reader that makes Python objects and tensors of its values.
 
     Raises:
         MalformedBody: if the body is not JSON.
@@ -75,24 +75,24 @@ def read(body: bytes | bytearray) -> tuple[Any, Reader]:
     if not body:
         raise MalformedBody("The body is empty; expected JSON.")
     text: bytes | bytearray = body
-    lifted = Lifted(body)
+    extracted = Extracted(body)
     parser = simdjson.Parser()
     try:
-        if len(body) > LIFT_BYTES:
-            text, lifted = lift(body, LIFTED_BYTES)
-        return parser.parse(text), Reader(text, lifted)
+        if len(body) > LARGE_BODY_BYTES:
+            text, extracted = extract(body, LONG_ARRAY_BYTES)
+        return parser.parse(text), Reader(text, extracted)
     except (ValueError, RuntimeError):
-        text, lifted = lift(body, 0)
+        text, extracted = extract(body, 0)
     try:
-        return parser.parse(text), Reader(text, lifted)
+        return parser.parse(text), Reader(text, extracted)
     except (ValueError, RuntimeError) as error:
-        found = _diagnosis(text, str(error), whole=not lifted.items)
-        malformed = lifted.malformed() if isinstance(found, Invalid) else None
-        raise (found if malformed is None else malformed.error("the body")) from None
+        diagnosis = _diagnosis(text, str(error), whole=not extracted.items)
+        malformed = extracted.find_malformed() if isinstance(diagnosis, Invalid) else None
+        raise (diagnosis if malformed is None else malformed.error("the body")) from None
 
 
 def _diagnosis(text: bytes | bytearray, complaint: str, *, whole: bool) -> LossmeterError:
-    """Why simdjson would not have the text; `whole` if that is the body and nothing was lifted out of it."""
+    """Says why simdjson refused the text; `whole` if that is the body and nothing was extracted from it."""
     if "deep" in complaint:
         message = "the body is nested deeper than 1024 levels; tensors have far fewer dimensions"
         return Invalid.at("request", "", message)
@@ -112,7 +112,7 @@ def _diagnosis(text: bytes | bytearray, complaint: str, *, whole: bool) -> Lossm
 
 
 def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | memoryview]:
-    """The answer as pieces of JSON; tensors as tensor objects. A number that is not finite becomes null."""
+    """Writes the answer as pieces of JSON, tensors as tensor objects. A number that is not finite becomes null."""
     form = _base64_form if base64 else _data_form
     if base64 or _largest(answer) <= PIECE_ELEMENTS:
         return [orjson.dumps(answer, default=form, option=_OPTIONS)]
@@ -120,7 +120,7 @@ def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | m
 
 
 def _largest(answer: Mapping[str, Any]) -> int:
-    """Elements of the largest tensor of an answer."""
+    """Counts the elements of the largest tensor of an answer."""
     sizes = [0]
     for value in answer.values():
         if isinstance(value, Tensor):
@@ -144,7 +144,7 @@ def _base64_form(value: Any) -> dict[str, Any]:
 
 
 def _pieces(value: Any) -> Iterator[bytes | memoryview]:
-    """The same bytes as from one call of orjson, but a slice at a time, so that other threads get their turn."""
+    """Writes the bytes that one call of orjson would, but a slice at a time, so that other threads get their turn."""
     if isinstance(value, Tensor):
         yield from tensor_pieces(value, {})
     elif isinstance(value, dict):
@@ -158,7 +158,7 @@ def _pieces(value: Any) -> Iterator[bytes | memoryview]:
 
 
 def tensor_pieces(tensor: Tensor, head: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
-    """A tensor object in pieces, with other members in front of its own."""
+    """Writes a tensor object in pieces, with other members in front of its own."""
     text = orjson.dumps({**head, "datatype": tensor.datatype.name, "shape": tensor.shape})
     yield text[:-1] + b',"data":['
     for start in range(0, len(tensor.data), PIECE_ELEMENTS):

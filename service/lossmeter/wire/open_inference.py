@@ -17,8 +17,8 @@ import simdjson
 from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import json
-from lossmeter.wire._reader import Reader, datatype_of
-from lossmeter.wire._values import BadValue, count, elements_at, members, shown
+from lossmeter.wire._reader import Reader, read_datatype
+from lossmeter.wire._values import BadValue, count, read_elements, read_members, shown
 
 MAX_INPUTS = 64
 """Inputs, or outputs, of one request: no loss has as many."""
@@ -30,8 +30,8 @@ SHARED_MEMORY = "shared_memory_region"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request.
+class InferenceRequest:
+    """Holds a decoded request.
 
     Attributes:
         id: given by the client, for the answer to repeat.
@@ -50,7 +50,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer in pieces; if bytes follow the JSON, the JSON is the first piece."""
+    """Holds an answer in pieces; if bytes follow the JSON, the JSON is the first piece."""
 
     pieces: list[bytes | memoryview]
     json_bytes: int | None = None
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Binary:
-    """The part of the body behind the JSON, which the inputs take their bytes from in turn."""
+    """Holds the part of the body behind the JSON, which the inputs take their bytes from in turn."""
 
     body: bytearray
     stated: bool
@@ -66,7 +66,7 @@ class _Binary:
     free: int = field(default=0)
 
     def take(self, name: str, size: Any, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
-        """The next tensor, as a view of the body."""
+        """Takes the next tensor, as a view of the body."""
         if not self.stated:
             raise _malformed(f"states {BINARY_SIZE} of {name}, but no header states where the JSON ends")
         if type(size) is not int or size < 0:
@@ -78,10 +78,10 @@ class _Binary:
         if size > left:
             raise _malformed(f"is to hold {size} bytes of {name}; {left} are left")
         self.position += size
-        return Tensor(datatype, shape, elements_at(self.body, self._aligned(start, size, datatype), datatype, shape))
+        return Tensor(datatype, shape, read_elements(self.body, self._align(start, size, datatype), datatype, shape))
 
-    def _aligned(self, start: int, size: int, datatype: Datatype) -> int:
-        """Where the bytes stand after they were moved, over the JSON that nobody needs any more, to where torch can use them.
+    def _align(self, start: int, size: int, datatype: Datatype) -> int:
+        """Moves bytes over JSON that nobody needs any more to where torch can use them, and returns where that is.
 
         A copy would take as much memory again.
         """
@@ -95,8 +95,8 @@ class _Binary:
         return place
 
 
-def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -> Asked:
-    """The request that a body holds, of which the first `json_bytes` are JSON; all of it, if that is not stated.
+def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -> InferenceRequest:
+    """Reads the request that a body holds, of which the first `json_bytes` are JSON; all of it, if that is not stated.
 
     The body is written to: tensors are views of it.
 
@@ -112,44 +112,44 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
     binary = _Binary(body, json_bytes is not None, len(text))
     try:
         given = _object(document, FIELDS)
-        found = _inputs(given.get("inputs"), reader, binary, tensors)
+        inputs = _inputs(given.get("inputs"), reader, binary, tensors)
         parameters = _plain_object(given.get("parameters"), reader, "parameters")
         as_binary = _flag(parameters.pop(BINARY_OUTPUT, False), BINARY_OUTPUT)
         outputs = _outputs(given.get("outputs"), reader, as_binary)
-        name = reader.plain(given.get("id"))
+        name = reader.to_python(given.get("id"))
         if not isinstance(name, str | None):
             raise BadValue(f"is {shown(name)}; expected a string", inside=("id",))
     except BadValue as bad:
         if bad.malformed:
             raise bad.error(".".join(map(str, bad.inside)) or "the request") from None
         raise reader.refusal(Invalid.of("request", [bad.flaw()])) from None
-    flaws = [bad.flaw(*path) for path, bad in reader.hidden()]
+    flaws = [bad.flaw(*path) for path, bad in reader.find_hidden()]
     if flaws:
         raise reader.refusal(Invalid.of("request", flaws))
     if binary.position != len(body):
         raise _malformed(f"has {len(body) - binary.position} bytes behind the last input")
-    return Asked(name, found, parameters, outputs, as_binary)
+    return InferenceRequest(name, inputs, parameters, outputs, as_binary)
 
 
 def _inputs(value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor] = {}
     for given in _objects(value, reader, "inputs", ("name", "shape", "datatype", "parameters", "data")):
         name = _name(given, "inputs")
-        if name in found:
+        if name in inputs:
             raise BadValue("is given twice", inside=(name,))
         if name not in tensors:
             raise BadValue(f"is not an input; expected one of {', '.join(sorted(tensors))}", inside=(name,))
         try:
-            found[name] = _tensor(name, given, reader, binary)
+            inputs[name] = _tensor(name, given, reader, binary)
         except BadValue as bad:
             bad.inside = (name, *bad.inside)
             raise
-    return found
+    return inputs
 
 
 def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary) -> Tensor:
-    datatype = datatype_of(given.get("datatype"))
-    shape = reader.shape(given.get("shape"))
+    datatype = read_datatype(given.get("datatype"))
+    shape = reader.to_shape(given.get("shape"))
     parameters = _plain_object(given.get("parameters"), reader, "parameters")
     if SHARED_MEMORY in parameters:
         raise BadValue("lies in shared memory, which this server does not read; expected data or bytes")
@@ -160,7 +160,7 @@ def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary
         return binary.take(name, size, datatype, shape)
     if datatype.binary_only:
         raise BadValue(f"is {datatype.name}, which travels as bytes only ({BINARY_SIZE})")
-    return reader.fitted(data, datatype, shape, (name,))
+    return reader.fit(data, datatype, shape, (name,))
 
 
 def _outputs(value: Any, reader: Reader, as_binary: bool) -> dict[str, bool] | None:
@@ -180,7 +180,7 @@ def _outputs(value: Any, reader: Reader, as_binary: bool) -> dict[str, bool] | N
 
 
 def _objects(value: Any, reader: Reader, what: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The members of each object of an array."""
+    """Reads the members of each object of an array."""
     if not isinstance(value, simdjson.Array) or len(value) > MAX_INPUTS:
         raise BadValue(f"is no array of at most {MAX_INPUTS} objects", inside=(what,))
     reader.arrays += 1
@@ -195,7 +195,7 @@ def _objects(value: Any, reader: Reader, what: str, fields: Sequence[str]) -> It
 def _object(value: Any, fields: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, simdjson.Object):
         raise BadValue(f"is no object; expected one with {', '.join(fields)}")
-    given = members(value)
+    given = read_members(value)
     unknown = given.keys() - set(fields)
     if unknown:
         raise BadValue(f"has an unknown field {shown(min(unknown))}; expected {', '.join(fields)}")
@@ -203,7 +203,7 @@ def _object(value: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain_object(value: Any, reader: Reader, what: str) -> dict[str, Any]:
-    plain = {} if value is None else reader.plain(value)
+    plain = {} if value is None else reader.to_python(value)
     if not isinstance(plain, dict):
         raise BadValue(f"is {shown(plain)}; expected an object", inside=(what,))
     return plain
@@ -230,7 +230,7 @@ def _malformed(problem: str) -> MalformedBody:
 
 
 def encode(head: Mapping[str, Any], outputs: Mapping[str, Tensor], binary: AbstractSet[str]) -> Answer:
-    """The answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory."""
+    """Writes the answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory."""
     text: list[bytes | memoryview] = [orjson.dumps(head)[:-1] + b',"outputs":[']
     bits: list[bytes | memoryview] = []
     for number, (name, tensor) in enumerate(outputs.items()):

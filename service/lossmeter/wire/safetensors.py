@@ -1,6 +1,6 @@
 """safetensors ⇄ tensors, without a copy of their bytes.
 
-Requests and answers keep what is no tensor as JSON text under `__metadata__`. The layout of a file stands in `_layout`.
+Requests and answers keep what is no tensor as JSON text under `__metadata__`. `safetensors_layout` says how a file is laid out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import simdjson
 
 from lossmeter.errors import Flaw, Invalid, MalformedBody
 from lossmeter.tensors import Tensor
-from lossmeter.wire import _layout, json
-from lossmeter.wire._layout import (
+from lossmeter.wire import json, safetensors_layout
+from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, count, read_elements, read_members, shown
+from lossmeter.wire.safetensors_layout import (
     DTYPES,
     LENGTH_BYTES,
     MAX_HEADER_BYTES,
@@ -24,9 +25,8 @@ from lossmeter.wire._layout import (
     RESPONSE,
     pieces,
 )
-from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, count, elements_at, members, shown
 
-MEDIA_TYPE = _layout.MEDIA_TYPE
+MEDIA_TYPE = safetensors_layout.MEDIA_TYPE
 OTHER_BITS = {
     "F4": 4,
     "F6_E2M3": 6,
@@ -46,7 +46,7 @@ BITS = OTHER_BITS | {name: datatype.size * 8 for name, datatype in DTYPES.items(
 
 
 class _Entry(NamedTuple):
-    """A tensor as the header announces it; the offsets are relative to the end of the header."""
+    """Announces a tensor as the header does; the offsets are relative to the end of the header."""
 
     begin: int
     end: int
@@ -56,7 +56,7 @@ class _Entry(NamedTuple):
 
 
 def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]:
-    """The tensors of a file, as views of its bytes, and the members of the JSON object in `__metadata__["request"]`.
+    """Reads the tensors of a file, as views of its bytes, and the members of the JSON object in `__metadata__["request"]`.
 
     Raises:
         MalformedBody: if the bytes break a rule of the format.
@@ -89,7 +89,7 @@ def _fields(metadata: Mapping[str, str], tensors: AbstractSet[str]) -> dict[str,
 
 
 def _header(body: bytes | bytearray) -> tuple[int, simdjson.Object]:
-    """Where the bytes of the tensors begin, and the header."""
+    """Reads the header; returns where the bytes of the tensors begin, too."""
     if len(body) < LENGTH_BYTES:
         raise _malformed(f"has {len(body)} bytes; expected at least {LENGTH_BYTES}, the length of the header")
     length = int.from_bytes(body[:LENGTH_BYTES], "little")
@@ -137,7 +137,7 @@ def _members(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, simdjson.Object):
         raise _malformed(f"has something other than an object under {name}")
     try:
-        return members(value)
+        return read_members(value)
     except BadValue as bad:
         raise _malformed(f"is wrong: {bad.flaw(name).message}") from None
 
@@ -150,7 +150,7 @@ def _sizes(value: Any, what: str) -> tuple[int, ...]:
 
 
 def _check_layout(entries: list[_Entry], room: int) -> None:
-    """The bytes belong to one tensor each, from the first to the last."""
+    """Makes sure that each byte belongs to one tensor, from the first to the last."""
     position = 0
     for entry in entries:
         if entry.begin != position:
@@ -176,7 +176,7 @@ def _tensor(body: bytes | bytearray, start: int, entry: _Entry, tensors: Abstrac
     datatype = DTYPES.get(entry.dtype)
     if datatype is None:
         raise BadValue(f"has dtype {entry.dtype}; expected one of {', '.join(DTYPES)}")
-    return Tensor(datatype, entry.shape, elements_at(body, start + entry.begin, datatype, entry.shape))
+    return Tensor(datatype, entry.shape, read_elements(body, start + entry.begin, datatype, entry.shape))
 
 
 def _malformed(problem: str) -> MalformedBody:
@@ -187,20 +187,20 @@ def _malformed(problem: str) -> MalformedBody:
 
 
 def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | memoryview]:  # noqa: ARG001 all is binary
-    """The answer as a file in pieces: the header, then each tensor's own memory."""
-    found: dict[str, Tensor] = {}
-    remainder = _without_tensors(answer, "", found)
-    return pieces(found, {RESPONSE: orjson.dumps(remainder).decode()}, orjson.dumps)
+    """Writes the answer as a file in pieces: the header, then each tensor's own memory."""
+    tensors: dict[str, Tensor] = {}
+    remainder = _without_tensors(answer, "", tensors)
+    return pieces(tensors, {RESPONSE: orjson.dumps(remainder).decode()}, orjson.dumps)
 
 
-def _without_tensors(value: Mapping[str, Any], path: str, found: dict[str, Tensor]) -> dict[str, Any]:
-    """What is no tensor; the tensors go to `found` under their dotted paths."""
+def _without_tensors(value: Mapping[str, Any], path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Returns what is no tensor; the tensors go to `tensors` under their dotted paths."""
 
     def rest() -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             if isinstance(item, Tensor):
-                found[path + key] = item
+                tensors[path + key] = item
             else:
-                yield key, _without_tensors(item, f"{path}{key}.", found) if isinstance(item, dict) else item
+                yield key, _without_tensors(item, f"{path}{key}.", tensors) if isinstance(item, dict) else item
 
     return dict(rest())

@@ -17,7 +17,7 @@ from lossmeter.losses import Loss
 from lossmeter.losses.shapes import patterns
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import open_inference
-from lossmeter.wire.open_inference import Answer, Asked
+from lossmeter.wire.open_inference import Answer, InferenceRequest
 
 VERSION = "1"
 """The only version of every model."""
@@ -176,7 +176,7 @@ def _described(name: str, datatype: str, shape: str) -> TensorMetadata:
     return TensorMetadata(name=name, datatype=datatype, shape=fixed or [-1])
 
 
-def infer_call(loss: Loss, asked: Asked, max_elements: int) -> tuple[Call, list[str], int]:
+def infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> tuple[Call, list[str], int]:
     """The call that a request describes, the outputs that it asks for, and its elements.
 
     Raises:
@@ -207,7 +207,9 @@ def infer_call(loss: Loss, asked: Asked, max_elements: int) -> tuple[Call, list[
     return call, wanted, size
 
 
-def infer_answer(loss: Loss, precision: str, asked: Asked, wanted: Iterable[str], outcome: Outcome) -> Answer:
+def infer_answer(
+    loss: Loss, precision: str, asked: InferenceRequest, wanted: Iterable[str], outcome: Outcome
+) -> Answer:
     """The outputs that were asked for, in the order in which they were."""
     head: dict[str, Any] = {"model_name": loss.name, "model_version": VERSION}
     if asked.id is not None:

@@ -1,4 +1,4 @@
-"""How a safetensors file is laid out: what its writers and readers share. Nothing but numpy in here: clients import it too.
+"""Lays out safetensors files, for all that write and read them. Needs nothing but numpy: clients import it too.
 
 A file is the length of the header (8 bytes), the header (JSON: name → dtype, shape, data_offsets) and the bytes of the tensors,
 back to back.
@@ -38,7 +38,7 @@ NAMES = {datatype: name for name, datatype in DTYPES.items()}
 
 
 def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dumps: Callable[[Any], bytes]) -> list[Piece]:
-    """A file in pieces: the header, written by `dumps`, then each tensor's own memory."""
+    """Writes a file in pieces: the header, written by `dumps`, then each tensor's own memory."""
     header: dict[str, Any] = {METADATA: metadata}
     position = 0
     memory: list[Piece] = []

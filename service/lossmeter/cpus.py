@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""Counts the CPU cores that this process may really use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-def usable() -> int:
-    """Cores that the machine, the affinity of this process and the CPU quota of its container all leave to it."""
+def available() -> int:
+    """Counts the cores that the machine, the affinity of this process and the CPU quota of its container all leave to it."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = quota_of(CGROUPS)
+    quota = read_quota(CGROUPS)
     return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
-def quota_of(root: Path) -> float | None:
-    """The CPU quota, in cores, of the control group mounted there; None if there is no limit.
+def read_quota(root: Path) -> float | None:
+    """Reads the CPU quota, in cores, of the control group mounted there; None if there is no limit.
 
     A quota is time, not cores: more threads than it has cores are stopped together, for most of each period.
     """

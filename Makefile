@@ -50,7 +50,7 @@ test-crash: install
 # RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
 # some versions of Python only, and so is no part of the environment but stands beside it.
 fuzz: install build/fuzz
-	PYTHONPATH=build/fuzz $(BIN)/python -m tests.fuzz --runs $(RUNS)
+	PYTHONPATH=build/fuzz $(BIN)/python -m tests.programs.fuzz --runs $(RUNS)
 
 build/fuzz: constraints.txt
 	rm -rf $@
@@ -58,15 +58,15 @@ build/fuzz: constraints.txt
 
 # Ten minutes of mixed load; rewrites its section of docs/operations.md.
 soak: install
-	PYTHONPATH=service $(BIN)/python -m tests.endurance.soak --write
+	PYTHONPATH=service $(BIN)/python -m tests.programs.endurance.soak --write
 
 # One worker and two, and twice what one can do; rewrites these sections of docs/operations.md.
 capacity: install
-	PYTHONPATH=service $(BIN)/python -m tests.endurance.capacity --write
+	PYTHONPATH=service $(BIN)/python -m tests.programs.endurance.capacity --write
 
 # Faults under load, for root and with PostgreSQL installed; rewrites its section of docs/operations.md.
 chaos: install
-	PYTHONPATH=service $(BIN)/python -m tests.endurance.chaos --write
+	PYTHONPATH=service $(BIN)/python -m tests.programs.endurance.chaos --write
 
 # TORCH=cuda builds the other variant. PIP_CONF names a file with the settings of pip, if it needs any; docs/deployment.md has the rest.
 image:
@@ -131,7 +131,7 @@ confidence: install
 
 # Attacks a real server and writes what came of it into docs/security.md.
 attacks: install
-	$(BIN)/python -m tests.attacks
+	$(BIN)/python -m tests.programs.attacks
 
 # Beside the environment, not in it: what LitServe brings along would change how uvicorn starts.
 build/litserve: constraints.txt

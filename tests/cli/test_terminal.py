@@ -97,7 +97,7 @@ def test_in_a_pipe_there_is_no_bar(tmp_path: Path) -> None:
 
 def test_an_interruption_ends_with_a_line(tmp_path: Path, terminal: Terminal) -> None:
     path = tmp_path / "d.csv"
-    path.write_bytes(HEAD + ROWS * 4000)
+    path.write_bytes(HEAD + ROWS * 1000)
     process = start(path, terminal)
     terminal.shows(rb"[\d,]+ rows")
     process.send_signal(signal.SIGINT)
@@ -109,7 +109,7 @@ def test_an_interruption_ends_with_a_line(tmp_path: Path, terminal: Terminal) ->
 
 def test_an_interruption_names_the_run_that_it_leaves(tmp_path: Path, terminal: Terminal, url: str) -> None:
     path = tmp_path / "d.csv"
-    path.write_bytes(HEAD + ROWS * 4000)
+    path.write_bytes(HEAD + ROWS * 1000)
     process = start(path, terminal, "--server", url)
     terminal.shows(rb"[1-9][\d,]* rows")
     process.send_signal(signal.SIGINT)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.catalogue import ATTACKS, GUESSING, Attack, Outcome, target, tried
-from tests.attacks.target import Target
+from tests.programs.attacks.catalogue import ATTACKS, GUESSING, Attack, Outcome, target, tried
+from tests.programs.attacks.target import Target
 
 
 @pytest.fixture(scope="module")

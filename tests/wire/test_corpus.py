@@ -7,11 +7,11 @@ from unittest import mock
 
 import pytest
 
-import tests.fuzz
+import tests.programs.fuzz
 from lossmeter.wire._rectangle import Rectangle
-from tests.fuzz.targets import TARGETS
+from tests.programs.fuzz.targets import TARGETS
 
-CORPUS = Path(tests.fuzz.__file__).with_name("corpus")
+CORPUS = Path(tests.programs.fuzz.__file__).with_name("corpus")
 FILES = {target: sorted((CORPUS / target).iterdir()) for target in TARGETS}
 
 

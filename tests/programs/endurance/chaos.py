@@ -1,4 +1,4 @@
-"""Faults under load, one after the other: `python -m tests.endurance.chaos [FAULT…] [--write]`."""
+"""Faults under load, one after the other: `python -m tests.programs.endurance.chaos [FAULT…] [--write]`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from lossmeter.database import Database
 from tests.benchmarks.openloop import quantile
 from tests.benchmarks.tables import table
-from tests.endurance.clients import Clients, Tally
-from tests.endurance.page import conditions, write
+from tests.programs.endurance.clients import Clients, Tally
+from tests.programs.endurance.page import conditions, write
 from tests.support.postgres import Postgres
 from tests.support.processes import Service, started, wait_until
 from tests.support.service import answer_of, connected
@@ -195,7 +195,7 @@ def verdict(clients: Clients, lost: int) -> str:
 
 def main() -> int:
     """Entry point of `make chaos`."""
-    parser = argparse.ArgumentParser(prog="python -m tests.endurance.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.endurance.chaos", description=__doc__)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}; all if left out")
     parser.add_argument("--write", action="store_true", help="rewrite the figures of docs/operations.md")
     arguments = parser.parse_args()

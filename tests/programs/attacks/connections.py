@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from time import monotonic, sleep
 
-from tests.attacks.target import HEAD_SECONDS, MSE, Target, said, send
+from tests.programs.attacks.target import HEAD_SECONDS, MSE, Target, said, send
 
 POST = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.attacks.catalogue import ATTACKS, GUESSING, Outcome, target, tried
 from tests.contracts import pages
+from tests.programs.attacks.catalogue import ATTACKS, GUESSING, Outcome, target, tried
 
-PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+PAGE = Path(__file__).parents[3] / "docs" / "security.md"
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -19,7 +19,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def main() -> int:
-    """Entry point of `python -m tests.attacks`."""
+    """Entry point of `python -m tests.programs.attacks`."""
     outcomes = []
     with target() as attacked:
         for attack in ATTACKS:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import httpx
 
-from tests.endurance.mixture import RUN
+from tests.programs.endurance.mixture import RUN
 
 TIMEOUT_SECONDS = 10.0
 PAUSE_SECONDS = 0.02

@@ -7,8 +7,8 @@ from time import monotonic
 import httpx
 
 from lossmeter.keys import issue
-from tests.attacks.connections import counted
-from tests.attacks.target import Target
+from tests.programs.attacks.connections import counted
+from tests.programs.attacks.target import Target
 
 PATHS = (
     "/..",

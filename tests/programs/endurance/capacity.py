@@ -1,4 +1,4 @@
-"""One worker and two, and twice what one can do: `python -m tests.endurance.capacity [workers] [overload] [--write]`."""
+"""Measures one worker and two, and twice what one can do: `make capacity`, or this module with `[workers] [overload] [--write]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.load import saturate
 from tests.benchmarks.payloads import as_json, as_safetensors, classification
 from tests.benchmarks.servers import CLIENT_CORE, settle
 from tests.benchmarks.tables import number, table
-from tests.endurance.page import conditions, write
+from tests.programs.endurance.page import conditions, write
 from tests.support.processes import started
 
 CONNECTIONS = 16
@@ -67,7 +67,7 @@ PARTS = {"workers": workers, "overload": twice}
 
 def main() -> None:
     """Entry point of `make capacity`."""
-    parser = argparse.ArgumentParser(prog="python -m tests.endurance.capacity", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.endurance.capacity", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if left out")
     parser.add_argument("--write", action="store_true", help="rewrite the figures of docs/operations.md")
     arguments = parser.parse_args()

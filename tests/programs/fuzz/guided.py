@@ -1,4 +1,4 @@
-"""One process of the fuzzer: `python -m tests.fuzz.guided TARGET RUNS FOLDER`."""
+"""One process of the fuzzer: `python -m tests.programs.fuzz.guided TARGET RUNS FOLDER`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["lossmeter.wire"]):
-    from tests.fuzz.targets import TARGETS
+    from tests.programs.fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
 OPTIONS = ("-max_len=768", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1", f"-dict={HERE / 'words.dict'}")

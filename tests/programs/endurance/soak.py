@@ -1,4 +1,4 @@
-"""Mixed load at four fifths of the capacity for ten minutes: `python -m tests.endurance.soak [--seconds N] [--write]`."""
+"""Runs mixed load at four fifths of the capacity for ten minutes: `make soak`, or this module with `[--seconds N] [--write]`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from tests.benchmarks.openloop import Load, Sent, collect, quantile, sent, start
 from tests.benchmarks.tables import number, table
-from tests.endurance.mixture import Kind, mixture
-from tests.endurance.page import conditions, write
+from tests.programs.endurance.mixture import Kind, mixture
+from tests.programs.endurance.page import conditions, write
 from tests.support.processes import started
 
 SHARE = 0.8
@@ -121,7 +121,7 @@ def run(seconds: float, share: float) -> tuple[str, list[str]]:
 
 def main() -> int:
     """Entry point of `make soak`."""
-    parser = argparse.ArgumentParser(prog="python -m tests.endurance.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.endurance.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--share", type=float, default=SHARE, help="of the capacity")
     parser.add_argument("--write", action="store_true", help="rewrite the figures of docs/operations.md")

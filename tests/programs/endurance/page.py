@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.contracts.pages import filled
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 def write(name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz TARGET…`: looks for bytes that break a decoder. Needs atheris; `make fuzz` installs it."""
+"""`python -m tests.programs.fuzz TARGET…`: looks for bytes that break a decoder. Needs atheris; `make fuzz` installs it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fuzz.targets import TARGETS
+from tests.programs.fuzz.targets import TARGETS
 
-FOUND = Path(__file__).parents[2] / "build" / "found"
+FOUND = Path(__file__).parents[3] / "build" / "found"
 ROUND = 25_000
 """Executions of one process: the instrumentation keeps some memory of each: 4 to 15 kB."""
 
 
 def main() -> int:
     """Entry point; the exit status is that of the first process that found something."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(TARGETS)}; all if left out")
     parser.add_argument("--runs", type=int, default=1_000_000, help="executions of each")
     kept = (
@@ -32,7 +32,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for start in range(0, chosen.runs, ROUND):
             runs = min(ROUND, chosen.runs - start)
-            command = [sys.executable, "-m", "tests.fuzz.guided", target, str(runs), str(folder)]
+            command = [sys.executable, "-m", "tests.programs.fuzz.guided", target, str(runs), str(folder)]
             status = subprocess.run(command, check=False).returncode
             if status:
                 print(f"{target}: the input stands in {folder}", flush=True)

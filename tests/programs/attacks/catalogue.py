@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import sleep
 
-from tests.attacks import addresses, bodies, connections
-from tests.attacks.target import SETTINGS, Target
+from tests.programs.attacks import addresses, bodies, connections
+from tests.programs.attacks.target import SETTINGS, Target
 from tests.support.processes import started
 
 

@@ -9,7 +9,7 @@ import sys
 import zlib
 from base64 import b64encode
 
-from tests.attacks.target import Target
+from tests.programs.attacks.target import Target
 
 if sys.version_info >= (3, 14):
     from compression import zstd

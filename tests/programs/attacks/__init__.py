@@ -1,0 +1,1 @@
+"""Attacks that are really tried: `python -m tests.programs.attacks` writes what came of them into docs/security.md."""

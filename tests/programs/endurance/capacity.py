@@ -1,4 +1,4 @@
-"""Measures one worker and two, and twice what one can do: `make capacity`, or this module with `[workers] [overload] [--write]`."""
+"""Measures one worker and two, and twice what one can do: `make capacity`. Arguments: `[workers] [overload] [--write]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs mixed load at four fifths of the capacity for ten minutes: `make soak`, or this module with `[--seconds N] [--write]`."""
+"""Runs mixed load at four fifths of the capacity for ten minutes: `make soak`. Arguments: `[--seconds N] [--write]`."""
 
 from __future__ import annotations
 

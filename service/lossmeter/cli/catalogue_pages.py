@@ -26,21 +26,9 @@ def loss_table(entries: Sequence[LossEntry]) -> Table:
 
 def loss_page(entry: LossEntry) -> RenderableType:
     """Tells all about one loss."""
-    example = entry.examples[0]
-    return Group(
-        Text(entry.name, "bold") + Text(f"  {entry.summary}", "default"),
-        "",
-        Text(entry.explanation),
-        *section("Formula", Text(entry.formula)),
-        *section("Tensors", _roles([*entry.roles, *entry.tensor_parameters])),
-        *(section("Parameters", _parameters(entry)) if entry.parameters else ()),
-        *section("Gives", Text(entry.returns)),
-        *section("Use when", Text(entry.use_when)),
-        *section("Avoid when", Text(entry.avoid_when)),
-        *section("Source", Text(entry.source)),
-        *section("Example", Text(f"POST /v1/losses/{entry.name}\n{json.dumps(example.request)}")),
-        Padding(Text(f"gives value {example.answer['value']:g}"), (0, 0, 0, 2)),
-    )
+    tensors = section("Tensors", _roles([*entry.roles, *entry.tensor_parameters]))
+    value = f"{entry.examples[0].answer['value']:g}"
+    return _page(entry, tensors, entry.returns, f"/v1/losses/{entry.name}", value)
 
 
 def metric_table(entries: Sequence[MetricEntry]) -> Table:
@@ -53,20 +41,27 @@ def metric_table(entries: Sequence[MetricEntry]) -> Table:
 
 def metric_page(entry: MetricEntry) -> RenderableType:
     """Tells all about one metric."""
-    example = entry.examples[0]
+    tasks = section("Tasks", Text(", ".join(entry.tasks)))
+    value = json.dumps(entry.examples[0].answer["value"])
+    return _page(entry, tasks, f"{entry.returns}\n{metric_range(entry)}", "/v1/evaluate", value)
+
+
+def _page(
+    entry: LossEntry | MetricEntry, inputs: Sequence[RenderableType], gives: str, path: str, value: str
+) -> RenderableType:
     return Group(
         Text(entry.name, "bold") + Text(f"  {entry.summary}", "default"),
         "",
         Text(entry.explanation),
         *section("Formula", Text(entry.formula)),
-        *section("Tasks", Text(", ".join(entry.tasks))),
+        *inputs,
         *(section("Parameters", _parameters(entry)) if entry.parameters else ()),
-        *section("Gives", Text(f"{entry.returns}\n{metric_range(entry)}")),
+        *section("Gives", Text(gives)),
         *section("Use when", Text(entry.use_when)),
         *section("Avoid when", Text(entry.avoid_when)),
         *section("Source", Text(entry.source)),
-        *section("Example", Text(f"POST /v1/evaluate\n{json.dumps(example.request)}")),
-        Padding(Text(f"gives value {json.dumps(example.answer['value'])}"), (0, 0, 0, 2)),
+        *section("Example", Text(f"POST {path}\n{json.dumps(entry.examples[0].request)}")),
+        Padding(Text(f"gives value {value}"), (0, 0, 0, 2)),
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from lossmeter.cli.failures import failure, failures_exit
+from lossmeter.cli.layout import print_json
 from lossmeter.settings import variable
 
 UNUSABLE = 2
@@ -93,9 +94,7 @@ def evaluate_file(
     except ModuleNotFoundError as error:
         raise failure(error, f"{error}: install lossmeter[files].", UNUSABLE) from None
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        print_json(report)
     else:
         Console().print(report_page(report))
     if not report["passed"]:

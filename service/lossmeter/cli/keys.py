@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmeter.cli.failures import failures_exit
-from lossmeter.cli.layout import table
+from lossmeter.cli.layout import print_json, table
 from lossmeter.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def create_key(
         )
         store.add(key)
     if as_json:
-        _print_json({**_fields(key), "token": token})
+        print_json({**_fields(key), "token": token})
         return
     typer.echo(f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes)) or 'the catalogue alone'}", err=True)
     typer.echo("Its token, which cannot be shown again:", err=True)
@@ -63,7 +63,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them a
     with _open_store() as store:
         keys = [_fields(key) for key in store.all()]
     if as_json:
-        _print_json(keys)
+        print_json(keys)
     else:
         Console().print(_keys_table(keys))
 
@@ -129,9 +129,3 @@ def _keys_table(keys: list[dict[str, Any]]) -> Table:
 
 def _time(moment: int | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat()
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))

@@ -1,18 +1,27 @@
-"""The tables and sections that the pages of the terminal are made of."""
+"""Lays out what commands print: tables and sections of pages, and JSON."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
+import typer
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 
-def table(*titles: str) -> Table:
-    """Makes a table without lines; its head is left out if no column has a title."""
+def print_json(value: Any) -> None:
+    """Prints a value as JSON."""
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def table(*titles: str, figures: bool = False) -> Table:
+    """Makes a table without lines, and without a head if no column has a title; all columns but the first may be figures."""
     made = Table(box=None, padding=(0, 2, 0, 0), show_header=any(titles))
-    for title in titles:
-        made.add_column(title, overflow="fold")
+    for number, title in enumerate(titles):
+        made.add_column(title, justify="right" if figures and number else "left", no_wrap=figures, overflow="fold")
     return made
 
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossmeter.cli.layout import section
+from lossmeter.cli.layout import section, table
 from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 
@@ -44,13 +44,6 @@ def _blocks(report: Part) -> Iterator[RenderableType]:
     yield ""
 
 
-def _grid(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(titles))
-    for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
-    return table
-
-
 def _title(figure: Part) -> str:
     """Writes the name, with the parameters that are not at their default."""
     declared = find(figure["loss"]).parameters if "loss" in figure else find_metric(figure["metric"]).parameters
@@ -72,7 +65,7 @@ def _number(value: float | None) -> str:
 
 def _scalars(figures: Sequence[Part], objective: Part) -> Table:
     level = next((one["interval"]["level"] for one in figures if one["interval"]), None)
-    table = _grid("", "value", "± error", f"{level:.0%} interval" if level else "", "by")
+    grid = table("", "value", "± error", f"{level:.0%} interval" if level else "", "by", figures=True)
     shown = [(_title(one), one) for one in figures]
     if len([one for one in figures if one.get("weight_in_objective")]) > 1:
         shown.append(("objective", objective))
@@ -82,32 +75,32 @@ def _scalars(figures: Sequence[Part], objective: Part) -> Table:
         if interval:
             error, method = _number(interval["standard_error"]), interval["method"]
             ends = f"{_number(interval['low'])} … {_number(interval['high'])}"
-        table.add_row(title, Text(_number(one["value"]), "bold"), error, ends, Text(method, "dim"))
-    return table
+        grid.add_row(title, Text(_number(one["value"]), "bold"), error, ends, Text(method, "dim"))
+    return grid
 
 
 def _slices(slices: Sequence[Part]) -> Table:
     first = slices[0]
     names = [_title(one) for one in first["losses"]]
     names += [_title(one) for one in first["metrics"] if one["kind"] == "scalar"]
-    table = _grid("", "samples", *names)
+    grid = table("", "samples", *names, figures=True)
     for part in slices:
         values = [one["value"] for one in part["losses"]]
         values += [one["value"] for one in part["metrics"] if one["kind"] == "scalar"]
-        table.add_row(f"{part['column']} = {part['value']}", f"{part['samples']:,}", *map(_number, values))
-    return table
+        grid.add_row(f"{part['column']} = {part['value']}", f"{part['samples']:,}", *map(_number, values))
+    return grid
 
 
 def _hardest(samples: Sequence[Part]) -> Table:
-    table = _grid("sample", "loss")
+    grid = table("sample", "loss", figures=True)
     for one in samples:
         name = one["sample_id"] if one["sample_id"] is not None else f"{one['batch_id']}/{one['position']}"
-        table.add_row(str(name), _number(one["loss"]))
-    return table
+        grid.add_row(str(name), _number(one["loss"]))
+    return grid
 
 
 def _gates(verdicts: Sequence[Part]) -> Table:
-    table = _grid("", "", "observed", "where")
+    grid = table("", "", "observed", "where", figures=True)
     for one in verdicts:
         gate = one["gate"]
         bounds = [f">= {gate['minimum']:g}"] if "minimum" in gate else []
@@ -115,22 +108,22 @@ def _gates(verdicts: Sequence[Part]) -> Table:
         name = str(gate.get("metric") or gate.get("loss"))
         at = f"@{gate['at']}" if gate.get("at", "value") != "value" else ""
         where = one["where"]
-        table.add_row(
+        grid.add_row(
             Text("passed", "green") if one["passed"] else Text("FAILED", "bold red"),
             f"{name}{at} {' and '.join(bounds)}",
             _number(one["observed"]),
             f"{where['column']} = {where['value']}" if where else "all samples",
         )
-    return table
+    return grid
 
 
 def _matrix(rows: Sequence[Sequence[float]]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    grid = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for row in rows[:LISTED]:
-        table.add_row(*map(_number, row[:LISTED]), *(["…"] if len(row) > LISTED else []))
+        grid.add_row(*map(_number, row[:LISTED]), *(["…"] if len(row) > LISTED else []))
     if len(rows) > LISTED:
-        table.add_row("…")
-    return table
+        grid.add_row("…")
+    return grid
 
 
 def _list(value: Sequence[Any]) -> str:

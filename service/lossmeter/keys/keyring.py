@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
 from lossmeter.errors import StoreUnavailable, TooManyRequests, Unauthorized
 from lossmeter.keys.bucket import Bucket
 from lossmeter.keys.key import NOBODY, Key, id_of, now_microseconds
+from lossmeter.keys.store import SqlKeys
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +21,6 @@ AGAIN_SECONDS = 1.0
 OUTAGE_SECONDS = 60.0
 """How long known keys stay good while the database cannot be reached."""
 UNKNOWN = "The key is not one that this service knows."
-
-
-class Keys(Protocol):
-    """Stores keys."""
-
-    def all(self) -> list[Key]:
-        """Returns every key."""
-
-    def revoke(self, key_id: str, now: int) -> Key:
-        """Makes a key useless for ever."""
 
 
 class Keyring:
@@ -42,7 +32,7 @@ class Keyring:
         clock: seconds that never go back.
     """
 
-    def __init__(self, store: Keys, fresh_seconds: float, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, store: SqlKeys, fresh_seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.store = store
         self.fresh_seconds = fresh_seconds
         self.clock = clock

@@ -190,9 +190,7 @@ def _read_batches(reader: Any, names: list[str], raw: Any, path: Path) -> Tables
 
 def _columns_of(batch: Any, names: list[str]) -> dict[str, Any]:
     known = batch.schema.names
-    if not set(names) <= set(known):
-        return {name: batch.column(name) for name in known}
-    return {name: batch.column(name) for name in names}
+    return {name: batch.column(name) for name in (names if set(names) <= set(known) else known)}
 
 
 def _read_parquet(path: Path, names: list[str]) -> Tables:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import typer
-from rich.console import RenderableType
+from rich.console import OverflowMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,9 +19,10 @@ def print_json(value: Any) -> None:
 
 def table(*titles: str, figures: bool = False) -> Table:
     """Makes a table without lines, and without a head if no column has a title; all columns but the first may be figures."""
+    overflow: OverflowMethod = "ellipsis" if figures else "fold"
     made = Table(box=None, padding=(0, 2, 0, 0), show_header=any(titles))
     for number, title in enumerate(titles):
-        made.add_column(title, justify="right" if figures and number else "left", no_wrap=figures, overflow="fold")
+        made.add_column(title, justify="right" if figures and number else "left", no_wrap=figures, overflow=overflow)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The pages that are generated, as Markdown."""
+"""Writes the generated pages, as Markdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ E = TypeVar("E", LossEntry, MetricEntry)
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
-    """The text, with each part put between its two markers.
+    """Puts each part between its two markers in a text.
 
     Raises:
         ValueError: if a marker is missing.
@@ -50,7 +50,7 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
 
 
 def loss_page(entry: LossEntry, exchanges: Sequence[Exchange]) -> str:
-    """All about one loss."""
+    """Tells all about one loss."""
     tensors = [*entry.roles, *entry.tensor_parameters]
     blocks = [
         NOTE,
@@ -85,7 +85,7 @@ def loss_page(entry: LossEntry, exchanges: Sequence[Exchange]) -> str:
 
 
 def loss_index(entries: Sequence[LossEntry]) -> str:
-    """All losses, by family."""
+    """Lists all losses, by family."""
     blocks = [
         NOTE,
         "# Losses",
@@ -105,7 +105,7 @@ def by_family(entries: Iterable[E]) -> dict[str, list[E]]:
 
 
 def loss_table(entries: Sequence[LossEntry], folder: str) -> str:
-    """One line for each loss."""
+    """Writes one line for each loss."""
     return table(
         ("loss", "in PyTorch", "what it is"),
         ((f"[`{e.name}`]({folder}{e.name}.md)", _in_torch(e), e.summary) for e in entries),
@@ -119,7 +119,7 @@ def shared() -> list[str]:
 
 
 def shared_table() -> str:
-    """One line for each field that all losses have in common."""
+    """Writes one line for each field that all losses have in common."""
     (known, *_) = (request_model(loss).model_json_schema()["properties"] for loss in LOSSES.values())
     rows = (
         (f"`{name}`", schema_words(known[name]), default_text(known[name]["default"]), known[name]["description"])
@@ -131,13 +131,13 @@ def shared_table() -> str:
 
 
 def answer_table() -> str:
-    """One line for each field of an answer."""
+    """Writes one line for each field of an answer."""
     fields = LossAnswer.model_fields.items()
     return table(("field", "meaning"), ((f"`{name}`", field.description or "") for name, field in fields))
 
 
 def settings_page() -> str:
-    """All settings."""
+    """Lists all settings."""
     blocks = [
         NOTE,
         "# Settings",
@@ -148,7 +148,7 @@ def settings_page() -> str:
 
 
 def settings_table() -> str:
-    """One line for each setting."""
+    """Writes one line for each setting."""
     return table(
         ("variable", "default", "meaning"),
         (
@@ -170,13 +170,13 @@ def _exchange(name: str, exchange: Exchange, number: int) -> list[str]:
 
 
 def answer_block(exchange: Exchange) -> str:
-    """An answer, one member a line."""
+    """Writes an answer, one member a line."""
     members = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in exchange.answer.items())
     return f"```json\n{{\n{members}\n}}\n```"
 
 
 def decision_list(folder: Path) -> str:
-    """A line for each decision record, in order."""
+    """Writes a line for each decision record, in order."""
     return "\n".join(
         f"- [{path.read_text().partition(chr(10))[0].removeprefix('# ')}](decisions/{path.name})"
         for path in sorted(folder.glob("[0-9]*.md"))
@@ -184,7 +184,7 @@ def decision_list(folder: Path) -> str:
 
 
 def measure_table() -> str:
-    """What `/metrics` shows."""
+    """Lists what `/metrics` shows."""
     rows = ((f"`{m.shown}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.help) for m in MEASURES.values())
     return table(("name", "kind", "labels", "meaning"), rows)
 
@@ -236,7 +236,7 @@ UNBOUNDED = 2**63 - 1
 
 
 def schema_words(schema: Mapping[str, Any]) -> str:
-    """A JSON Schema in words."""
+    """Says a JSON Schema in words."""
     if schema.get("x-tensor"):
         return "a tensor"
     if "anyOf" in schema:
@@ -263,19 +263,19 @@ def overhead_table(measured: Mapping[str, Any]) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital and a full stop."""
+    """Gives a text a capital and a full stop."""
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!")) else text + "."
 
 
 def listed(words: Iterable[str]) -> str:
-    """The words with commas, and an `and` before the last."""
+    """Joins words with commas, and an `and` before the last."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Writes a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

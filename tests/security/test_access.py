@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lossmeter.api.access import asks, is_local, trusts_this_machine
+from lossmeter.api.access import is_local, requires_keys, trusts_this_machine
 from lossmeter.api.app import rendered_document
 from lossmeter.client import Client
 from lossmeter.client.errors import Forbidden, Unauthorized
@@ -266,9 +266,9 @@ def test_a_server_set_up_for_this_machine_alone_that_others_reach_asks_them() ->
 
 def test_a_server_open_to_everybody_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert not asks(Settings(auth="off"))
+        assert not requires_keys(Settings(auth="off"))
         assert not caplog.records
-        assert not asks(Settings(auth="off", host="0.0.0.0"))
+        assert not requires_keys(Settings(auth="off", host="0.0.0.0"))
     assert "anybody who reaches 0.0.0.0 may use this server" in caplog.text
 
 

@@ -21,8 +21,10 @@ import uvicorn
 from starlette.types import Message
 from uvicorn.server import ServerState
 
+from lossmeter.api.exchange import respond
 from lossmeter.api.lifespan import LifespanState
-from lossmeter.api.tensor_routes import worked
+from lossmeter.api.operations.evaluation import Evaluate
+from lossmeter.engine import Engine
 from lossmeter.errors import Busy
 from lossmeter.losses import find
 from lossmeter.scheduling import request_queue
@@ -64,6 +66,9 @@ def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> No
     async def unread() -> Message:
         raise AssertionError("nothing is read of a request that is refused")
 
+    async def unsent(_: Message) -> None:
+        raise AssertionError("the layer outside answers a request that is refused")
+
     async def scenario() -> None:
         pool = Pool(1, 0.1)
         gate = threading.Event()
@@ -73,7 +78,7 @@ def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> No
         scope = {"type": "http", "headers": [(b"content-length", b"2")]}
         limits.admit(2)  # which is for requests that the event loop answers if they are small
         with pytest.raises(Busy, match="longer than they should"):
-            await worked(scope, unread, limits, lambda *_: (None, (0.0, 0.0, 0.0)))
+            await respond(Evaluate(Engine("cpu"), 100), limits, scope, unread, unsent)
         assert limits.admission.bytes == 0
         gate.set()
         await asyncio.gather(*running)

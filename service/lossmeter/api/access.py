@@ -1,7 +1,7 @@
-"""Who is let in: nobody reaches a route, nor has a body read, without the key that the route needs.
+"""Asks for keys: nobody reaches a route, nor has a body read, without the key that the route needs.
 
-What is not open needs a key, whether there is a route or not; which scope it needs besides is told by `needed`, once, for the
-server and for its document.
+An address that is not open needs a key, whether there is a route or not; `required_scope` says which scope it needs besides,
+once, for the server and for its document.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 from urllib.parse import urlsplit
 
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.api.messages.headers import header
+from lossmeter.api.headers import header
+from lossmeter.api.store_threads import StoreThreads
 from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
 from lossmeter.keys import Keyring
 from lossmeter.settings import Settings
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 OPEN = frozenset(
     {"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/favicon.ico"}
 )
-"""What anybody may ask for: whether the server is well, and the pages, which hold nothing that is not published anyway."""
+"""Open to anybody: whether the server is well, and the pages, which hold nothing that is not published anyway."""
 OPEN_BELOW = "/static/"
 MISSING = "This needs a key: Authorization: Bearer lm_…"
 ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
@@ -39,12 +41,12 @@ Read = Callable[[Callable[[], None]], Awaitable[None]]
 
 
 def is_open(path: str) -> bool:
-    """Whether a path, without the root path, needs no key."""
+    """Returns whether a path, without the root path, needs no key."""
     return path in OPEN or path.startswith(OPEN_BELOW)
 
 
-def needed(method: str, path: str) -> str | None:
-    """The scope that a call needs; none if any key will do."""
+def required_scope(method: str, path: str) -> str | None:
+    """Returns the scope that a call needs; None if any key will do."""
     reads = method in ("GET", "HEAD")
     if path.startswith("/v1/runs"):
         return "runs:read" if reads else "runs:write"
@@ -54,7 +56,7 @@ def needed(method: str, path: str) -> str | None:
 
 
 class Access:
-    """ASGI middleware that asks for keys.
+    """Asks for keys, as ASGI middleware.
 
     Args:
         app: what is behind it.
@@ -79,11 +81,11 @@ class Access:
         if scope["type"] == "http" and not (self.local and self._is_here(scope)):
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             if not is_open(path):
-                await self._admit(scope, needed(scope["method"], path))
+                await self._admit(scope, required_scope(scope["method"], path))
         await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope, wanted: str | None) -> None:
-        given = header(scope, b"authorization")
+        given = header(scope["headers"], b"authorization")
         if given is None:
             raise Unauthorized(ELSEWHERE if self.local else MISSING)
         kind, _, token = given.decode("latin-1").partition(" ")
@@ -105,11 +107,11 @@ class Access:
         """Brings the keyring up to date; those who ask meanwhile wait for the same reading."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._read(self.keyring.read))
-            self._reading.add_done_callback(_noticed)
+            self._reading.add_done_callback(_log_failure)
         return self._reading
 
     def _is_here(self, scope: Scope) -> bool:
-        """Whether whoever asks is on this machine, and meant to ask here."""
+        """Returns whether the client is on this machine, and meant to ask here."""
         server = scope.get("server")
         way = self._ways.get(server)
         if way is None:
@@ -130,14 +132,14 @@ class Access:
         return True
 
 
-def _noticed(reading: asyncio.Future[None]) -> None:
+def _log_failure(reading: asyncio.Future[None]) -> None:
     # Nobody may be waiting for it: an error that was never looked at would be complained of.
     if not reading.cancelled() and isinstance(error := reading.exception(), LossmeterError):
         log.warning("%s", error.detail)
 
 
 def way_of(host: str) -> Way:
-    """How a server was reached, by the address of its end of the connection.
+    """Returns how a server was reached, by the address of its end of the connection.
 
     A socket has an address in numbers, or a path; a name or nothing at all means that there is no socket, as in a test.
     """
@@ -148,7 +150,7 @@ def way_of(host: str) -> Way:
 
 @lru_cache(256)
 def is_ours(value: bytes) -> bool:
-    """Whether the `Host` header, or what follows the scheme in `Origin`, is a name of this machine.
+    """Returns whether the `Host` header, or what follows the scheme in `Origin`, is a name of this machine.
 
     One without a dot counts: no site elsewhere can have it.
     """
@@ -161,12 +163,12 @@ def is_ours(value: bytes) -> bool:
 
 @lru_cache(256)
 def is_local(host: str) -> bool:
-    """Whether only this machine can reach an address. A path is that of a Unix socket; no address is none of a network."""
+    """Returns whether only this machine can reach an address, which may be the path of a Unix socket, or missing."""
     return ipaddress.ip_address(host).is_loopback if is_number(host) else host in ("", "localhost") or "/" in host
 
 
 def is_number(host: str) -> bool:
-    """Whether a host is an address, and not a name."""
+    """Returns whether a host is an address, and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -174,27 +176,37 @@ def is_number(host: str) -> bool:
     return True
 
 
-def shared(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
+def cross_origin(origins: Collection[str]) -> list[Middleware]:
     """Lets pages of these origins call from a browser; without any, only the console's own may."""
     if not origins:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Encoding",
-            "Inference-Header-Content-Length",
-            "X-Request-ID",
-            "Content-Type",
-        ],
-        expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"],
-    )
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Encoding",
+                "Inference-Header-Content-Length",
+                "X-Request-ID",
+                "Content-Type",
+            ],
+            expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"],
+        )
+    ]
 
 
-def asks(settings: Settings) -> bool:
-    """Whether keys are asked for, at least of those who come from elsewhere."""
+def key_check(settings: Settings, keyring: Keyring | None, store: StoreThreads) -> list[Middleware]:
+    """Asks for the keys of a keyring; without one, for none."""
+    if keyring is None:
+        return []
+    local = trusts_this_machine(settings)
+    return [Middleware(Access, keyring, partial(store.pool.run, 0), local=local, origins=settings.origins)]
+
+
+def requires_keys(settings: Settings) -> bool:
+    """Returns whether keys are asked for, at least of those who come from elsewhere; warns of what is dangerous."""
     if settings.auth == "off" and not (settings.uds or is_local(settings.host)):
         log.warning(
             "anybody who reaches %s may use this server: LOSSMETER_AUTH is off. Set it to `required`, and create keys with "
@@ -205,5 +217,5 @@ def asks(settings: Settings) -> bool:
 
 
 def trusts_this_machine(settings: Settings) -> bool:
-    """Whether whoever asks from this machine needs no key."""
+    """Returns whether those who ask from this machine need no key."""
     return settings.auth == "auto" and (bool(settings.uds) or is_local(settings.host))

@@ -1,4 +1,4 @@
-"""What every request passes through: an id, the time that it took, and an answer even to a bug."""
+"""Gives every request an id, the time that it took, and an answer even to a bug."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossmeter.api import problems
-from lossmeter.api.messages.body import ClientGone
-from lossmeter.api.messages.headers import ALWAYS
+from lossmeter.api.body import ClientGone
+from lossmeter.api.headers import ALWAYS
 from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
 from lossmeter.scheduling import garbage
@@ -27,12 +27,12 @@ LOST = "The device failed while it computed. This worker is replaced."
 ACCEPTABLE_ID = re.compile(rb"[!-~]{1,128}")
 
 
-class Frame:
-    """ASGI middleware that gives every answer `X-Request-ID` and `Server-Timing`, and counts it.
+class Envelope:
+    """Gives every answer `X-Request-ID` and `Server-Timing`, and counts it, as ASGI middleware.
 
     Args:
-        app: what answers.
-        counters: where it is counted.
+        app: answers.
+        counters: count requests.
         readiness: ends if the device is lost.
     """
 
@@ -47,13 +47,13 @@ class Frame:
             await self.app(scope, receive, send)
             return
         begin = perf_counter()
-        request_id = _request_id(scope)
+        request_id = _choose_request_id(scope)
         state = request_state(scope)
         state.request_id = request_id.decode("ascii")
         logs.REQUEST_ID.set(state.request_id)
         status, sent = 0, 0
 
-        async def framed(message: Message) -> None:
+        async def send_completed(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.body":
                 sent += len(message.get("body", b""))
@@ -61,7 +61,7 @@ class Frame:
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id))
-                headers.append((b"server-timing", _timing(state, begin)))
+                headers.append((b"server-timing", _server_timing(state, begin)))
                 headers.extend(ALWAYS)
                 if self.readiness.draining:
                     headers.append((b"connection", b"close"))
@@ -69,14 +69,14 @@ class Frame:
 
         self.counters.in_flight += 1
         try:
-            await self.app(scope, receive, framed)
+            await self.app(scope, receive, send_completed)
         except ClientGone:
             log.info("request %s: the client hung up before its request was complete", state.request_id)
             status = CLIENT_GONE
         except LossmeterError as error:
             if status:
                 raise
-            await problems.answer(error, scope)(scope, receive, framed)
+            await problems.answer(error, scope)(scope, receive, send_completed)
             garbage.release_frames(error, state.received_bytes)
         except Exception as error:
             # The boundary of the service: a bug ends one request, not the worker.
@@ -85,7 +85,7 @@ class Frame:
             answer = self._answer(error, scope)
             if status:
                 raise
-            await answer(scope, receive, framed)
+            await answer(scope, receive, send_completed)
             garbage.release_frames(error, state.received_bytes)
         finally:
             self.counters.in_flight -= 1
@@ -105,15 +105,15 @@ class Frame:
             logs.log_access(scope, status, seconds, sent)
 
 
-def _request_id(scope: Scope) -> bytes:
+def _choose_request_id(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and ACCEPTABLE_ID.fullmatch(value):
             return bytes(value)
     return secrets.token_hex(8).encode("ascii")
 
 
-def _timing(state: RequestState, begin: float) -> bytes:
-    """Milliseconds by stage; what a route does not tell apart counts as computing."""
+def _server_timing(state: RequestState, begin: float) -> bytes:
+    """Writes milliseconds by stage; where a route does not tell them apart, all of it is computing."""
     if state.stages is None:
         return b"decode;dur=0, compute;dur=%.3f, encode;dur=0" % ((perf_counter() - begin) * 1e3)
     return b"decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % state.stages

@@ -15,12 +15,11 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from lossmeter import errors
+from lossmeter.api.addresses import OPEN_INFERENCE
 from lossmeter.errors import Flaw, Invalid, LossmeterError, pointer
 from lossmeter.telemetry.request import request_state
 
 MEDIA_TYPE = "application/problem+json"
-OPEN_INFERENCE = "/v2"
-"""What lies below speaks the Open Inference Protocol, which has a form of its own for errors."""
 
 STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
@@ -73,8 +72,10 @@ class Problem(BaseModel):
     errors: list[FlawModel] = Field(description="Every place that is wrong.")
 
 
-def body(status: int, code: str, title: str, detail: str, request_id: str, flaws: Sequence[Flaw] = ()) -> bytes:
-    """The problem as JSON."""
+def encode_problem(
+    status: int, code: str, title: str, detail: str, request_id: str, flaws: Sequence[Flaw] = ()
+) -> bytes:
+    """Writes a problem as JSON."""
     return orjson.dumps(
         {
             "type": f"urn:lossmeter:problem:{code}",
@@ -88,7 +89,7 @@ def body(status: int, code: str, title: str, detail: str, request_id: str, flaws
     )
 
 
-def response(
+def error_response(
     scope: Scope,
     status: int,
     code: str,
@@ -97,18 +98,18 @@ def response(
     flaws: Sequence[Flaw] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error in the form that callers of this address expect."""
+    """Returns an error in the form that callers of this address expect."""
     state = request_state(scope)
     state.error_code = code
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path == OPEN_INFERENCE or path.startswith(OPEN_INFERENCE + "/"):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-    content = body(status, code, title, detail, state.request_id, flaws)
+    content = encode_problem(status, code, title, detail, state.request_id, flaws)
     return Response(content, status, headers, MEDIA_TYPE)
 
 
 def answer(error: LossmeterError, scope: Scope) -> Response:
-    """The answer that tells a caller of an error."""
+    """Returns the answer that tells a caller of an error."""
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -116,44 +117,44 @@ def answer(error: LossmeterError, scope: Scope) -> Response:
         headers["Connection"] = "close"
     if isinstance(error, errors.Unauthorized | errors.Forbidden):
         headers["WWW-Authenticate"] = _challenge(error)
-    return response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
+    return error_response(scope, STATUS[type(error)], error.code, error.title, error.detail, error.flaws, headers)
 
 
 def _challenge(error: errors.Unauthorized | errors.Forbidden) -> str:
-    """What RFC 6750 has a client told, beside the status."""
+    """Returns the header by which RFC 6750 tells a client more than the status."""
     if isinstance(error, errors.Forbidden):
         return f'Bearer realm="lossmeter", error="insufficient_scope", scope="{error.scope}"'
     return 'Bearer realm="lossmeter"' + (', error="invalid_token"' if error.reason == "invalid" else "")
 
 
 def internal(scope: Scope) -> Response:
-    """The answer to a bug: an id, by which the log can be searched, and nothing else."""
+    """Returns the answer to a bug: an id, by which the log can be searched, and nothing else."""
     request_id = request_state(scope).request_id
     detail = f"The service has a bug. Its log knows more under the request id {request_id}."
-    return response(scope, 500, "internal", "Internal error", detail)
+    return error_response(scope, 500, "internal", "Internal error", detail)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Handler for `LossmeterError`."""
+    """Handles `LossmeterError`."""
     assert isinstance(error, LossmeterError)
     return answer(error, request.scope)
 
 
 async def on_http(request: Request, error: Exception) -> Response:
-    """Handler for what the router itself refuses."""
+    """Handles what the router itself refuses."""
     assert isinstance(error, HTTPException)
     code, title = TITLES.get(error.status_code, ("http", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
     headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
-    return response(request.scope, error.status_code, code, title, detail, headers=headers)
+    return error_response(request.scope, error.status_code, code, title, detail, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of all routes at an address; the router names only those of the first that it finds."""
+    """Returns the methods of all routes at an address; the router names only those of the first that it finds."""
     routes: Sequence[BaseRoute] = [one for one in request.app.routes if not isinstance(one, Mount)]
     tried = {method: {**request.scope, "method": method} for method in METHODS}
-    found = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
-    return found or ["GET", "HEAD"]  # of files, which are mounted
+    methods = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
+    return methods or ["GET", "HEAD"]  # of files, which are mounted
 
 
 def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from lossmeter.telemetry.measures import STAGES
 from lossmeter.telemetry.request import request_state
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
 
 log = logging.getLogger(__name__)
@@ -37,25 +38,16 @@ def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class Tracing:
-    """ASGI middleware that makes the spans, and that must be closed at the end.
+    """Makes the spans, as ASGI middleware.
 
-    Raises:
-        ModuleNotFoundError: if the extra is not installed.
+    Args:
+        app: answers.
+        provider: sends the spans; it must be shut down at the end.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        # What the variables say goes before what is said here, so only the name is a default.
-        name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "lossmeter"}
-        resource = Resource.create({**name, "service.version": lossmeter.__version__})
-        self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer: Tracer = self._provider.get_tracer(SCOPE, lossmeter.__version__)
+    def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
         self.app = app
+        self._tracer: Tracer = provider.get_tracer(SCOPE, lossmeter.__version__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,18 +107,21 @@ class Tracing:
             self._tracer.start_span(name, context, start_time=begin).end(end)
             begin = end
 
-    def close(self) -> None:
-        """Sends what was not sent yet."""
-        self._provider.shutdown()
 
-
-def add_tracing(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
-    """Adds tracing to an application, if it is enabled; returns it, and what is to be called at the end."""
+def tracer_provider() -> TracerProvider | None:
+    """Returns the provider that sends spans where the variables say; None if tracing is not enabled, or not installed."""
     if not is_enabled():
-        return app, lambda: None
+        return None
     try:
-        tracing = Tracing(app)
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         log.error('Traces are asked for, but %s is missing: pip install "lossmeter[otel]"', error.name)  # noqa: TRY400
-        return app, lambda: None
-    return tracing, tracing.close
+        return None
+    # What the variables say goes before what is said here, so only the name is a default.
+    name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "lossmeter"}
+    provider = TracerProvider(resource=Resource.create({**name, "service.version": lossmeter.__version__}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

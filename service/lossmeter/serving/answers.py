@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from lossmeter.api.messages.headers import ALWAYS
+from lossmeter.api.headers import ALWAYS
 
 Headers = Iterable[tuple[bytes, bytes]]
 

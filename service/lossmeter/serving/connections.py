@@ -257,7 +257,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         request_id = secrets.token_hex(8)
-        content = problems.body(status, code, title, detail, request_id)
+        content = problems.encode_problem(status, code, title, detail, request_id)
         headers = [(b"connection", b"close"), *([(b"retry-after", b"1")] if status == 503 else ())]
         answer = encode_answer(
             status, content, problems.MEDIA_TYPE, request_id, self.server_state.default_headers, headers

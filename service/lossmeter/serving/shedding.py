@@ -16,6 +16,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lossmeter.api import problems
+from lossmeter.api.addresses import OPEN_INFERENCE
 from lossmeter.api.envelope import ACCEPTABLE_ID
 from lossmeter.errors import Busy
 from lossmeter.scheduling.limits import Limits
@@ -70,10 +71,10 @@ class LoadShedder:
     def refuse(self, error: Busy, head: Head, client: tuple[str, int] | None, headers: Any) -> bytes:
         """Counts a refusal, and returns the whole answer; headers are those of all answers."""
         path, request_id = head.path.decode("latin-1"), head.request_id
-        if path.startswith(problems.OPEN_INFERENCE):
+        if path.startswith(OPEN_INFERENCE):
             content, media_type = orjson.dumps({"error": error.detail}), "application/json"
         else:
-            content = problems.body(503, error.code, error.title, error.detail, request_id)
+            content = problems.encode_problem(503, error.code, error.title, error.detail, request_id)
             media_type = problems.MEDIA_TYPE
         scope = {
             "method": "POST",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypeAliasType
 
 from lossmeter.api import problems
-from lossmeter.api.models.schemas import ResultWarning, TensorField, size_of
+from lossmeter.api.models.schemas import ResultWarning, TensorField, count_elements
 from lossmeter.evaluation import Plan, PlanFields
 from lossmeter.evaluation.fields import ABSENT, Names, Values
 
@@ -47,8 +47,8 @@ class EvaluateRequest(PlanFields, DataFields, arbitrary_types_allowed=True):
     )
 
 
-def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str, Any], list[str], bool, int]:
-    """Plan and data that the fields of a request describe, wanted gradients, whether in base64, and the elements.
+def parse_evaluation(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str, Any], list[str], bool, int]:
+    """Returns plan and data that the fields describe, wanted gradients, whether in base64, and the number of elements.
 
     Raises:
         Invalid: with all that is wrong with the fields.
@@ -59,7 +59,7 @@ def request_of(given: dict[str, Any], max_elements: int) -> tuple[Plan, dict[str
         request = EvaluateRequest.model_validate(given)
     except ValidationError as error:
         raise problems.invalid("evaluate", error, list(EvaluateRequest.model_fields)) from None
-    size = size_of("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
+    size = count_elements("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
     data = {name: getattr(request, name) for name in DATA}
     wanted: list[str] = list(dict.fromkeys(request.gradients))
     return Plan.of(request, tuple(request.slices)), data, wanted, request.tensor_encoding == "base64", size

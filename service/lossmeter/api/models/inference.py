@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 import lossmeter
-from lossmeter.api.models.schemas import ENCODING, call_of, tensor_names
+from lossmeter.api.addresses import VERSION
+from lossmeter.api.models.schemas import ENCODING, parse_call, tensor_names
 from lossmeter.engine import Call, Outcome
 from lossmeter.errors import Invalid, NotFound, pointer
 from lossmeter.losses import Loss
@@ -19,8 +20,6 @@ from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import open_inference
 from lossmeter.wire.open_inference import Answer, InferenceRequest
 
-VERSION = "1"
-"""The only version of every model."""
 PLATFORM = "lossmeter_torch"
 EXTENSIONS = ("binary_tensor_data", "parameters")
 GRADIENT = "gradient_"
@@ -139,7 +138,7 @@ SERVER = ServerMetadata(name="lossmeter", version=lossmeter.__version__, extensi
 
 
 def check_version(loss: Loss, version: str) -> None:
-    """Every loss has one version.
+    """Checks the version of a model; every loss has one.
 
     Raises:
         NotFound: if that is not the one asked for.
@@ -150,7 +149,7 @@ def check_version(loss: Loss, version: str) -> None:
 
 @cache
 def metadata(loss: Loss) -> ModelMetadata:
-    """Inputs and outputs of a loss, in their usual datatypes."""
+    """Returns inputs and outputs of a loss, in their usual datatypes."""
     roles = {argument.name: argument.options[0] for argument in loss.tensors}
     inputs = [_described(name, DATATYPES[role.meaning.kind], role.shape) for name, role in roles.items()]
     inputs += [
@@ -170,14 +169,14 @@ def metadata(loss: Loss) -> ModelMetadata:
 
 
 def _described(name: str, datatype: str, shape: str) -> TensorMetadata:
-    """Of alternative shapes the first; dimensions of any number are left out unless there are no others."""
+    """Takes the first of alternative shapes, and leaves out dimensions of any number unless there are no others."""
     names = patterns(shape)[0].names
     fixed = [int(size) if size.isdigit() else -1 for size in names if size[0] != "*"]
     return TensorMetadata(name=name, datatype=datatype, shape=fixed or [-1])
 
 
-def infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> tuple[Call, list[str], int]:
-    """The call that a request describes, the outputs that it asks for, and its elements.
+def parse_infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> tuple[Call, list[str], int]:
+    """Returns the call that a request describes, the outputs that it asks for, and its number of elements.
 
     Raises:
         Invalid: with what is wrong with parameters or outputs.
@@ -203,14 +202,14 @@ def infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> tuple[
         # The value has shape [1] here, and what flows into it the same.
         tensors["upstream"] = Tensor(upstream.datatype, (), upstream.data)
     gradients = [name.removeprefix(GRADIENT) for name in wanted if name.startswith(GRADIENT)]
-    call, _, size = call_of(loss, {**tensors, **parameters, "gradients": gradients}, max_elements)
+    call, _, size = parse_call(loss, {**tensors, **parameters, "gradients": gradients}, max_elements)
     return call, wanted, size
 
 
-def infer_answer(
+def encode_infer_answer(
     loss: Loss, precision: str, asked: InferenceRequest, wanted: Iterable[str], outcome: Outcome
 ) -> Answer:
-    """The outputs that were asked for, in the order in which they were."""
+    """Writes the outputs that were asked for, in the order in which they were."""
     head: dict[str, Any] = {"model_name": loss.name, "model_version": VERSION}
     if asked.id is not None:
         head["id"] = asked.id

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from lossmeter.api import problems
 from lossmeter.api.models.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
-from lossmeter.api.models.schemas import ResultWarning, size_of
+from lossmeter.api.models.schemas import ResultWarning, count_elements
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
 from lossmeter.evaluation.fields import ABSENT, Values
@@ -66,8 +66,8 @@ class ComparisonRequest(BaseModel):
     confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
 
 
-def validated(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
-    """The fields of a request as a model; one that is null counts as one that is not given.
+def validate(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
+    """Returns the fields of a request as a model; one that is null counts as one that is not given.
 
     Raises:
         Invalid: with all that is wrong with them.
@@ -78,8 +78,8 @@ def validated(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
         raise problems.invalid(subject, error, list(model.model_fields)) from None
 
 
-def known(run_id: str) -> str:
-    """The id, if it can be one.
+def check_run_id(run_id: str) -> str:
+    """Returns the id, if it can be one.
 
     Raises:
         NotFound: it cannot.
@@ -89,25 +89,27 @@ def known(run_id: str) -> str:
     return run_id
 
 
-def plan_fields(given: dict[str, Any]) -> RunRequest:
-    """What a client wants of a run."""
-    known = given.get("predictions_are") in ("logits", "probabilities", "log_probabilities")
-    if known and given.get("curves") is None:
+def parse_plan(given: dict[str, Any]) -> RunRequest:
+    """Returns what a client wants of a run."""
+    scored = given.get("predictions_are") in ("logits", "probabilities", "log_probabilities")
+    if scored and given.get("curves") is None:
         given = {**given, "curves": {"bins": HISTOGRAM_BINS}}
-    return validated(RunRequest, "runs", given)
+    return validate(RunRequest, "runs", given)
 
 
-def batch_fields(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[dict[str, Any], int]:
-    """The data of a batch, and how many elements its tensors have.
+def parse_batch(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[dict[str, Any], int]:
+    """Returns the data of a batch, and how many elements its tensors have.
 
     Raises:
         Invalid: with all that is wrong with the fields.
         TooLarge: if the tensors have too many elements.
     """
     subject = f"run {run_id}"
-    request = validated(BatchRequest, subject, given)
+    request = validate(BatchRequest, subject, given)
     fields = {name: getattr(request, name) for name in DATA}
-    return fields, size_of(subject, {name: fields[name] for name in TENSORS if fields[name] is not None}, max_elements)
+    return fields, count_elements(
+        subject, {name: fields[name] for name in TENSORS if fields[name] is not None}, max_elements
+    )
 
 
 class RunModel(BaseModel):
@@ -248,7 +250,7 @@ class Comparison(DifferencePart):
 
 
 def run_model(run: Run) -> RunModel:
-    """A run as it is answered."""
+    """Returns a run as it is answered."""
     return RunModel(
         id=run.id,
         name=run.name,
@@ -263,7 +265,7 @@ def run_model(run: Run) -> RunModel:
 
 
 def run_fields(run: Run) -> dict[str, Any]:
-    """The same, as plain JSON."""
+    """Returns a run as plain JSON."""
     return run_model(run).model_dump(mode="json")
 
 

@@ -56,7 +56,7 @@ class LossRequest(BaseModel):
 
 @cache
 def request_model(loss: Loss) -> type[LossRequest]:
-    """The request of one loss as a pydantic model: its tensors, its parameters, and what all losses share."""
+    """Returns the request of one loss as a pydantic model: its tensors, its parameters, and what all losses share."""
     fields: dict[str, Any] = {}
     for argument in loss.tensors:
         meanings = " or ".join(f"{role.meaning.name}, shape {shape_text(role.shape)}" for role in argument.options)
@@ -95,20 +95,20 @@ def _one_of(names: tuple[str, ...]) -> Any:
 
 @cache
 def tensor_names(loss: Loss) -> frozenset[str]:
-    """The fields of a request that are tensors."""
+    """Returns the names of the fields of a request that are tensors."""
     return frozenset([*loss.tensor, *COMMON_TENSORS])
 
 
 @cache
 def _optional(loss: Loss) -> frozenset[str]:
-    """Fields that may be left out and for which null is no value of its own."""
+    """Returns the fields that may be left out and for which null is no value of its own."""
     nullable = {parameter.name for parameter in loss.parameters if type(None) in get_args(parameter.annotation)}
     fields = request_model(loss).model_fields
     return frozenset(name for name, field in fields.items() if not field.is_required() and name not in nullable)
 
 
-def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool, int]:
-    """The call that the fields of a request describe, whether its answer is to be written in base64, and its elements.
+def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call, bool, int]:
+    """Returns the call that the fields of a request describe, whether to answer in base64, and its number of elements.
 
     A field that is null counts as not given, unless null is one of its values.
 
@@ -125,7 +125,9 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     except ValidationError as error:
         raise problems.invalid(loss.name, error, list(model.model_fields)) from None
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
-    size = size_of(loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements)
+    size = count_elements(
+        loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements
+    )
     call = Call(
         loss,
         tensors,
@@ -148,8 +150,8 @@ def call_of(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Call,
     return call, request[ENCODING] == "base64", size
 
 
-def size_of(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
-    """How many elements the tensors have together.
+def count_elements(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+    """Returns how many elements the tensors have together.
 
     Raises:
         Invalid: if one has too many dimensions.
@@ -169,7 +171,7 @@ def size_of(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> i
 
 
 def shape_text(shape: str) -> str:
-    """A symbolic shape as it is printed: `(N, C, …d) or (C)`."""
+    """Returns a symbolic shape as it is printed: `(N, C, …d) or (C)`."""
     from lossmeter.losses.shapes import patterns
 
     return " or ".join(dict.fromkeys(str(pattern) for pattern in patterns(shape)))

@@ -1,8 +1,7 @@
 """The OpenAPI document: FastAPI's own, with the models of the tensor routes put in.
 
-`operations` is what routes declare of themselves, `answers` what goes wrong, `access` what a call must show, `components` and
-`choices` the schemas that no pydantic model stands for, `plain` how a schema is said so that generators understand it, and
-`document` the whole.
+`operations` declares routes, `answers` errors, `access` keys; `components` and `choices` hold the schemas that no pydantic
+model stands for, `plain` writes schemas so that generators understand them, and `document` puts the whole together.
 """
 
 from __future__ import annotations

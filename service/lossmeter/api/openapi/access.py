@@ -1,10 +1,10 @@
-"""What the OpenAPI document says of keys and of time: derived from what the server asks for."""
+"""Documents keys and time limits, as the server asks for them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lossmeter.api.access import is_open, needed
+from lossmeter.api.access import is_open, required_scope
 
 SCHEMES: dict[str, Any] = {
     "key": {
@@ -17,14 +17,14 @@ SCHEMES: dict[str, Any] = {
 
 
 def security(method: str, path: str) -> list[dict[str, list[str]]]:
-    """Which key an operation needs."""
+    """Returns which key an operation needs."""
     if is_open(path):
         return []
-    scope = needed(method.upper(), path)
+    scope = required_scope(method.upper(), path)
     return [{"key": [] if scope is None else [scope]}]
 
 
 def refusals(method: str, path: str, *, takes_body: bool) -> tuple[int, ...]:
-    """The statuses by which an operation refuses whoever has no such key, or gives up."""
-    keys = () if is_open(path) else (401, 429) if needed(method.upper(), path) is None else (401, 403, 429)
+    """Returns the statuses by which an operation refuses a client without such a key, or gives up."""
+    keys = () if is_open(path) else (401, 429) if required_scope(method.upper(), path) is None else (401, 403, 429)
     return (*keys, 408, 504) if takes_body else keys

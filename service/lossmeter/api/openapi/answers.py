@@ -1,4 +1,4 @@
-"""What goes wrong, as operations declare it: one response per status, shared by all of them."""
+"""Declares errors: one response per status, shared by all operations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ERRORS = {
     507: "The request does not fit into the memory of the device.",
 }
 ALWAYS = (500,)
-"""What every operation may answer."""
+"""Statuses that every operation may answer."""
 
 NAMES = {
     400: "Malformed",
@@ -83,7 +83,7 @@ OWN_HEADERS = {
     503: {"Retry-After": "RetryAfter"},
 }
 """Headers of some errors, by status."""
-FRAME = {"X-Request-ID": "RequestId", "Server-Timing": "ServerTiming"}
+COMMON_HEADERS = {"X-Request-ID": "RequestId", "Server-Timing": "ServerTiming"}
 """Headers of every answer."""
 
 DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
@@ -110,12 +110,12 @@ DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
 
 
 def error_answers(*statuses: int) -> Answers:
-    """The declaration of error answers."""
+    """Returns the declaration of error answers."""
     return {status: _reference(NAMES[status]) for status in statuses}
 
 
 def plain_errors(*statuses: int) -> Answers:
-    """The declaration of error answers of the Open Inference Protocol."""
+    """Returns the declaration of error answers of the Open Inference Protocol."""
     return {status: _reference(INFER + NAMES[status]) for status in statuses}
 
 
@@ -124,24 +124,24 @@ def _reference(name: str) -> dict[str, Any]:
 
 
 def responses() -> dict[str, Any]:
-    """All error answers by name, in both forms."""
-    found = {}
+    """Returns all error answers by name, in both forms."""
+    answers = {}
     for status, name in NAMES.items():
         problem = orjson.loads(_example(status))
-        found[name] = _response(status, problems.MEDIA_TYPE, "Problem", problem)
-        found[INFER + name] = _response(status, "application/json", "InferError", {"error": problem["detail"]})
-    return found
+        answers[name] = _response(status, problems.MEDIA_TYPE, "Problem", problem)
+        answers[INFER + name] = _response(status, "application/json", "InferError", {"error": problem["detail"]})
+    return answers
 
 
-def framed(**more: str) -> dict[str, Any]:
+def common_headers(**more: str) -> dict[str, Any]:
     """References to the headers of an answer, by their names on the wire."""
-    return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**FRAME, **more}.items()}
+    return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**COMMON_HEADERS, **more}.items()}
 
 
 def _response(status: int, media_type: str, model: str, example: Any) -> dict[str, Any]:
     return {
         "description": ERRORS[status],
-        "headers": framed(**OWN_HEADERS.get(status, {})),
+        "headers": common_headers(**OWN_HEADERS.get(status, {})),
         "content": {media_type: {"schema": {"$ref": REF.format(model=model)}, "example": example}},
     }
 
@@ -149,13 +149,13 @@ def _response(status: int, media_type: str, model: str, example: Any) -> dict[st
 def _example(status: int) -> bytes:
     code, title = KINDS[status]
     detail, flaws = DETAILS[status]
-    return problems.body(status, code, title, detail, HEADERS["RequestId"]["example"], flaws)
+    return problems.encode_problem(status, code, title, detail, HEADERS["RequestId"]["example"], flaws)
 
 
 def _kinds() -> dict[int, tuple[str, str]]:
     """Code and title of the first error of each status."""
-    found = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
-    return {**found, 500: ("internal", "Internal error")}
+    kinds = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
+    return {**kinds, 500: ("internal", "Internal error")}
 
 
 KINDS = _kinds()

@@ -12,13 +12,13 @@ from lossmeter.metrics import METRICS, Metric
 
 
 def loss_choices() -> dict[str, Schema]:
-    """A schema for each loss of predictions and labels, and their union, `LossChoice`."""
+    """Returns a schema for each loss of predictions and labels, and their union, `LossChoice`."""
     fitting = [loss for loss in LOSSES.values() if {one.name for one in loss.tensors if one.required} == PAIR]
     return _told_apart("LossChoice", "A loss with its parameters.", "loss", map(_loss_choice, fitting))
 
 
 def metric_choices() -> dict[str, Schema]:
-    """A schema for each metric, and their union, `MetricChoice`."""
+    """Returns a schema for each metric, and their union, `MetricChoice`."""
     return _told_apart("MetricChoice", "A metric with its parameters.", "metric", map(_metric_choice, METRICS.values()))
 
 

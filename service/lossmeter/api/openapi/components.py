@@ -132,7 +132,7 @@ UNIONS = {
 
 
 def components() -> dict[str, Schema]:
-    """All of them by name."""
+    """Returns all of them by name."""
     named = {
         "Numbers": NUMBERS,
         "Tensor": TENSOR,

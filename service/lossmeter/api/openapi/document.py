@@ -1,4 +1,4 @@
-"""The whole document (OpenAPI 3.1)."""
+"""Puts the whole document together (OpenAPI 3.1)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 import lossmeter
 from lossmeter.api import problems
+from lossmeter.api.addresses import OPEN_INFERENCE
 from lossmeter.api.models.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.models.inference import InferAnswer, InferError, InferRequest
 from lossmeter.api.models.runs import (
@@ -75,7 +76,7 @@ ABSENT = {
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document of an application."""
+    """Returns the document of an application."""
     whole = get_openapi(**INFO, tags=TAGS, servers=SERVERS, routes=app.routes)
     schemas: dict[str, Schema] = whole["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -94,12 +95,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         "headers": plain(answers.HEADERS),
         "securitySchemes": access.SCHEMES,
     }
-    found: Schema = _renamed(_used(whole), {name: short(name) for name in schemas})
-    return found
+    finished: Schema = _rename(_remove_unused(whole), {name: shorten(name) for name in schemas})
+    return finished
 
 
 def _models() -> dict[str, Schema]:
-    """The schemas of requests and answers that FastAPI does not know of."""
+    """Returns the schemas of requests and answers that FastAPI does not know of."""
     requests = [*(request_model(loss) for loss in LOSSES.values()), *REQUESTS]
     _, taken = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     _, given = models_json_schema([(model, "serialization") for model in ANSWERS], ref_template=REF)
@@ -127,7 +128,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
         del declared["422"]  # parameters are text here, and our own answers refuse
-    errors = answers.plain_errors if path.startswith(problems.OPEN_INFERENCE) else answers.error_answers
+    errors = answers.plain_errors if path.startswith(OPEN_INFERENCE) else answers.error_answers
     refusals = access.refusals(method, path, takes_body="requestBody" in operation)
     declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS, *refusals).items()}
     operation["security"] = access.security(method, path)
@@ -135,7 +136,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
         if "$ref" in response:
             declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it
         else:
-            response["headers"] = {**response.get("headers", {}), **answers.framed()}
+            response["headers"] = {**response.get("headers", {}), **answers.common_headers()}
     operation["responses"] = dict(sorted(declared.items()))
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
@@ -151,12 +152,12 @@ def _describe(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
             response["description"] = schemas[model]["description"] if model else "It is done."
 
 
-def short(name: str) -> str:
-    """The name of a schema in the document: that of its class, without what tells it from others of the same name."""
+def shorten(name: str) -> str:
+    """Returns the name of a schema in the document: that of its class, without the suffix that tells classes apart."""
     return name.removesuffix("Model").removesuffix("Fields")
 
 
-def _renamed(part: Any, names: dict[str, str]) -> Any:
+def _rename(part: Any, names: dict[str, str]) -> Any:
     changed = {old: new for old, new in names.items() if old != new}
     taken = [new for new in changed.values() if new in names or list(changed.values()).count(new) > 1]
     if taken:
@@ -164,29 +165,29 @@ def _renamed(part: Any, names: dict[str, str]) -> Any:
     references = {REF.format(model=old): REF.format(model=new) for old, new in changed.items()}
     schemas = part["components"]["schemas"]
     part["components"]["schemas"] = dict(sorted((names[name], schema) for name, schema in schemas.items()))
-    return _substituted(part, references)
+    return _substitute(part, references)
 
 
-def _substituted(part: Any, references: dict[str, str]) -> Any:
+def _substitute(part: Any, references: dict[str, str]) -> Any:
     if isinstance(part, dict):
-        return {key: _substituted(value, references) for key, value in part.items()}
+        return {key: _substitute(value, references) for key, value in part.items()}
     if isinstance(part, list):
-        return [_substituted(value, references) for value in part]
+        return [_substitute(value, references) for value in part]
     return references.get(part, part) if isinstance(part, str) else part
 
 
-def _used(whole: dict[str, Any]) -> dict[str, Any]:
-    """The document without components that nothing refers to."""
+def _remove_unused(whole: dict[str, Any]) -> dict[str, Any]:
+    """Removes components that nothing refers to."""
     parts = whole["components"]
-    found = _references({key: value for key, value in whole.items() if key != "components"})
-    todo = list(found)
+    used = _references({key: value for key, value in whole.items() if key != "components"})
+    todo = list(used)
     while todo:
         kind, name = todo.pop().split("/")[2:]
-        more = _references(parts[kind][name]) - found
-        found |= more
+        more = _references(parts[kind][name]) - used
+        used |= more
         todo += more
     for kind in ("schemas", "responses", "headers"):
-        parts[kind] = {name: part for name, part in parts[kind].items() if f"#/components/{kind}/{name}" in found}
+        parts[kind] = {name: part for name, part in parts[kind].items() if f"#/components/{kind}/{name}" in used}
     return whole
 
 

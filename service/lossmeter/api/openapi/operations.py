@@ -1,4 +1,4 @@
-"""What routes declare of themselves for the document."""
+"""Declares routes for the document."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INFER: dict[str, Any] = {
 
 
 def infer_operation(operation_id: str) -> dict[str, Any]:
-    """What a route declares that speaks the Open Inference Protocol."""
+    """Returns the declaration of a route that speaks the Open Inference Protocol."""
     length: dict[str, Any] = {
         "description": "Bytes of JSON at the beginning of the body, where the bytes of tensors follow it.",
         "schema": {"type": "integer", "minimum": 0},
@@ -86,7 +86,7 @@ def infer_operation(operation_id: str) -> dict[str, Any]:
 
 
 def operation(loss: Loss) -> dict[str, Any]:
-    """What the route of one loss declares."""
+    """Returns the declaration of the route of one loss."""
     examples = {
         f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
         for number, example in enumerate(loss.examples, 1)
@@ -99,7 +99,7 @@ def operation(loss: Loss) -> dict[str, Any]:
 def tensor_operation(
     operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str, *more: int
 ) -> dict[str, Any]:
-    """What a route that carries tensors declares, given the names of its models, and statuses that others do not have."""
+    """Returns the declaration of a route that carries tensors, by the names of its models, with further statuses."""
     schema = {"$ref": REF.format(model=request)}
     return {
         "operation_id": operation_id,

@@ -13,7 +13,7 @@ NAMES = {tuple(words): name for name, words in ENUMERATIONS.items()}
 
 
 def plain(part: Any) -> Any:
-    """A schema, or a part of the document with schemas in it, said plainly.
+    """Writes a schema, or a part of the document with schemas in it, plainly.
 
     Tensors, unions and lists of words become references to their schemas; nothing is `anyOf` with null; numbers have a format;
     what has one value only is an enumeration of one; titles that only repeat a name are gone.
@@ -46,7 +46,7 @@ def _tensor(schema: Schema) -> Schema:
 
 
 def _no_default(schema: Schema) -> Schema:
-    """A default of null means that the field may be left out."""
+    """Removes a default of null, which means that the field may be left out."""
     if schema.get("default", ...) is not None:
         return schema
     return {key: value for key, value in schema.items() if key != "default"}
@@ -57,7 +57,7 @@ def _constant(schema: Schema) -> Schema:
 
 
 def _union(schema: Schema) -> Schema:
-    """A union of simple types by its name; one with null as a type that includes null."""
+    """Writes a union of simple types by its name; one with null as a type that includes null."""
     options = schema.get("anyOf")
     if options is None and isinstance(schema.get("type"), list):
         options = [{"type": kind} for kind in schema["type"]]
@@ -93,7 +93,7 @@ def _format(schema: Schema) -> Schema:
 
 
 def _replaced(schema: Schema, keyword: str, by: Schema) -> Schema:
-    """The schema with other keywords in place of one; what it says itself stands."""
+    """Puts other keywords in place of one; those that the schema has itself stand."""
     return {**by, **{key: value for key, value in schema.items() if key != keyword}}
 
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from lossmeter.api.models.metrics import MetricEntry, MetricList, metric_entry
 from lossmeter.api.openapi import error_answers
+from lossmeter.api.resources import Resources
 from lossmeter.metrics import METRICS, find_metric
 
 PATH = "/v1/metrics"
 
 
-def router() -> APIRouter:
-    """The routes."""
+def router(_: Resources) -> APIRouter:
+    """Returns the routes."""
     routes = APIRouter(tags=["metrics"])
 
     @routes.get(PATH, operation_id="list_metrics", summary="All metrics")

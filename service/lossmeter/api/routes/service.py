@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 import lossmeter
 from lossmeter.api.openapi import error_answers
-from lossmeter.telemetry.readiness import Readiness
+from lossmeter.api.resources import Resources
 
 STATIC = Path(str(files("lossmeter") / "web" / "static"))
 POLICY = (
@@ -33,8 +33,8 @@ class Health(BaseModel):
     version: str
 
 
-def router(readiness: Readiness) -> APIRouter:
-    """The routes of the service itself."""
+def router(resources: Resources) -> APIRouter:
+    """Returns the routes of the service itself."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/healthz", operation_id="health", summary="Whether the process is alive")
@@ -47,7 +47,7 @@ def router(readiness: Readiness) -> APIRouter:
     )
     async def ready() -> Health:
         """Answers when the server takes work; before and after, it does not."""
-        readiness.check()
+        resources.readiness.check()
         return Health(status="ready", version=lossmeter.__version__)
 
     @routes.get("/", include_in_schema=False)
@@ -65,12 +65,12 @@ class Assets(StaticFiles):
     """Static files that a browser asks after before it uses its copy, so that an upgrade reaches it whole."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, or that it has not changed."""
+        """Returns the file, or that it has not changed."""
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
 def static_files() -> StaticFiles:
-    """What the pages need: scripts, styles, images."""
+    """Returns what the pages need: scripts, styles, images."""
     return Assets(directory=STATIC)

@@ -1,4 +1,4 @@
-"""The body of a request, read by hand: no more than the limit, in one piece of memory that may be written to.
+"""Reads the body of a request: no more than the limit, into one piece of memory that may be written to.
 
 A tensor of a binary format is a view of that memory, and torch wants to be able to write; for a body that arrives in one chunk
 this costs a copy of 4 µs at most (200 kB).
@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
-from lossmeter.api.messages import codings
-from lossmeter.api.messages.headers import header
+from lossmeter.api.headers import Headers, header
+from lossmeter.api.negotiation import body_codings
 from lossmeter.errors import MalformedBody, TooLarge
-from lossmeter.telemetry.request import RequestState, request_state
+from lossmeter.telemetry.request import RequestState
 from lossmeter.wire.compression import expand
 
 EXPANSION = 4
@@ -26,7 +26,7 @@ class ClientGone(Exception):
 
 
 class Body:
-    """A body until it is taken out to be decoded, so that nothing else keeps it in memory.
+    """Holds a body until it is taken out to be decoded, so that nothing else keeps it in memory.
 
     Args:
         raw: as it came.
@@ -44,11 +44,11 @@ class Body:
 
     @property
     def cost(self) -> int:
-        """How large it is, or may become."""
+        """Returns how large it is, or may become."""
         return self.size * (EXPANSION if self.applied else 1)
 
     def take(self) -> bytearray:
-        """The body as it was before any codings; this takes time if there are some, and can be done once.
+        """Returns the body as it was before any codings; this takes time if there are some, and can be done once.
 
         Raises:
             MalformedBody: if it is not what the codings make.
@@ -59,8 +59,10 @@ class Body:
         return expand(raw, self.applied, self._limit, self._reserve) if self.applied else raw
 
 
-async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[int], None]) -> Body:
-    """The whole body; room for it is reserved before it is taken.
+async def read_body(
+    receive: Receive, headers: Headers, state: RequestState, limit: int, reserve: Callable[[int], None]
+) -> Body:
+    """Reads the whole body; room for it is reserved before it is taken.
 
     Raises:
         UnsupportedFormat: if it has a coding that is not known here.
@@ -68,30 +70,29 @@ async def read(scope: Scope, receive: Receive, limit: int, reserve: Callable[[in
         Busy: if there is no room for it.
         ClientGone: if the client hangs up.
     """
-    applied = codings.of_request(scope)
-    state = request_state(scope)
+    applied = body_codings(headers)
     key = state.key
     if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
         limit = key.max_body_bytes
-    raw = await _raw(scope, state, receive, limit, reserve)
+    raw = await _read(receive, headers, state, limit, reserve)
     state.received_bytes = len(raw)
     return Body(raw, applied, limit, reserve)
 
 
-async def _raw(
-    scope: Scope, state: RequestState, receive: Receive, limit: int, reserve: Callable[[int], None]
+async def _read(
+    receive: Receive, headers: Headers, state: RequestState, limit: int, reserve: Callable[[int], None]
 ) -> bytearray:
-    declared = header(scope, b"content-length")
+    declared = header(headers, b"content-length")
     if declared is not None and not declared.isdigit():
         raise MalformedBody("Content-Length is not a number.")
     if declared is not None and int(declared) > limit:
-        raise over(limit)
+        raise _too_large(limit)
     if declared is not None:
         reserve(int(declared))
     message = await receive()
     first = _piece(state, message)
     if len(first) > limit:
-        raise over(limit)
+        raise _too_large(limit)
     if not message.get("more_body"):
         return bytearray(first)
     # With the length known, the memory is taken once; a bytearray that grows leaves as much again behind in pieces.
@@ -104,7 +105,7 @@ async def _raw(
         message = await receive()
         piece = _piece(state, message)
         if position + len(piece) > limit:
-            raise over(limit)
+            raise _too_large(limit)
         if declared is None:
             reserve(len(piece))
         whole[position : position + len(piece)] = piece
@@ -127,8 +128,7 @@ def _piece(state: RequestState, message: Message) -> bytes:
     return piece
 
 
-def over(limit: int) -> TooLarge:
-    """The error for a body beyond the limit."""
+def _too_large(limit: int) -> TooLarge:
     return TooLarge(
         f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key."
     )

@@ -1,39 +1,40 @@
-"""Headers of a request, read from the scope."""
+"""Reads the headers of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from starlette.types import Scope
+Headers = Iterable[tuple[bytes, bytes]]
+"""Names in lower case and values, as ASGI has them."""
 
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""What keeps a browser from making more of an answer than it is; every answer has them."""
+"""Headers of every answer: they keep a browser from making more of it than it is."""
 
 
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The value of a header, or none."""
-    for key, value in scope["headers"]:
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """Returns the value of a header; None if it is missing."""
+    for key, value in headers:
         if key == name:
             return bytes(value)
     return None
 
 
-def announced(scope: Scope) -> int | None:
+def announced_size(headers: Headers) -> int | None:
     """Returns the size that the body is announced to have; None if the header is missing or no number."""
-    length = header(scope, b"content-length")
+    length = header(headers, b"content-length")
     return int(length) if length is not None and length.isdigit() else None
 
 
-def items(scope: Scope, name: bytes) -> Iterator[tuple[str, float]]:
-    """The items of a header that is a list, in lower case, with the weight of each.
+def items(headers: Headers, name: bytes) -> Iterator[tuple[str, float]]:
+    """Yields the items of a header that is a list, in lower case, with the weight of each.
 
     A list may be spread over several headers of the name.
     """
-    for key, value in scope["headers"]:
+    for key, value in headers:
         if key == name:
             for item in value.decode("latin-1").lower().split(","):
                 text, _, parameters = item.partition(";")

@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus reads."""
+"""`/metrics`: the figures of the service itself, for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 
+from lossmeter.api.resources import Resources
 from lossmeter.telemetry import exposition
-from lossmeter.telemetry.collector import Collector
 
 TEXT = {"schema": {"type": "string"}}
 
 
-def router(collector: Collector) -> APIRouter:
-    """The route."""
+def router(resources: Resources) -> APIRouter:
+    """Returns the route."""
+    collector = resources.collector
     routes = APIRouter(tags=["service"])
 
     @routes.get(

@@ -1,0 +1,160 @@
+"""Leads one request through its operation: `respond` is the whole way, top to bottom, and all routes that carry data go it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from lossmeter.api import operation as kinds
+from lossmeter.api.body import Body, read_body
+from lossmeter.api.headers import Headers, announced_size
+from lossmeter.api.negotiation import answer_coding
+from lossmeter.api.operation import Answer, FormT, Negotiated, Operation, ResultT, ThreadOperation, WorkT
+from lossmeter.scheduling.deadlines import run_with_deadline
+from lossmeter.scheduling.limits import Limits
+from lossmeter.telemetry.request import RequestState, request_state
+from lossmeter.wire.compression import compress
+
+MIN_COMPRESSED_BYTES = 8192
+"""Answers below this size are sent as they are: they are a few packets either way."""
+DECODE, COMPUTE, ENCODE = range(3)
+
+T = TypeVar("T")
+
+
+async def respond(
+    operation: Operation[WorkT, FormT, ResultT], limits: Limits, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answers one request: negotiate → reserve → admit → read → decode → compute → encode → send."""
+    headers: Headers = scope["headers"]
+    state = request_state(scope)
+    exchange = Exchange(operation, limits, operation.negotiate(headers), state)
+    try:
+        exchange.admit(announced_size(headers))
+        body = await read_body(receive, headers, state, limits.max_body_bytes, exchange.reservation.grow)
+        exchange.cost = body.cost
+        if isinstance(operation, kinds.BatchedOperation) and body.size <= limits.inline_bytes and not body.applied:
+            exchange.decode(body)
+            exchange.keep(await operation.compute_with_others(exchange.take_work()))
+            exchange.encode()
+        elif isinstance(operation, kinds.DurableOperation):
+            await exchange.run_in_pool(exchange.decode, body)
+            exchange.keep(await operation.compute_durably(exchange.take_work(), exchange.run_in_pool))
+            exchange.encode()
+        elif isinstance(operation, kinds.DatabaseOperation):
+            await operation.store.run(exchange.run_in_thread, operation, body)
+        elif isinstance(operation, ThreadOperation):
+            await exchange.run_in_pool(exchange.run_in_thread, operation, body)
+    finally:
+        exchange.reservation.close()
+    await exchange.compress(headers)
+    await exchange.send(send)
+
+
+class Exchange(Generic[WorkT, FormT, ResultT]):
+    """One request and its answer, stage by stage; knows neither ASGI nor sockets, except for `send`.
+
+    Attributes:
+        reservation: the room that the request holds; must be closed.
+        cost: its bytes, or what they will become; the pool takes up cheaper jobs first.
+    """
+
+    __slots__ = ("answer", "cost", "form", "limits", "negotiated", "operation", "reservation", "result", "since", "stages",
+                 "state", "work")  # fmt: skip
+
+    work: WorkT
+    form: FormT
+    result: ResultT
+    answer: Answer
+
+    def __init__(
+        self, operation: Operation[WorkT, FormT, ResultT], limits: Limits, negotiated: Negotiated, state: RequestState
+    ) -> None:
+        self.operation = operation
+        self.limits = limits
+        self.negotiated = negotiated
+        self.state = state
+        self.reservation = limits.reserve(state.late_seconds)
+        self.cost = 0
+        self.stages = [0.0, 0.0, 0.0]
+
+    def admit(self, announced: int | None) -> None:
+        """Refuses the request, before any of its body is read, if the pool that would do its work has no time."""
+        if not isinstance(self.operation, kinds.DatabaseOperation):
+            self.limits.admit(announced if isinstance(self.operation, kinds.BatchedOperation) else None)
+
+    def decode(self, body: Body) -> None:
+        """Turns the body into work, for whose tensors there must be room."""
+        self.since = perf_counter()
+        self.work, self.form, self.state.elements = self.operation.decode(body.take(), self.negotiated)
+        self.reservation.grow(elements=self.state.elements)
+        self._add_time(DECODE)
+
+    def take_work(self) -> WorkT:
+        """Hands over the work: its tensors live no longer than the computation."""
+        work = self.work
+        del self.work
+        return work
+
+    def keep(self, result: ResultT) -> None:
+        """Takes the result of the work."""
+        self.result = result
+        self.state.warnings = self.operation.warning_codes(result)
+        self._add_time(COMPUTE)
+
+    def encode(self) -> None:
+        """Turns the result into an answer."""
+        self.answer = self.operation.encode(self.form, self.result, self.negotiated)
+        del self.form, self.result
+        self._add_time(ENCODE)
+
+    def run_in_thread(self, operation: ThreadOperation[WorkT, FormT, ResultT], body: Body) -> None:
+        """Decodes, computes and encodes in the calling thread."""
+        self.decode(body)
+        self.keep(operation.compute(self.take_work()))
+        self.encode()
+
+    async def run_in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs a function in the pool, under the deadline of requests."""
+        limits = self.limits
+        return await run_with_deadline(
+            limits.compute_seconds, limits.pool, self.reservation, self.cost, function, *arguments
+        )
+
+    async def compress(self, headers: Headers) -> None:
+        """Compresses the answer, if the client asks for one of the codings offered and it is worth it."""
+        answer = self.answer
+        size = sum(map(len, answer.pieces))
+        coding = answer_coding(headers, answer.codings) if size >= MIN_COMPRESSED_BYTES else None
+        if coding is not None:
+            self.since = perf_counter()
+            smaller = await self.limits.pool.run(size, compress, answer.pieces, coding)
+            self._add_time(ENCODE)
+            if smaller is not None:
+                coded = (*answer.headers, (b"content-encoding", coding.encode("ascii")))
+                self.answer = answer._replace(pieces=smaller, headers=coded)
+
+    async def send(self, send: Send) -> None:
+        """Sends the answer, piece by piece."""
+        decoded, computed, encoded = self.stages
+        self.state.stages = decoded, computed, encoded
+        pieces, headers, _, status, follow_up = self.answer
+        size = sum(map(len, pieces))
+        # A client that reads slowly, or not at all, holds memory for as long.
+        with self.limits.admission.sending(size) if size > self.limits.inline_bytes else nullcontext():
+            start = [*headers, (b"content-length", b"%d" % size)]
+            await send({"type": "http.response.start", "status": status, "headers": start})
+            last = len(pieces) - 1
+            for number, piece in enumerate(pieces):
+                await send({"type": "http.response.body", "body": piece, "more_body": number < last})
+        if follow_up is not None:
+            await follow_up()
+
+    def _add_time(self, stage: int) -> None:
+        now = perf_counter()
+        self.stages[stage] += (now - self.since) * 1e3
+        self.since = now

@@ -1,1 +1,0 @@
-"""The parts of a message of HTTP: headers, formats, codings, the body."""

@@ -1,0 +1,165 @@
+"""Opens runs, adds batches to them, compares two."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from lossmeter.api.headers import Headers
+from lossmeter.api.models.evaluation import TENSORS
+from lossmeter.api.models.runs import (
+    PRINTABLE,
+    ComparisonRequest,
+    RunRequest,
+    check_run_id,
+    parse_batch,
+    parse_plan,
+    run_fields,
+    validate,
+)
+from lossmeter.api.negotiation import JSON, request_format
+from lossmeter.api.operation import (
+    JSON_CONTENT,
+    Answer,
+    DatabaseOperation,
+    DecodedRequest,
+    DurableOperation,
+    Negotiated,
+    Pieces,
+)
+from lossmeter.api.store_threads import StoreThreads
+from lossmeter.errors import Invalid, LossmeterError, pointer
+from lossmeter.evaluation import Plan
+from lossmeter.evaluation.reports import not_finite
+from lossmeter.runs import Ledger, Margin, Run, compare, digest, plan_of
+
+log = logging.getLogger(__name__)
+
+BATCH_ID = re.compile(PRINTABLE)
+MAX_ID_LENGTH = 200
+
+
+def encode_json(fields: dict[str, Any]) -> Pieces:
+    """Writes an answer as JSON; what is not finite becomes null."""
+    return JSON.encode(fields, base64=False)
+
+
+class OpenRun(DatabaseOperation[RunRequest, None, Run]):
+    """Answers `POST /v1/runs`.
+
+    Args:
+        ledger: opens the run.
+        store: waits for the database.
+        address: of runs, as the client reaches it.
+    """
+
+    def __init__(self, ledger: Ledger, store: StoreThreads, address: str) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.address = address
+
+    def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[RunRequest, None]:
+        return DecodedRequest(parse_plan(negotiated.reader.decode(body, frozenset())), None)
+
+    def compute(self, work: RunRequest) -> Run:
+        return self.ledger.open(work.name, work.tags, Plan.of(work))
+
+    def encode(self, form: None, result: Run, negotiated: Negotiated) -> Answer:  # noqa: ARG002
+        location = (b"location", f"{self.address}/{result.id}".encode("latin-1"))
+        return Answer(encode_json(run_fields(result)), (JSON_CONTENT, location), status=201)
+
+
+class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
+    """Answers `POST /v1/comparisons`.
+
+    Args:
+        ledger: knows the runs.
+        store: waits for the database.
+    """
+
+    def __init__(self, ledger: Ledger, store: StoreThreads) -> None:
+        self.ledger = ledger
+        self.store = store
+
+    def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[ComparisonRequest, None]:
+        fields = negotiated.reader.decode(body, frozenset())
+        return DecodedRequest(validate(ComparisonRequest, "comparison", fields), None)
+
+    def compute(self, work: ComparisonRequest) -> dict[str, Any]:
+        margins = [Margin.of(gate.model_dump(exclude_unset=True), place) for place, gate in enumerate(work.gates)]
+        sides = []
+        for role in ("baseline", "candidate"):
+            run, record = self.ledger.record(check_run_id(getattr(work, role)))
+            if record is None:
+                raise Invalid.at("comparison", pointer(role), f"{role}: run {run.id} has no batch yet")
+            sides.append((run, plan_of(run.plan), record))
+        (baseline, plan, record), (candidate, other_plan, other_record) = sides
+        comparison = compare((plan, other_plan), (record, other_record), margins, work.confidence)
+        warnings = list(not_finite(comparison))
+        runs = {"baseline": run_fields(baseline), "candidate": run_fields(candidate)}
+        return {**runs, **comparison, "warnings": warnings}
+
+    def encode(self, form: None, result: dict[str, Any], negotiated: Negotiated) -> Answer:  # noqa: ARG002
+        return Answer(encode_json(result), (JSON_CONTENT,))
+
+
+class Batch(NamedTuple):
+    """A batch as it came."""
+
+    fields: dict[str, Any]
+    digest: bytes
+
+
+class AddBatch(DurableOperation[Batch, None, bool]):
+    """Answers `PUT /v1/runs/{run_id}/batches/{batch_id}`, when the batch will not be lost.
+
+    Args:
+        ledger: takes the batch.
+        store: waits for the database.
+        max_elements: how many elements the tensors of the batch may have.
+
+    Raises:
+        NotFound: if there can be no such run.
+        Invalid: if there can be no such batch.
+    """
+
+    def __init__(self, ledger: Ledger, store: StoreThreads, max_elements: int, run_id: str, batch_id: str) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.max_elements = max_elements
+        self.run_id = check_run_id(run_id)
+        if not 0 < len(batch_id) <= MAX_ID_LENGTH or not BATCH_ID.fullmatch(batch_id):
+            message = f"the id of a batch is 1 to {MAX_ID_LENGTH} characters, none of them a control character"
+            raise Invalid.at(f"run {run_id}", "", message)
+        self.batch_id = batch_id
+
+    def negotiate(self, headers: Headers) -> Negotiated:
+        return Negotiated(request_format(headers))
+
+    def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Batch, None]:
+        fields, elements = parse_batch(self.run_id, negotiated.reader.decode(body, TENSORS), self.max_elements)
+        return DecodedRequest(Batch(fields, digest(fields)), None, elements)
+
+    async def compute_durably(self, work: Batch, run_in_pool: Callable[..., Awaitable[Any]]) -> bool:
+        """Returns whether the run did not have the batch yet."""
+        run = await self.store.run(self.ledger.expected, self.run_id, self.batch_id, work.digest)
+        if run is None:
+            return False
+        batch = await run_in_pool(self.ledger.measured, run, self.batch_id, work.fields, work.digest)
+        return await self.store.run(self.ledger.add, self.run_id, batch)
+
+    def encode(self, form: None, result: bool, negotiated: Negotiated) -> Answer:  # noqa: ARG002
+        pieces = encode_json({"run": self.run_id, "batch": self.batch_id, "added": result})
+        fold = partial(tidy, self.store, self.ledger.fold, self.run_id)
+        return Answer(pieces, (JSON_CONTENT,), status=201 if result else 200, follow_up=fold if result else None)
+
+
+async def tidy(store: StoreThreads, step: Callable[[str], None], run_id: str) -> None:
+    """Merges states of a run, so that later readers find fewer. An error is logged only: a later request tries again."""
+    try:
+        await store.run(step, run_id)
+    except LossmeterError as error:
+        log.warning("run %s: its states could not be merged: %s", run_id, error.detail)

@@ -1,0 +1,107 @@
+"""Builds what lives as long as the application: engine, threads, database, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossmeter.api import access, problems, tracing
+from lossmeter.api.endpoints import Endpoints, tensor_endpoints
+from lossmeter.api.store_threads import StoreThreads
+from lossmeter.database import Database
+from lossmeter.engine import Engine, devices
+from lossmeter.keys import Keyring, SqlKeys
+from lossmeter.runs import Ledger, SqlStore
+from lossmeter.scheduling.admission import Admission
+from lossmeter.scheduling.limits import Limits
+from lossmeter.scheduling.micro_batching import MicroBatcher
+from lossmeter.scheduling.pool import Pool
+from lossmeter.scheduling.request_queue import RequestQueue
+from lossmeter.settings import Settings
+from lossmeter.telemetry.collector import Collector
+from lossmeter.telemetry.counters import Counters
+from lossmeter.telemetry.readiness import Readiness, stop_if_orphaned
+from lossmeter.telemetry.snapshots import Snapshots
+from lossmeter.telemetry.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Holds what routes, middleware and connections share in one process.
+
+    Attributes:
+        settings: as they were read at the start.
+        batcher: computes on the engine, small calls together.
+        limits: bounds what requests cost; with the pool that computes, and the admission that counts.
+        endpoints: answer tensors at fixed addresses.
+        queue: holds requests until the event loop begins them.
+        keyring: knows the keys; None if none are asked for.
+        tracer_provider: makes traces; None if none are wanted.
+    """
+
+    settings: Settings
+    batcher: MicroBatcher
+    limits: Limits
+    endpoints: Endpoints
+    queue: RequestQueue
+    database: Database
+    store: StoreThreads
+    ledger: Ledger
+    keyring: Keyring | None
+    counters: Counters
+    readiness: Readiness
+    collector: Collector
+    watchdog: Watchdog
+    tracer_provider: TracerProvider | None
+
+
+def build(settings: Settings) -> Resources:
+    """Builds all resources; nothing of them runs before the lifespan begins, except threads that wait."""
+    devices.share_one_heap()
+    torch.set_num_threads(settings.torch_threads)
+    engine = Engine(settings.device, settings.chunk_elements)
+    devices.share(engine.device, settings.workers)
+    database = Database(settings.store_url, settings.store_timeout_seconds)
+    store = StoreThreads()
+    pool = Pool(settings.pool_threads, settings.max_wait_seconds)
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
+    queue, readiness = RequestQueue(), Readiness()
+    limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
+    batcher = MicroBatcher(engine)
+    endpoints = tensor_endpoints(batcher, limits, settings.max_elements)
+    counters = Counters(endpoints, problems.CODES)
+    each_second: list[Callable[[], None]] = [stop_if_orphaned]
+    watchdog = Watchdog(each_second, settings.hang_seconds)
+    collector = Collector(
+        counters,
+        readiness,
+        engine,
+        admission,
+        {"requests": queue, "compute": pool, "store": store.pool},
+        lambda: watchdog.lag_seconds,
+        Snapshots(Path(settings.metrics_dir)) if settings.metrics_dir else None,
+    )
+    each_second.append(collector.publish)
+    return Resources(
+        settings,
+        batcher,
+        limits,
+        endpoints,
+        queue,
+        database,
+        store,
+        Ledger(SqlStore(database), engine, settings.retention_days),
+        Keyring(SqlKeys(database), settings.key_cache_seconds) if access.requires_keys(settings) else None,
+        counters,
+        readiness,
+        collector,
+        watchdog,
+        tracing.tracer_provider(),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -64,15 +64,13 @@ class Admission:
 class Reservation:
     """The room that one request holds; while it is `kept`, closing it gives nothing back."""
 
-    __slots__ = ("admission", "begin", "elements", "kept", "size", "warnings")
+    __slots__ = ("admission", "begin", "elements", "kept", "size")
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.size = 0
         self.elements = 0
         self.kept = False
-        self.warnings: Sequence[str] = ()
-        """Codes of the warnings in the answer."""
         self.begin = monotonic()
 
     def grow(self, size: int = 0, elements: int = 0) -> None:

@@ -19,9 +19,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.api.headers import header
-from lossmeter.api.store_threads import StoreThreads
 from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
 from lossmeter.keys import Keyring
+from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.settings import Settings
 from lossmeter.telemetry.request import request_state
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from lossmeter.api.headers import Headers
 from lossmeter.api.negotiation import JSON, Format, answer_format, request_format
-from lossmeter.api.store_threads import StoreThreads
+from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.wire.compression import COMPRESSORS
 
 WorkT = TypeVar("WorkT")

@@ -11,7 +11,6 @@ import torch
 
 from lossmeter.api import access, problems, tracing
 from lossmeter.api.endpoints import Endpoints, tensor_endpoints
-from lossmeter.api.store_threads import StoreThreads
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.keys import Keyring, SqlKeys
@@ -21,6 +20,7 @@ from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.scheduling.pool import Pool
 from lossmeter.scheduling.request_queue import RequestQueue
+from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.settings import Settings
 from lossmeter.telemetry.collector import Collector
 from lossmeter.telemetry.counters import Counters

@@ -30,11 +30,11 @@ from lossmeter.api.operation import (
     Negotiated,
     Pieces,
 )
-from lossmeter.api.store_threads import StoreThreads
 from lossmeter.errors import Invalid, LossmeterError, pointer
 from lossmeter.evaluation import Plan
 from lossmeter.evaluation.reports import not_finite
 from lossmeter.runs import Ledger, Margin, Run, compare, digest, plan_of
+from lossmeter.scheduling.store_threads import StoreThreads
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
 from lossmeter.api.operations.runs import AddBatch, CompareRuns, OpenRun, encode_json, tidy
 from lossmeter.api.raw_routes import RawRoute
 from lossmeter.api.resources import Resources
-from lossmeter.api.store_threads import StoreThreads
 from lossmeter.errors import Invalid
 from lossmeter.runs import Ledger
+from lossmeter.scheduling.store_threads import StoreThreads
 
 BATCHES = PATH + "/{run_id}/batches/{batch_id:path}"
 PAGE, MAX_PAGE = 50, 500

@@ -39,6 +39,7 @@ from lossmeter.serving.shedding import SheddingConnection
 from lossmeter.settings import Settings
 from lossmeter.telemetry.counters import Counters
 from lossmeter.telemetry.readiness import Readiness
+from tests.support.clocks import Clock
 from tests.support.service import answer_of, connected, serving
 
 SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
@@ -70,10 +71,11 @@ def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> No
         raise AssertionError("the layer outside answers a request that is refused")
 
     async def scenario() -> None:
-        pool = Pool(1, 0.1)
-        gate = threading.Event()
-        running = [asyncio.create_task(pool.run(0, gate.wait)) for _ in range(2)]
-        await asyncio.sleep(0.3)
+        clock, began, gate = Clock(), threading.Event(), threading.Event()
+        pool = Pool(1, 0.1, clock)
+        running = [asyncio.create_task(pool.run(0, lambda: began.set() or gate.wait())) for _ in range(2)]
+        await asyncio.to_thread(began.wait)
+        clock.advance(0.3)
         limits = Limits(100, 100, Admission(100, 100), pool, 5.0)
         scope = {"type": "http", "headers": [(b"content-length", b"2")]}
         limits.admit(2)  # which is for requests that the event loop answers if they are small
@@ -88,7 +90,7 @@ def test_what_is_for_the_pool_in_any_case_is_refused_however_small_it_is() -> No
 
 
 def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are_not() -> None:
-    large = {name: value * 200_000 for name, value in SMALL.items()}
+    large = json.dumps({name: value * 200_000 for name, value in SMALL.items()}).encode()
     small = {"predictions": [1.0], "labels": [0.0]}
     gate = threading.Event()
 
@@ -96,8 +98,8 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             running: list[asyncio.Task[httpx.Response]] = []
             while not any(one.done() for one in running):
-                running.append(asyncio.create_task(http.post(RANKING, json=large)))
-                await asyncio.sleep(0.2)
+                running.append(asyncio.create_task(http.post(RANKING, content=large)))
+                await asyncio.wait(running, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
             assert (await http.post("/v1/losses/mse", json=small)).status_code == 200
             gate.set()
             return await asyncio.gather(*running)
@@ -111,7 +113,7 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
         assert refused.json()["code"] == "busy"
         assert int(refused.headers["retry-after"]) >= 1
         assert all(answer.json()["value"] == 1.0 for answer in answers if answer.status_code == 200)
-        assert http.post(RANKING, json=large).status_code == 200
+        assert http.post(RANKING, content=large).status_code == 200
         with http.stream("GET", "/metrics") as metrics:
             text = metrics.read().decode()
     assert f'lossmeter_errors_total{{code="busy"}} {float(statuses[503])}' in text

@@ -307,6 +307,8 @@ def test_a_pool_that_is_late_refuses_what_is_for_it_alone(size: int, expected: b
         WHOLE.replace(b"Content-Length: ", b"Content-Length: 5, "),
         WHOLE.replace(b"mse HTTP", b"mse\x01 HTTP"),
         WHOLE.replace(b"mse HTTP", b"mse\n HTTP"),
+        WHOLE.replace(b"ID: mine", b'ID: m"ine'),
+        WHOLE.replace(b"ID: mine", b"ID: m\\ine"),
         WHOLE.replace(b"Host: x", b"Expect: 100-continue"),
         WHOLE.replace(b"Host: x", b"Content-Encoding: gzip"),
         WHOLE.replace(b"Host: x", b"Connection: close"),
@@ -333,8 +335,7 @@ def test_a_head_is_waited_for() -> None:
         b"Connection: keep-alive\r\n",
         b"Authorization: Bearer lm_secret\r\n",
         b"X: " + b"y" * 4096 + b"\r\n",
-        b'X-Request-ID: m"ine\r\n',
-        b"X-Request-ID: m\\ine\r\n",
+        b"X-Request-ID: @\r\n",
     ],
 )
 def test_what_clients_usually_send_is_refused_at_the_door(more: bytes) -> None:

@@ -1,13 +1,13 @@
 """Refuses, between its head and its body, a request that cannot be taken up in good time; queues what is let in.
 
-It pays: a refusal here takes 18 µs of the processor, through the application 125 µs, which is a quarter of a small answer.
+It pays: a refusal here takes 21 µs of the processor, through the application 130 µs, which is a quarter of a small answer.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 ROUTES = (b"/v1/losses/", b"/v2/models/")
 EVALUATE = b"/v1/evaluate"
 QUEUED_METHODS = frozenset(("POST", "PUT"))
+SLOT = "@"
+"""Stands for a character of the id in an answer that is encoded once for many; nowhere else in it."""
 NO_TIME = b"decode;dur=0, compute;dur=0, encode;dur=0"
 UNUSUAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"origin"))
 """Headers that leave a request to the application, which refuses for the same reasons."""
@@ -71,11 +73,10 @@ class LoadShedder:
     def refuse(self, error: Busy, head: Head, client: tuple[str, int] | None, headers: Any) -> bytes:
         """Counts a refusal, and returns the whole answer; headers are those of all answers."""
         path, request_id = head.path.decode("latin-1"), head.request_id
-        if path.startswith(OPEN_INFERENCE):
-            content, media_type = orjson.dumps({"error": error.detail}), "application/json"
-        else:
-            content = problems.encode_problem(503, error.code, error.title, error.detail, request_id)
-            media_type = problems.MEDIA_TYPE
+        slot = SLOT * len(request_id)
+        answer, size = _encode_template(
+            error.detail, error.retry_after_seconds, path.startswith(OPEN_INFERENCE), slot, tuple(headers)
+        )
         scope = {
             "method": "POST",
             "path": path,
@@ -83,11 +84,28 @@ class LoadShedder:
             "client": client,
             SCOPE_KEY: RequestState(request_id, error.code),
         }
-        self.counters.count(scope, 503, 0.0, len(content))
+        self.counters.count(scope, 503, 0.0, size)
         if self._log_access:
-            logs.log_access(scope, 503, 0.0, len(content))
-        own = ((b"retry-after", str(error.retry_after_seconds).encode("ascii")), (b"server-timing", NO_TIME))
-        return encode_answer(503, content, media_type, request_id, headers, own)
+            logs.log_access(scope, 503, 0.0, size)
+        return answer.replace(slot.encode("ascii"), request_id.encode("ascii"))
+
+
+@lru_cache(64)
+def _encode_template(
+    detail: str,
+    retry_after_seconds: int | None,
+    open_inference: bool,
+    slot: str,
+    headers: tuple[tuple[bytes, bytes], ...],
+) -> tuple[bytes, int]:
+    """Encodes a refusal with a slot for the id of the request; returns it, and the size of its content."""
+    if open_inference:
+        content, media_type = orjson.dumps({"error": detail}), "application/json"
+    else:
+        content = problems.encode_problem(503, Busy.code, Busy.title, detail, slot)
+        media_type = problems.MEDIA_TYPE
+    own = ((b"retry-after", str(retry_after_seconds).encode("ascii")), (b"server-timing", NO_TIME))
+    return encode_answer(503, content, media_type, slot, headers, own), len(content)
 
 
 class SheddingConnection(Connection):
@@ -136,6 +154,8 @@ class SheddingConnection(Connection):
             if name == b"content-length":
                 size = int(value)
             elif name == b"x-request-id" and request_id is None and ACCEPTABLE_ID.fullmatch(value):
+                if b'"' in value or b"\\" in value:
+                    return None  # needs escaping in JSON
                 request_id = value.decode("ascii")
         path = self.url.partition(b"?")[0]
         if size is None or not (path.startswith(ROUTES) or path == EVALUATE):

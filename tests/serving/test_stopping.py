@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -34,10 +35,13 @@ def begin_request(connection: socket.socket) -> None:
 
 
 def hears_nobody(service: Service) -> bool:
+    """Whether a new client gets no answer: its connection may be accepted by the socket of the parent, and by nobody else."""
     try:
-        with connected(service.url):
-            return False
-    except ConnectionRefusedError:
+        with connected(service.url) as connection:
+            connection.settimeout(0.5)
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            return connection.recv(1) == b""
+    except OSError:
         return True
 
 
@@ -45,12 +49,9 @@ def hears_nobody(service: Service) -> bool:
 def test_a_server_stops_in_order(workers: int) -> None:
     """First readiness ends, then the listener closes, then what is in flight is answered or cut off."""
     given = {"LOSSMETER_DRAIN_SECONDS": "600", "LOSSMETER_GRACE_SECONDS": str(GRACE_SECONDS)}
-    with (
-        started("--workers", str(workers), **given) as service,
-        connected(service.url) as timely,
-        connected(service.url) as late,
-    ):
+    with started("--workers", str(workers), **given) as service, ExitStack() as stack:
         wait_until(lambda: count_workers(service.url) == workers, "all there")
+        timely, late = (stack.enter_context(connected(service.url)) for _ in range(2))
         processes = service.workers() if workers > 1 else [service.process.pid]
         begin_request(timely)
         begin_request(late)

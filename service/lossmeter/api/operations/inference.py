@@ -12,7 +12,7 @@ from lossmeter.api.operations.losses import ComputeCall
 from lossmeter.engine import Call, Outcome
 from lossmeter.errors import MalformedBody
 from lossmeter.wire import open_inference
-from lossmeter.wire.open_inference import Asked
+from lossmeter.wire.open_inference import InferenceRequest
 
 HEADER_LENGTH = b"inference-header-content-length"
 CODINGS = ("gzip", "deflate")
@@ -25,7 +25,7 @@ class Form(NamedTuple):
     """The request without its tensors."""
 
     precision: str
-    request: Asked
+    request: InferenceRequest
     outputs: list[str]
 
 

@@ -69,7 +69,7 @@ def batch(seed: int) -> dict[str, Any]:
 def reading(books: Ledger, url: str, count: int) -> None:
     """The report of a run with many batches, as a server gives it that has never seen the run."""
     run = opened(books, PLAN)
-    measured = books.measured(run, "0", batch(0), b"0" * 32)
+    measured = books.measure_batch(run, "0", batch(0), b"0" * 32)
     begin = perf_counter()
     for number in range(count):
         books.add(run.id, measured._replace(id=str(number)))
@@ -109,9 +109,9 @@ def long_run(books: Ledger, count: int, replicates: int) -> None:
         evaluate(plan, fields, engine=ENGINE)
         middle = now()
         content = digest(fields)
-        known = books.expected(run.id, str(number), content)
+        known = books.check_batch(run.id, str(number), content)
         assert known is not None
-        books.add(run.id, books.measured(known, str(number), fields, content))
+        books.add(run.id, books.measure_batch(known, str(number), fields, content))
         books.fold(run.id)
         spent += [middle - begin, now() - middle]
         if (number + 1) % max(1, count // 4) == 0:

@@ -9,7 +9,8 @@ from lossmeter.api.models.evaluation import EvaluateRequest
 from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.cli.catalogue_pages import metric_range
 from lossmeter.evaluation.criteria import usual as usual_losses
-from lossmeter.metrics import PREDICTIONS_ARE, usual
+from lossmeter.evaluation.metrics import usual
+from lossmeter.metrics import TASKS
 from tests.contracts.answers import Exchange
 from tests.contracts.pages import (
     NOTE,
@@ -111,10 +112,9 @@ def fields_table() -> str:
 def usual_table() -> str:
     """What is computed where nothing is asked for."""
     rows = []
-    for task, ares in PREDICTIONS_ARE.items():
-        more = ["log_probabilities"] if task in ("multiclass", "segmentation") else []
-        for are in (*ares, *more):
+    for task in TASKS.values():
+        for are in task.kinds:
             losses = [f"`{one['loss']}`" for one in usual_losses(task, are)]
-            metrics = [f"`{one['metric']}`" for one in usual(task, "probabilities" if are in more else are)]
-            rows.append((f"`{task}`", f"`{are}`", ", ".join(losses) or "–", ", ".join(metrics) or "–"))
+            metrics = [f"`{one['metric']}`" for one in usual(task.name, task.measured_as(are))]
+            rows.append((f"`{task.name}`", f"`{are}`", ", ".join(losses) or "–", ", ".join(metrics) or "–"))
     return table(("task", "predictions are", "losses", "metrics"), rows)

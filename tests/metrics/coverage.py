@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter import metrics
-from lossmeter.metrics import Evaluation
+from lossmeter.evaluation import Plan, Statistics
+from tests.metrics.evaluations import measured, metrics_of, report
 
 TRIALS = 2000
 SEED = 11
@@ -145,17 +145,16 @@ for case in CASES:
     BY_DATA.setdefault((case.task, case.predictions_are, case.made, case.n, case.clustered), []).append(case)
 
 
-def statistics(evaluation: Evaluation, data: Data, batch_id: str, clustered: bool) -> metrics.Statistics:
-    batch = metrics.batch(evaluation.task, evaluation.predictions_are, **data, batch_id=batch_id)
-    return evaluation.measure(batch, clustered=clustered)
+def statistics(evaluation: Plan, data: Data, batch_id: str) -> Statistics:
+    return measured(evaluation, data, batch_id)
 
 
 @functools.cache
 def truth(case: Case) -> float:
     """The value on so many samples that it stands for the truth."""
     rng = np.random.default_rng(SEED + 1)
-    exact = Evaluation(case.task, case.predictions_are, [case.wanted], replicates=0)
-    return float(exact.report(statistics(exact, case.made(rng, LARGE), "", case.clustered))[0].value)
+    exact = metrics_of(case.task, case.predictions_are, [case.wanted], replicates=0)
+    return float(report(exact, statistics(exact, case.made(rng, LARGE), ""))[0].value)
 
 
 def coverages(trials: int, wanted: list[Case], replicates: int = 200) -> dict[Case, tuple[float, float, float, str]]:
@@ -165,14 +164,14 @@ def coverages(trials: int, wanted: list[Case], replicates: int = 200) -> dict[Ca
         chosen = [case for case in cases if case in wanted]
         if not chosen:
             continue
-        task, are, made, n, clustered = key
-        evaluation = Evaluation(task, are, [case.wanted for case in chosen], replicates=replicates, level=LEVEL)
+        task, are, made, n, _ = key
+        evaluation = metrics_of(task, are, [case.wanted for case in chosen], replicates=replicates, confidence=LEVEL)
         rng = np.random.default_rng(SEED)
         counts = np.zeros((len(chosen), 3))
         methods = [""] * len(chosen)
         for trial in range(trials):
-            report = evaluation.report(statistics(evaluation, made(rng, n), f"trial-{trial}", clustered))
-            for place, (case, item) in enumerate(zip(chosen, report, strict=True)):
+            found = report(evaluation, statistics(evaluation, made(rng, n), f"trial-{trial}"))
+            for place, (case, item) in enumerate(zip(chosen, found, strict=True)):
                 if item.interval is None:
                     continue
                 methods[place] = item.interval.method

@@ -1,21 +1,56 @@
-"""Batches of every task for the tests, and short ways to evaluate them."""
+"""Batches of every task for the tests, and short ways to evaluate them as the service does."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lossmeter import metrics
-from lossmeter.metrics import Curves, Evaluation, Statistics
+from lossmeter.evaluation import Plan, Statistics, measure
+from lossmeter.evaluation.figures import Figure, figures
+from lossmeter.metrics import METRICS
+from tests.support.evaluations import TENSORS, plan, tensor
 
 SEED = 20260708
 
 
+def metrics_of(task: str, predictions_are: str, wanted: Sequence[Any] | None = None, **options: Any) -> Plan:
+    """A plan of metrics alone."""
+    more = {} if wanted is None else {"metrics": list(wanted)}
+    return plan(
+        **{"task": task, "predictions_are": predictions_are, "losses": [], "replicates": 200, **more, **options}
+    )
+
+
 def evaluate(task: str, predictions_are: str, metric: str, data: dict[str, Any], **parameters: Any) -> Any:
     """The value of one metric on one batch."""
-    evaluation = Evaluation(task, predictions_are, [{"metric": metric, **parameters}], replicates=0)
-    return evaluation.report(evaluation.measure(metrics.batch(task, predictions_are, **data)))[0].value
+    wanted = metrics_of(task, predictions_are, [{"metric": metric, **parameters}], replicates=0)
+    return report(wanted, measured(wanted, data))[0].value
+
+
+def measured(of: Plan, data: dict[str, Any], batch_id: str = "", *, paired: bool = True) -> Statistics:
+    """The statistics of a batch of arrays or lists."""
+    fields = {
+        name: tensor(value) if name in TENSORS else value if name == "slices" else np.asarray(value).tolist()
+        for name, value in data.items()
+        if name != "classes"
+    }
+    return measure(replace(of, classes=data.get("classes", of.classes)), fields, batch_id=batch_id, paired=paired).whole
+
+
+def report(of: Plan, statistics: Statistics) -> list[Figure]:
+    """The figures that follow from statistics."""
+    return figures(of.metrics, statistics)
+
+
+def merge_all(parts: Sequence[Statistics]) -> Statistics:
+    """The statistics of all parts together."""
+    total = parts[0]
+    for one in parts[1:]:
+        total = total.merge(one)
+    return total
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -48,15 +83,14 @@ def batches(rng: np.random.Generator, n: int = 60) -> dict[str, tuple[str, dict[
     }
 
 
-def everything(task: str, predictions_are: str, *, exact: bool = True, replicates: int = 12) -> Evaluation:
-    """An evaluation of every metric that the task has."""
-    curves = Curves() if exact else Curves(bins=64)
+def everything(task: str, predictions_are: str, *, exact: bool = True, replicates: int = 12, bins: int = 64) -> Plan:
+    """A plan of every metric that the task has, of those that grow with the data only if `exact`."""
     wanted = [
         {"metric": metric.name}
-        for metric in metrics.METRICS.values()
+        for metric in METRICS.values()
         if task in metric.tasks and (exact or not any("samples" in item.needs for item in metric.statistics))
     ]
-    return Evaluation(task, predictions_are, wanted, curves=curves, replicates=replicates)
+    return metrics_of(task, predictions_are, wanted, curves={"bins": 0 if exact else bins}, replicates=replicates)
 
 
 def part(data: dict[str, Any], chosen: np.ndarray) -> dict[str, Any]:
@@ -64,7 +98,3 @@ def part(data: dict[str, Any], chosen: np.ndarray) -> dict[str, Any]:
     return {
         name: [value[i] for i in chosen] if isinstance(value, list) else value[chosen] for name, value in data.items()
     }
-
-
-def measured(evaluation: Evaluation, data: dict[str, Any]) -> Statistics:
-    return evaluation.measure(metrics.batch(evaluation.task, evaluation.predictions_are, **data))

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from lossmeter.errors import Invalid, NotFound
-from lossmeter.metrics import METRICS, PREDICTIONS_ARE, TASKS, Example, Metric, find_metric, usual
+from lossmeter.evaluation.metrics import usual
+from lossmeter.metrics import METRICS, TASKS, Example, Metric, find_metric
 from lossmeter.metrics._catalogue import metric
-from lossmeter.metrics._states import Quotient
 from lossmeter.metrics.regression import squared_error
-from tests.metrics.evaluations import batches, evaluate, everything, measured
+from lossmeter.metrics.states import Quotient
+from tests.metrics.evaluations import batches, evaluate, everything, measured, report
 
 FAMILY = "tests"
 EXAMPLES = [(entry, example) for entry in METRICS.values() for example in entry.examples]
@@ -74,8 +75,8 @@ def test_aliases_lead_to_their_metric() -> None:
 
 
 def test_usual_sets_work_with_every_kind_of_predictions() -> None:
-    for task in TASKS:
-        assert usual(task, PREDICTIONS_ARE[task][0])
+    for name, task in TASKS.items():
+        assert usual(name, task.kinds[0])
     assert [item["metric"] for item in usual("binary", "scores")] == ["auroc"]
 
 
@@ -149,7 +150,7 @@ def test_what_is_undocumented_or_taken_is_refused(declare: Callable[[], Any], me
 def test_all_metrics_of_all_tasks_report_an_interval_or_declare_none() -> None:
     for task, (are, data) in batches(np.random.default_rng(5), 200).items():
         evaluation = everything(task, are, replicates=20)
-        for item in evaluation.report(measured(evaluation, data)):
+        for item in report(evaluation, measured(evaluation, data)):
             expected = item.kind == "scalar" and METRICS[item.metric].uncertainty != "none"
             assert (item.interval is not None) == expected, item.metric
             if item.interval is not None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossmeter import metrics
-from lossmeter.metrics import Evaluation, Ratio, Weighting, discordant, mcnemar, merge_all, paired_t, student, wilson
+from lossmeter.evaluation.figures import Figure, contrasts
+from lossmeter.metrics import Ratio, Weighting, discordant, mcnemar, student, wilson
 from lossmeter.metrics._distributions import binomial_tail, student_quantile, student_tail
 from lossmeter.metrics.confidence import bootstrap
+from tests.metrics import evaluations
 from tests.metrics.coverage import CASES, coverages
-from tests.metrics.evaluations import SEED, batches, measured, part
+from tests.metrics.evaluations import SEED, batches, measured, merge_all, metrics_of, part
 
 
 def ratio(values: np.ndarray, weight: np.ndarray | None = None) -> Ratio:
@@ -101,17 +102,19 @@ def test_ends_of_a_function_of_a_mean_are_those_of_the_mean() -> None:
     )
 
 
-def report(task: str, are: str, wanted: list[dict], data: dict, **options: object) -> list[metrics.Measurement]:
-    evaluation = Evaluation(task, are, wanted, **options)  # type: ignore[arg-type]
-    return evaluation.report(measured(evaluation, data))
+def report(task: str, are: str, wanted: list[dict], data: dict, **options: object) -> list[Figure]:
+    chosen = metrics_of(task, are, wanted, **options)
+    return evaluations.report(chosen, measured(chosen, data))
 
 
 def test_the_bootstrap_of_a_mean_finds_its_standard_error() -> None:
     rng = np.random.default_rng(SEED)
     data = {"predictions": rng.normal(size=2000), "labels": np.zeros(2000)}
-    evaluation = Evaluation("regression", "values", [{"metric": "mae"}], replicates=400)
-    batch = metrics.batch("regression", "values", **data)
-    (moments,), (drawn,) = (evaluation.report(evaluation.measure(batch, clustered=flag)) for flag in (False, True))
+    evaluation = metrics_of("regression", "values", [{"metric": "mae"}], replicates=400)
+    (moments,), (drawn,) = (
+        evaluations.report(evaluation, measured(evaluation, {**data, **names}))
+        for names in ({}, {"groups": [f"/{place}" for place in range(2000)]})
+    )
     assert moments.interval is not None
     assert drawn.interval is not None
     assert (moments.interval.method, drawn.interval.method) == ("student", "bootstrap")
@@ -120,10 +123,7 @@ def test_the_bootstrap_of_a_mean_finds_its_standard_error() -> None:
 
 def test_replicates_of_exact_samples_and_of_histograms_agree() -> None:
     _, data = batches(np.random.default_rng(SEED), 800)["binary"]
-    both = [
-        report("binary", "logits", [{"metric": "auroc"}], data, curves=metrics.Curves(bins=bins))[0]
-        for bins in (0, 2000)
-    ]
+    both = [report("binary", "logits", [{"metric": "auroc"}], data, curves={"bins": bins})[0] for bins in (0, 2000)]
     errors = [item.interval.standard_error for item in both if item.interval is not None]
     assert errors[0] == pytest.approx(errors[1], rel=0.05)
 
@@ -132,12 +132,10 @@ def test_samples_of_a_group_are_drawn_together() -> None:
     rng = np.random.default_rng(SEED)
     values = np.repeat(rng.normal(size=100), 20)
     data = {"predictions": values, "labels": np.zeros(2000)}
-    evaluation = Evaluation("regression", "values", [{"metric": "mae"}])
+    evaluation = metrics_of("regression", "values", [{"metric": "mae"}])
     errors = []
-    for names in ({}, {"groups": np.repeat(np.arange(100), 20)}):
-        (item,) = evaluation.report(
-            evaluation.measure(metrics.batch("regression", "values", **data, **names), clustered=True)
-        )
+    for groups in (np.arange(2000), np.repeat(np.arange(100), 20)):
+        (item,) = evaluations.report(evaluation, measured(evaluation, {**data, "groups": groups}))
         assert item.interval is not None
         errors.append(item.interval.standard_error)
     assert errors[1] / errors[0] == pytest.approx(math.sqrt(20), rel=0.25)
@@ -150,29 +148,22 @@ def test_comparisons_are_paired() -> None:
     first = {"predictions": labels + hard, "labels": labels, "sample_ids": range(1500)}
     second = {**first, "predictions": labels + hard + 0.02 + 0.1 * rng.normal(size=1500)}
     wanted = [{"metric": "mae"}, {"metric": "r2"}, {"metric": "median_absolute_error"}, {"metric": "max_error"}]
-    evaluation = Evaluation("regression", "values", wanted)
+    evaluation = metrics_of("regression", "values", wanted)
     one = measured(evaluation, first)
     order = rng.permutation(1500)
     arrays = {name: np.asarray(value)[order] for name, value in second.items()}
     other = merge_all([measured(evaluation, part(arrays, some)) for some in np.split(np.arange(1500), [200, 900])])
-    mae, r2, median, largest = evaluation.compare(one, other)
-    exact = paired_t(ratio(np.abs(second["predictions"] - labels) - hard), 0.95)
-    assert exact.interval is not None
+    mae, r2, median, largest = contrasts(evaluation.metrics, one, other)
+    exact = np.abs(second["predictions"] - labels) - hard
     assert mae.difference.interval is not None
-    assert mae.difference.value == pytest.approx(exact.value)
-    assert mae.difference.interval.standard_error == pytest.approx(exact.interval.standard_error, rel=0.2)
+    assert mae.difference.value == pytest.approx(exact.mean())
+    assert mae.difference.interval.standard_error == pytest.approx(stats.sem(exact), rel=0.2)
     assert mae.difference.interval.standard_error < 0.2 * hard.std() / math.sqrt(1500)
     assert mae.difference.p_value < 1e-4
     assert median.difference.interval is not None
     assert r2.first > r2.second
     assert largest.difference.interval is None
-    assert all(item.difference.p_value == 1 for item in evaluation.compare(one, one)[:3])
-
-
-def test_paired_t_agrees_with_scipy() -> None:
-    a, b = np.random.default_rng(SEED).normal(size=(2, 30))
-    ours = paired_t(ratio(b - a), 0.95)
-    assert ours.p_value == pytest.approx(stats.ttest_rel(b, a).pvalue, rel=1e-9)
+    assert all(item.difference.p_value == 1 for item in contrasts(evaluation.metrics, one, one)[:3])
 
 
 def test_mcnemar_is_the_mid_p_of_a_fair_coin() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmeter.metrics._draws import THRESHOLDS, draws, hashes, positions
+from lossmeter.metrics.draws import THRESHOLDS, draws, hashes, positions
 
 MASK = 2**64 - 1
 

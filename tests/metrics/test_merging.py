@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossmeter import metrics
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.metrics import Evaluation, Statistics, merge_all
+from lossmeter.evaluation import Plan, Statistics, measure
+from lossmeter.metrics import TASKS
 from lossmeter.metrics._counts import ClassCounts, Confusion
-from lossmeter.metrics._states import STATES, from_json
-from tests.metrics.evaluations import SEED, batches, everything, measured, part
-
-TASKS = metrics.TASKS
+from lossmeter.metrics.states import STATES, from_json
+from tests.metrics.evaluations import SEED, batches, everything, measured, merge_all, metrics_of, part, report
+from tests.support.evaluations import TENSORS, tensor
 
 
 def close(one: Any, other: Any, relative: float = 1e-12) -> None:
@@ -33,9 +33,9 @@ def close(one: Any, other: Any, relative: float = 1e-12) -> None:
         np.testing.assert_allclose(one, other, rtol=relative, atol=1e-13)
 
 
-def same_report(evaluation: Evaluation, one: Statistics, other: Statistics) -> None:
+def same_report(evaluation: Plan, one: Statistics, other: Statistics) -> None:
     assert one.samples == other.samples
-    for a, b in zip(evaluation.report(one), evaluation.report(other), strict=True):
+    for a, b in zip(report(evaluation, one), report(evaluation, other), strict=True):
         close(a.value, b.value)
         close(a.error_bound, b.error_bound)
         assert (a.interval is None) == (b.interval is None)
@@ -68,7 +68,7 @@ def test_any_partition_and_order_gives_one_pass(task: str, exact: bool) -> None:
 def test_unweighted_counts_merge_exactly(cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     data = {"predictions": rng.integers(0, 4, 20), "labels": rng.integers(0, 4, 20), "classes": 4}
-    evaluation = Evaluation("multiclass", "classes", [{"metric": "f1"}, {"metric": "confusion_matrix"}], replicates=8)
+    evaluation = metrics_of("multiclass", "classes", [{"metric": "f1"}, {"metric": "confusion_matrix"}], replicates=8)
     whole = measured(evaluation, {**data, "sample_ids": range(20)})
     arrays = {name: data[name] for name in ("predictions", "labels")} | {"sample_ids": np.arange(20)}
     parts = [
@@ -87,7 +87,7 @@ def test_states_survive_json(task: str) -> None:
         text = json.dumps(statistics.to_json(), allow_nan=False)
         again = Statistics.from_json(json.loads(text))
         assert json.dumps(again.to_json(), allow_nan=False) == text
-        assert repr(evaluation.report(again)) == repr(evaluation.report(statistics))
+        assert repr(report(evaluation, again)) == repr(report(evaluation, statistics))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -99,7 +99,7 @@ def test_a_mask_or_a_weight_of_zero_equals_dropping_the_rows(task: str) -> None:
     spoilt = {**data, "predictions": data["predictions"].astype(float)}
     spoilt["predictions"][~keep] = np.nan
     for hidden in ({"mask": keep}, {"sample_weight": data["sample_weight"] * keep}):
-        assert repr(evaluation.report(measured(evaluation, {**spoilt, **hidden}))) == repr(evaluation.report(dropped))
+        assert repr(report(evaluation, measured(evaluation, {**spoilt, **hidden}))) == repr(report(evaluation, dropped))
     assert not keep.all()
 
 
@@ -107,9 +107,16 @@ def test_exact_samples_give_the_same_bits_in_any_order() -> None:
     rng = np.random.default_rng(SEED)
     _, data = batches(rng)["regression"]
     wanted = [{"metric": name} for name in ("spearman", "kendall", "median_absolute_error", "d2_pinball")]
-    evaluation = Evaluation("regression", "values", wanted, replicates=8)
-    shown = {repr(evaluation.report(measured(evaluation, part(data, rng.permutation(60))))) for _ in range(10)}
+    evaluation = metrics_of("regression", "values", wanted, replicates=8)
+    shown = {repr(report(evaluation, measured(evaluation, part(data, rng.permutation(60))))) for _ in range(10)}
     assert len(shown) == 1
+
+
+def sliced_by(evaluation: Plan, data: dict[str, Any], chosen: np.ndarray) -> list[Statistics]:
+    """The statistics of the samples that are chosen, and of the others."""
+    sent = {name: tensor(value) if name in TENSORS else value for name, value in data.items()}
+    record = measure(replace(evaluation, slices=("chosen",)), {**sent, "slices": {"chosen": chosen.tolist()}})
+    return [record.slices["chosen"][value] for value in ("true", "false")]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -117,12 +124,10 @@ def test_a_slice_is_the_samples_that_it_names(task: str) -> None:
     are, data = batches(np.random.default_rng(SEED), 40)[task]
     evaluation = everything(task, are)
     chosen = np.arange(40) % 3 == 0
-    batch = metrics.batch(task, are, **data)
-    sliced = evaluation.measure(batch.where(chosen))
+    sliced, rest = sliced_by(evaluation, data, chosen)
     alone = measured(evaluation, part(data, np.flatnonzero(chosen)))
-    assert repr(evaluation.report(sliced)) == repr(evaluation.report(alone))
-    rest = evaluation.measure(batch.where(~chosen))
-    same_report(evaluation, sliced.merge(rest), evaluation.measure(batch))
+    assert repr(report(evaluation, sliced)) == repr(report(evaluation, alone))
+    same_report(evaluation, sliced.merge(rest), measured(evaluation, data))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -142,7 +147,7 @@ def test_no_samples_give_nan_and_merge_as_nothing() -> None:
         full = measured(evaluation, data)
         empty = measured(evaluation, {**data, "mask": np.zeros(60, bool)})
         assert empty.samples == 0
-        for item in evaluation.report(empty):
+        for item in report(evaluation, empty):
             assert item.interval is None
             if item.kind == "scalar":
                 assert np.isnan(item.value), item.metric
@@ -153,7 +158,7 @@ def test_no_samples_give_nan_and_merge_as_nothing() -> None:
 def test_large_means_do_not_cancel() -> None:
     rng = np.random.default_rng(SEED)
     x, noise = rng.normal(size=(2, 300))
-    evaluation = Evaluation("regression", "values", [{"metric": "r2"}, {"metric": "pearson"}, {"metric": "mse"}])
+    evaluation = metrics_of("regression", "values", [{"metric": "r2"}, {"metric": "pearson"}, {"metric": "mse"}])
     y = x + 0.1 * noise
     grid = 2.0**-12  # so that adding the offset is exact
     x, y = np.round(x / grid) * grid, np.round(y / grid) * grid
@@ -166,17 +171,17 @@ def test_large_means_do_not_cancel() -> None:
         )
         for o in (0.0, 1e8)
     )
-    for one, other in zip(evaluation.report(near), evaluation.report(far), strict=True):
+    for one, other in zip(report(evaluation, near), report(evaluation, far), strict=True):
         np.testing.assert_allclose(one.value, other.value, rtol=1e-9)
         assert one.metric == "mse" or one.value <= 1
 
 
 def test_states_of_different_shape_do_not_merge() -> None:
-    evaluation = Evaluation("multiclass", "logits", [{"metric": "f1"}], replicates=0)
+    evaluation = metrics_of("multiclass", "logits", [{"metric": "f1"}], replicates=0)
     three, four = (measured(evaluation, {"predictions": np.zeros((2, c)), "labels": [0, 1]}) for c in (3, 4))
     with pytest.raises(Invalid, match="the two states class_counts differ in the shape of true_positive"):
         three.merge(four)
-    other = Evaluation("multiclass", "logits", [{"metric": "accuracy"}], replicates=0)
+    other = metrics_of("multiclass", "logits", [{"metric": "accuracy"}], replicates=0)
     with pytest.raises(Invalid, match="cannot be added"):
         three.merge(measured(other, {"predictions": np.zeros((2, 3)), "labels": [0, 1]}))
     with pytest.raises(Invalid, match="cannot take confusion"):

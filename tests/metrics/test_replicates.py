@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from lossmeter import metrics
-from lossmeter.metrics import Curves, Evaluation, _scores, evaluation
-from lossmeter.metrics._draws import draws, hashes
-from lossmeter.metrics._scores import LEVELS
-from tests.metrics.evaluations import SEED, batches, everything, measured
+from lossmeter.evaluation import metrics as chosen_metrics
+from lossmeter.evaluation.figures import replicate_values
+from lossmeter.metrics import TASKS, scores
+from lossmeter.metrics.draws import draws, hashes
+from lossmeter.metrics.scores import LEVELS
+from tests.metrics.evaluations import SEED, batches, everything, measured, metrics_of, report
 from tests.metrics.test_merging import same_report
 
 REPLICATES = 12
@@ -25,12 +26,11 @@ def weighted(data: dict[str, Any], drawn: np.ndarray) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("spread", [1, 40])
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_replicate_is_the_data_weighted_by_draws(task: str, spread: int) -> None:
     are, data = batches(np.random.default_rng(SEED))[task]
     # Many places for few elements are added up in another way than few places for many.
-    made = everything(task, are, exact=False)
-    made = Evaluation(task, are, [dict(one) for one in made.metrics or ()], Curves(bins=2 * spread), REPLICATES)
+    made = everything(task, are, exact=False, replicates=REPLICATES, bins=2 * spread)
     statistics = measured(made, data)
     assert statistics.replicates
     drawn = draws(hashes(data["sample_ids"]), 0, REPLICATES)
@@ -54,16 +54,16 @@ def pairs(state: Any, number: int | None) -> dict[tuple[float, float], float]:
     return {pair: value for pair, value in named if value}
 
 
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_it_does_not_matter_how_many_are_drawn_at_a_time(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     are, data = batches(np.random.default_rng(SEED))[task]
     for exact in (True, False):
         made = everything(task, are, exact=exact)
         whole = measured(made, data)
         with monkeypatch.context() as patched:
-            for module in (_scores, evaluation):
+            for module in (scores, chosen_metrics):
                 patched.setattr(module, "SLAB_DRAWS", 7 * 12)
-            patched.setattr(_scores, "SLAB_ELEMENTS", 300)
+            patched.setattr(scores, "SLAB_ELEMENTS", 300)
             same_report(made, whole, measured(made, data))
 
 
@@ -80,8 +80,8 @@ def test_levels_keep_the_spread_of_many_scores(positives: int) -> None:
     data = scored(20_000, positives)
     assert len(np.unique(data["predictions"])) > 10 * LEVELS
     wanted = [{"metric": "auroc"}, {"metric": "average_precision"}]
-    made = Evaluation("binary", "scores", wanted, replicates=40)
-    found = made.report(measured(made, data))
+    made = metrics_of("binary", "scores", wanted, replicates=40)
+    found = report(made, measured(made, data))
     drawn = draws(hashes(data["sample_ids"]), 0, 40).T
     for item, theirs in zip(found, (sk.roc_auc_score, sk.average_precision_score), strict=True):
         each = [theirs(data["labels"], data["predictions"], sample_weight=row) for row in drawn]
@@ -92,27 +92,29 @@ def test_levels_keep_the_spread_of_many_scores(positives: int) -> None:
 
 def test_few_scores_are_all_told_apart() -> None:
     data = scored(1500, 300)
-    made = Evaluation("binary", "scores", [{"metric": "average_precision"}], replicates=9)
+    made = metrics_of("binary", "scores", [{"metric": "average_precision"}], replicates=9)
     statistics = measured(made, data)
-    (found,) = made._drawn(statistics.states, statistics).values()
+    (found,) = replicate_values(made.metrics, statistics.states, statistics).values()
     drawn = draws(hashes(data["sample_ids"]), 0, 9).T
     theirs = [sk.average_precision_score(data["labels"], data["predictions"], sample_weight=row) for row in drawn]
     np.testing.assert_allclose(found, theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_report_needs_no_replicates_where_intervals_have_formulas(task: str) -> None:
     are, data = batches(np.random.default_rng(SEED))[task]
     made = everything(task, are, exact=False)
-    batch = metrics.batch(task, are, **data)
-    paired, alone = (made.measure(batch, paired=one) for one in (True, False))
-    assert repr(made.report(alone)) == repr(made.report(paired))
-    formulas = [one for one in made.choices if one.scattered and one.has_formula(alone.states)]
-    others = {key for one in made.choices if one.scattered and not one.has_formula(alone.states) for key in one.keys}
+    paired, alone = (measured(made, data, paired=one) for one in (True, False))
+    assert repr(report(made, alone)) == repr(report(made, paired))
+    formulas = [one for one in made.metrics.choices if one.scattered and one.has_formula(alone.states)]
+    others = {
+        key for one in made.metrics.choices if one.scattered and not one.has_formula(alone.states) for key in one.keys
+    }
     spared = {key for one in formulas for key in one.keys} - others
     assert not spared & alone.replicates.keys()
     assert spared <= paired.replicates.keys()
-    clustered = made.measure(batch, clustered=True, paired=False)
+    groups = {**data, "groups": data["sample_ids"]}
+    clustered = measured(made, groups, paired=False)
     assert clustered.replicates.keys() == paired.replicates.keys()
 
 
@@ -125,11 +127,11 @@ def test_the_micro_average_pools_the_scores_of_all_classes(name: str) -> None:
     together = {"predictions": p, "labels": y, "sample_ids": ids}
     # Each score of a sample is drawn with the sample: as if it were one of a group.
     apart = {"predictions": p.reshape(-1), "labels": y.reshape(-1), "groups": np.repeat(ids, 3).tolist()}
-    for curves in (Curves(), Curves(bins=200)):
+    for curves in ({}, {"bins": 200}):
         found = []
         for task, data in (("multilabel", together), ("binary", apart)):
-            made = Evaluation(task, "probabilities", wanted, curves, replicates=30)
-            found.extend(made.report(measured(made, data)))
+            made = metrics_of(task, "probabilities", wanted, curves=curves, replicates=30)
+            found.extend(report(made, measured(made, data)))
         assert found[0].value == pytest.approx(found[1].value, rel=1e-12)
         assert found[0].interval is not None
         assert found[1].interval is not None

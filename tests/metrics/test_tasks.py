@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossmeter import metrics
 from lossmeter.errors import Invalid, NotFound
-from lossmeter.metrics import Curves, Evaluation
-from tests.metrics.evaluations import SEED, evaluate
+from tests.metrics.evaluations import SEED, evaluate, measured, metrics_of, report
 
 P = [[0.2, 0.8], [0.5, 0.5]]
 BAD: list[tuple[str, str, dict[str, Any], str, tuple[int, ...] | None, str]] = [
@@ -23,13 +21,12 @@ BAD: list[tuple[str, str, dict[str, Any], str, tuple[int, ...] | None, str]] = [
         "labels has shape [1]; expected [2]",
     ),
     ("regression", "values", {"predictions": [1, np.nan], "labels": [1, 2]}, "/predictions", (1,), "finite"),
-    ("regression", "values", {"predictions": ["a"], "labels": [1]}, "/predictions", None, "expected numbers"),
     ("regression", "values", {"predictions": 1.0, "labels": 1.0}, "/predictions", None, "at least one dimension"),
     ("binary", "probabilities", {"predictions": [0.1, 1.5], "labels": [0, 1]}, "/predictions", (1,), "a probability"),
     ("binary", "logits", {"predictions": [0.1, 1.5], "labels": [0, 2]}, "/labels", (1,), "from 0 to 1"),
     ("binary", "logits", {"predictions": [0.1, 1.5], "labels": [0, 0.5]}, "/labels", None, "whole numbers"),
     ("binary", "values", {"predictions": [0.1], "labels": [0]}, "/predictions_are", None, "expected one of logits"),
-    ("cooking", "logits", {"predictions": [0.1], "labels": [0]}, "/task", None, "is not a task"),
+    ("cooking", "logits", {"predictions": [0.1], "labels": [0]}, "/task", None, "expected 'regression'"),
     ("multiclass", "logits", {"predictions": [1, 2], "labels": [0, 1]}, "/predictions", None, "expected (N, C, …)"),
     (
         "multiclass",
@@ -71,7 +68,7 @@ def test_bad_input_is_refused_with_its_place(
     task: str, are: str, data: dict[str, Any], pointer: str, index: tuple[int, ...] | None, message: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
-        metrics.batch(task, are, **data)
+        measured(metrics_of(task, are, []), data)
     flaw = caught.value.flaws[0]
     assert (flaw.pointer, flaw.index) == (pointer, index)
     assert message in flaw.message
@@ -83,23 +80,23 @@ def test_bad_input_is_refused_with_its_place(
         ("binary", "classes", {"metric": "log_loss"}, {}, "needs probabilities; predictions_are is classes"),
         ("binary", "classes", {"metric": "auroc"}, {}, "needs scores"),
         ("binary", "logits", {"metric": "mse"}, {}, "not for the task binary; for regression"),
-        ("regression", "values", {"metric": "spearman"}, {"curves": Curves(bins=10)}, "needs all samples at hand"),
+        ("regression", "values", {"metric": "spearman"}, {"curves": {"bins": 10}}, "needs all samples at hand"),
         ("binary", "values", {"metric": "f1"}, {}, "predictions_are is 'values'"),
-        ("binary", "logits", {"metric": "f1"}, {"level": 1.0}, "confidence is 1.0"),
+        ("binary", "logits", {"metric": "f1"}, {"confidence": 1.0}, "confidence is 1.0; expected a number less than 1"),
     ],
 )
 def test_a_metric_that_cannot_be_is_refused(
     task: str, are: str, wanted: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(Invalid, match=message):
-        Evaluation(task, are, [wanted], **options)
+        metrics_of(task, are, [wanted], **options)
 
 
 def test_an_unknown_metric_or_task_is_refused() -> None:
     with pytest.raises(NotFound, match="no metric 'f2'"):
-        Evaluation("binary", "logits", [{"metric": "f2"}])
-    with pytest.raises(Invalid, match="is not a task"):
-        Evaluation("cooking", "logits")
+        metrics_of("binary", "logits", [{"metric": "f2"}])
+    with pytest.raises(Invalid, match="task is 'cooking'; expected 'regression'"):
+        metrics_of("cooking", "logits")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +121,9 @@ def test_numbers_outside_the_domain_of_a_metric_are_refused(
 
 
 def test_scores_out_of_the_declared_range_are_refused() -> None:
-    evaluation = Evaluation("binary", "scores", [{"metric": "auroc"}], curves=Curves(bins=10, low=-1, high=1))
+    evaluation = metrics_of("binary", "scores", [{"metric": "auroc"}], curves={"bins": 10, "low": -1.0, "high": 1.0})
     with pytest.raises(Invalid, match="from -1 to 1") as caught:
-        evaluation.measure(metrics.batch("binary", "scores", [0.5, 3.0], [0, 1]))
+        measured(evaluation, {"predictions": [0.5, 3.0], "labels": [0, 1]})
     assert caught.value.flaws[0].index == (1,)
 
 
@@ -176,9 +173,9 @@ def test_tokens_are_elements_and_sequences_are_units() -> None:
     rng = np.random.default_rng(SEED)
     z, labels = rng.normal(size=(6, 5, 9)), rng.integers(0, 5, (6, 9))
     mask = rng.random((6, 9)) > 0.3
-    evaluation = Evaluation("multiclass", "logits", [{"metric": "token_accuracy"}, {"metric": "perplexity"}])
-    batch = metrics.batch("multiclass", "logits", z, labels, mask=mask)
-    accuracy, perplexity = evaluation.report(evaluation.measure(batch))
+    evaluation = metrics_of("multiclass", "logits", [{"metric": "token_accuracy"}, {"metric": "perplexity"}])
+    statistics = measured(evaluation, {"predictions": z, "labels": labels, "mask": mask})
+    accuracy, perplexity = report(evaluation, statistics)
     log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
     own = np.take_along_axis(log_p, labels[:, None], 1)[:, 0]
     assert perplexity.value == pytest.approx(np.exp(-own[mask].mean()), rel=1e-12)
@@ -200,10 +197,11 @@ def test_the_error_bound_of_histograms_holds() -> None:
         }
         wanted = [{"metric": "auroc"}, {"metric": "average_precision"}]
         exact, coarse = (
-            Evaluation("binary", "probabilities", wanted, curves=Curves(bins=bins), replicates=0) for bins in (0, 16)
+            metrics_of("binary", "probabilities", wanted, curves={"bins": bins}, replicates=0) for bins in (0, 16)
         )
-        batch = metrics.batch("binary", "probabilities", **data)
-        for one, other in zip(exact.report(exact.measure(batch)), coarse.report(coarse.measure(batch)), strict=True):
+        for one, other in zip(
+            report(exact, measured(exact, data)), report(coarse, measured(coarse, data)), strict=True
+        ):
             assert one.error_bound == 0
             assert np.isnan(one.value) or abs(one.value - other.value) <= other.error_bound + 1e-12
             assert np.isnan(one.value) or 0 <= other.error_bound < 0.5
@@ -215,12 +213,12 @@ def test_the_error_bound_holds_for_the_worst_order_within_a_bin(metric: str, fal
     # One bin, in which all positives stand above all negatives, or below them.
     predictions = np.linspace(0.1, 0.9, 100)
     labels = (np.arange(100) >= 10).astype(int) if not falling else (np.arange(100) < 90).astype(int)
-    batch = metrics.batch("binary", "probabilities", predictions, labels)
+    batch = {"predictions": predictions, "labels": labels}
     exact, coarse = (
-        Evaluation("binary", "probabilities", [{"metric": metric}], curves=Curves(bins=bins), replicates=0)
+        metrics_of("binary", "probabilities", [{"metric": metric}], curves={"bins": bins}, replicates=0)
         for bins in (0, 1)
     )
-    (one,), (other,) = exact.report(exact.measure(batch)), coarse.report(coarse.measure(batch))
+    (one,), (other,) = report(exact, measured(exact, batch)), report(coarse, measured(coarse, batch))
     assert 0.6 * other.error_bound < abs(one.value - other.value) <= other.error_bound
 
 
@@ -238,13 +236,13 @@ def test_rounding_of_weights_does_not_make_true_negatives() -> None:
 def test_the_points_of_a_histogram_lie_on_the_exact_curve() -> None:
     rng = np.random.default_rng(SEED)
     p = rng.random(300)
-    batch = metrics.batch("binary", "probabilities", p, (rng.random(300) < p).astype(int))
+    batch = {"predictions": p, "labels": (rng.random(300) < p).astype(int)}
     exact, coarse = (
-        Evaluation("binary", "probabilities", [{"metric": "roc_curve"}], curves=Curves(bins=bins), replicates=0)
+        metrics_of("binary", "probabilities", [{"metric": "roc_curve"}], curves={"bins": bins}, replicates=0)
         for bins in (0, 8)
     )
-    (full,) = exact.report(exact.measure(batch))[0].value
-    (few,) = coarse.report(coarse.measure(batch))[0].value
+    (full,) = report(exact, measured(exact, batch))[0].value
+    (few,) = report(coarse, measured(coarse, batch))[0].value
     points = set(zip(full["false_positive_rate"], full["true_positive_rate"], strict=True))
     assert set(zip(few["false_positive_rate"], few["true_positive_rate"], strict=True)) <= points
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.tensors import Datatype, Tensor
+from lossmeter.validation import validate
 
 TENSORS = ("predictions", "labels", "sample_weight", "mask")
 DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "b": Datatype.BOOL}
@@ -27,7 +28,7 @@ def tensor(array: Any) -> Tensor:
 
 
 def plan(**fields: Any) -> Plan:
-    return Plan.of(SlicedFields.model_validate({"replicates": 20, **fields}))
+    return Plan.of(validate(SlicedFields, "plan", {"replicates": 20, **fields}))
 
 
 def fields(data: Mapping[str, Any], chosen: Any = slice(None)) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from lossmeter.database import Database
 from lossmeter.engine import Engine
 from lossmeter.evaluation import Plan, SlicedFields
-from lossmeter.runs import Ledger, Run, SqlStore, digest
+from lossmeter.runs import Ledger, SqlStore, StoredRun, digest
 from lossmeter.tensors import Datatype, Tensor
 
 ENGINE = Engine("cpu")
@@ -40,7 +40,7 @@ def ledger(url: str, retention_days: int = 0) -> Iterator[Ledger]:
         database.close()
 
 
-def opened(of: Ledger, plan: Mapping[str, Any] = PLAN, *tags: str) -> Run:
+def opened(of: Ledger, plan: Mapping[str, Any] = PLAN, *tags: str) -> StoredRun:
     return of.open("", tags, Plan.of(SlicedFields.model_validate(dict(plan))))
 
 
@@ -98,8 +98,8 @@ def put(of: Ledger, run_id: str, batch_id: str, fields: Mapping[str, Any]) -> bo
         array = np.asarray(fields["labels"])
         given["labels"] = Tensor(Datatype.FP64, array.shape, array)
     content = digest(given)
-    run = of.expected(run_id, batch_id, content)
-    return run is not None and of.add(run_id, of.measured(run, batch_id, given, content))
+    run = of.check_batch(run_id, batch_id, content)
+    return run is not None and of.add(run_id, of.measure_batch(run, batch_id, given, content))
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Any]:

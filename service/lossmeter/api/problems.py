@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +14,7 @@ from starlette.types import Scope
 
 from lossmeter import errors
 from lossmeter.api.addresses import OPEN_INFERENCE
-from lossmeter.errors import Flaw, Invalid, LossmeterError, pointer
+from lossmeter.errors import Flaw, LossmeterError
 from lossmeter.telemetry.request import request_state
 
 MEDIA_TYPE = "application/problem+json"
@@ -155,53 +153,3 @@ def _allowed(request: Request) -> list[str]:
     tried = {method: {**request.scope, "method": method} for method in METHODS}
     methods = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
     return methods or ["GET", "HEAD"]  # of files, which are mounted
-
-
-def invalid(subject: str, error: ValidationError, fields: Sequence[str]) -> Invalid:
-    """What pydantic found, in the words of this service."""
-    return Invalid.of(subject, [_flaw(detail, fields) for detail in error.errors(include_url=False)])
-
-
-def _flaw(detail: ErrorDetails, fields: Sequence[str]) -> Flaw:
-    place = detail["loc"]
-    name = ".".join(map(str, place)) or "the request"
-    kind = detail["type"]
-    if kind == "missing":
-        message = f"{name} is missing"
-    elif kind == "extra_forbidden":
-        message = f"{name} is not a field; expected one of {', '.join(fields)}"
-    else:
-        message = f"{name} is {_shown(detail['input'])}; expected {_expected(kind, detail.get('ctx', {}))}"
-    return Flaw(pointer(*place), message)
-
-
-EXPECTED = {
-    "greater_than": "a number greater than {gt}",
-    "greater_than_equal": "a number of at least {ge}",
-    "less_than": "a number less than {lt}",
-    "less_than_equal": "a number of at most {le}",
-    "literal_error": "{expected}",
-    "finite_number": "a finite number",
-    "float_type": "a number",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "string_too_short": "at least {min_length} characters",
-    "string_too_long": "at most {max_length} characters",
-    "string_pattern_mismatch": "text without control characters",
-    "list_type": "an array",
-    "dict_type": "an object",
-    "is_instance_of": "a tensor: nested arrays of numbers, or an object with datatype, shape and data or base64",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
-}
-
-
-def _expected(kind: str, context: Mapping[str, Any]) -> str:
-    return EXPECTED.get(kind, f"something else ({kind})").format_map(dict(context))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from lossmeter.api import problems
 from lossmeter.errors import Invalid, NotFound
 from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.losses import LOSSES
-from lossmeter.metrics import PREDICTIONS_ARE, find_metric
+from lossmeter.metrics import TASKS, find_metric
+from lossmeter.validation import validate
 
 BINS = 10_000
 """Of the histograms of probabilities, so that memory does not grow with the file."""
@@ -45,15 +43,13 @@ def read_plan(config: Path | None, options: Mapping[str, Any]) -> Plan:
             fields[name] = fields[name] + value
         elif value != []:
             fields[name] = value
-    task, only = fields.get("task"), PREDICTIONS_ARE.get(str(fields.get("task")), ())
+    task = fields.get("task")
+    only = TASKS[str(task)].kinds if str(task) in TASKS else ()
     if "predictions_are" not in fields and len(only) == 1:
         fields["predictions_are"] = only[0]
     if "curves" not in fields and fields.get("predictions_are") in ("logits", "probabilities", "log_probabilities"):
         fields["curves"] = {"bins": BINS if task != "regression" else 0}
-    try:
-        return Plan.of(SlicedFields.model_validate(fields))
-    except ValidationError as error:
-        raise problems.invalid("plan", error, list(SlicedFields.model_fields)) from None
+    return Plan.of(validate(SlicedFields, "plan", fields))
 
 
 def _read(config: Path) -> dict[str, Any]:

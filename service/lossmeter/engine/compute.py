@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,17 +56,30 @@ class Engine:
         work = self.check(call)
         return outcome(work, self.run(work))
 
-    def by_row(self, call: Call) -> Rows:
-        """What each row of the batch adds to sum, normalizer and count: of everything together, those of `compute`.
+    def by_row(self, call: Call, upstream: float = 1.0) -> tuple[Rows, dict[str, torch.Tensor]]:
+        """Computes what each row adds to sum, normalizer and count, and the gradients of the mean, in one forward pass.
+
+        Args:
+            call: its gradients are those of `mean`; its reduction is not looked at.
+            upstream: the gradient that flows into the mean.
 
         Raises:
             Invalid, DoesNotFit: as `compute`.
         """
-        work = self.check(replace(call, reduction="none", gradients=()))
+        work = self.check(replace(call, reduction="none", upstream=None))
+        assert work.fit.output, "a single sample has no rows"
+        weighting = work.weighting
+        if call.gradients:
+            dtype = work.tensors[call.gradients[0]].dtype
+            inflow = upstream / weighting.normalizer if weighting.normalizer else math.nan
+            if abs(inflow) > torch.finfo(dtype).max:  # torch rounds no number to infinity by itself
+                inflow = math.copysign(math.inf, inflow)
+            work.upstream = torch.full(work.fit.output, inflow, dtype=dtype)
+            if weighting.scale is not None:
+                work.upstream = work.upstream * weighting.scale
         done = self.run(work)
         assert done.values is not None
-        assert work.fit.output, "a single sample has no rows"
-        return work.weighting.by_row(done.values)
+        return weighting.by_row(done.values), done.gradients
 
     def check(self, call: Call) -> Work:
         """The first half of `compute`: everything that can be wrong with a call, without any kernel.

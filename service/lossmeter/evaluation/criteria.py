@@ -1,4 +1,4 @@
-"""The losses of a plan: which of them suit a task and what its predictions are, and the call that each becomes."""
+"""The losses of a plan: checks that they suit the task and its predictions, and makes calls of them."""
 
 from __future__ import annotations
 
@@ -6,48 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from lossmeter.engine.calls import Call
-from lossmeter.errors import Flaw, Invalid, pointer
+from lossmeter.errors import Invalid, pointer
+from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.losses import Loss, find
-from lossmeter.tensors import Array, Datatype, Tensor
-
-# For what the predictions are, the meanings that a loss may declare for them.
-MEANINGS: Mapping[str, tuple[str, ...]] = {
-    "values": ("values",),
-    "logits": ("logits", "scores"),
-    "probabilities": ("probabilities", "log-probabilities"),
-    "log_probabilities": ("log-probabilities",),
-    "scores": ("scores",),
-    "classes": (),
-}
-# For each task, the meanings that a loss may declare for its labels: the first that it declares counts.
-LABELS: Mapping[str, tuple[str, ...]] = {
-    "regression": ("values",),
-    "binary": ("probabilities", "±1"),
-    "multilabel": ("probabilities", "±1"),
-    "multiclass": ("class indices",),
-    "segmentation": ("class indices",),
-    "ranking": (),
-    "clustering": (),
-}
-USUAL: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("regression", "values"): ("mse", "mae", "huber"),
-    ("binary", "logits"): ("binary_cross_entropy_with_logits",),
-    ("binary", "probabilities"): ("binary_cross_entropy",),
-    ("multilabel", "logits"): ("binary_cross_entropy_with_logits",),
-    ("multilabel", "probabilities"): ("binary_cross_entropy",),
-    ("multiclass", "logits"): ("cross_entropy",),
-    ("multiclass", "probabilities"): ("nll",),
-    ("multiclass", "log_probabilities"): ("nll",),
-    ("segmentation", "logits"): ("cross_entropy",),
-    ("segmentation", "probabilities"): ("nll",),
-    ("segmentation", "log_probabilities"): ("nll",),
-}
+from lossmeter.metrics.tasks import KINDS, Task
+from lossmeter.tensors import Datatype, Tensor
+from lossmeter.validation import validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,38 +50,35 @@ class Criterion:
     def to_json(self) -> dict[str, Any]:
         return {"loss": self.loss.name, **self.given, "weight_in_objective": self.weight}
 
-    def call(
-        self,
-        predictions: Array,
-        labels: Array,
-        sample_weight: Array | None,
-        mask: Array | None,
-        precision: Literal["float32", "float64"],
-    ) -> Call:
-        """The call of the loss on a batch; the caller has checked that what counts is finite."""
-        if self.logarithm:
-            with np.errstate(divide="ignore"):
-                predictions = np.log(predictions)
-        tensors = {"predictions": tensor(predictions), "labels": tensor(2 * labels - 1 if self.signed else labels)}
+    @property
+    def figure(self) -> dict[str, Any]:
+        """All parameters with their values, tensors as lists."""
+        return {**self.parameters, **self.given}
+
+    def call(self, inputs: LossInputs, *, gradient: bool) -> Call:
+        """Makes the call of the loss on a batch; what counts of it is finite."""
         return Call(
             self.loss,
-            {**tensors, **self.tensors},
+            {
+                "predictions": inputs.predicted(logarithm=self.logarithm),
+                "labels": inputs.labelled(signed=self.signed, floating=self._floating),
+                **self.tensors,
+            },
             self.parameters,
-            sample_weight=None if sample_weight is None else tensor(sample_weight),
-            mask=None if mask is None else tensor(mask),
-            precision=precision,
+            gradients=("predictions",) if gradient and self.weight else (),
+            sample_weight=inputs.sample_weight,
+            mask=inputs.mask,
+            precision=inputs.precision,
             non_finite="allow",
         )
 
-
-def tensor(array: Array) -> Tensor:
-    """An array of float64, int64 or bool as a tensor."""
-    datatype = {"f": Datatype.FP64, "i": Datatype.INT64, "b": Datatype.BOOL}[array.dtype.kind]
-    return Tensor(datatype, array.shape, np.ascontiguousarray(array).reshape(-1).astype(datatype.dtype, copy=False))
+    @property
+    def _floating(self) -> bool:
+        return self.loss.tensor["labels"].options[0].meaning.kind == "floating"
 
 
-def criterion(task: str, predictions_are: str, given: Mapping[str, Any], at: tuple[str | int, ...]) -> Criterion:
-    """The loss that a client chose.
+def criterion(task: Task, predictions_are: str, given: Mapping[str, Any], at: tuple[str | int, ...]) -> Criterion:
+    """Makes the loss that a client chose.
 
     Raises:
         NotFound: there is no such loss.
@@ -122,20 +89,12 @@ def criterion(task: str, predictions_are: str, given: Mapping[str, Any], at: tup
     weight = float(rest.pop("weight_in_objective", 1.0))
     meaning = _suited(loss, task, predictions_are, pointer(*at, "loss"))
     named = {name: rest.pop(name) for name in list(rest) if name in loss.tensor and loss.tensor[name].keyword}
-    try:
-        model = _model(loss).model_validate(rest)
-    except ValidationError as error:
-        raise Invalid.of(
-            loss.name,
-            [
-                Flaw(pointer(*at, *item["loc"]), f"{'.'.join(map(str, item['loc']))}: {item['msg']}")
-                for item in error.errors()
-            ],
-        ) from error
+    model = validate(_model(loss), loss.name, rest, at, "parameter")
     parameters = {parameter.name: getattr(model, parameter.name) for parameter in loss.parameters}
-    if loss.name == "poisson_nll" and parameters["log_input"]:
-        message = "takes the logarithm of the rate unless log_input is false; predictions_are is 'values'"
-        raise Invalid.at(loss.name, pointer(*at, "log_input"), message)
+    for name, value in loss.plain_if.items():
+        if parameters[name] != value:
+            message = f"takes predictions that are {meaning[0]} only where {name} is {json.dumps(value)}"
+            raise Invalid.at(loss.name, pointer(*at, name), message)
     default = {parameter.name: parameter.default for parameter in loss.parameters}
     kept = {name: value for name, value in parameters.items() if value != default[name]}
     tensors = {name: _constant(loss, name, value, (*at, name)) for name, value in named.items()}
@@ -150,13 +109,13 @@ def criterion(task: str, predictions_are: str, given: Mapping[str, Any], at: tup
     )
 
 
-def usual(task: str, predictions_are: str) -> list[dict[str, Any]]:
-    """The losses of a task that are computed if none are asked for; none where predictions are only ranks or decisions."""
-    return [{"loss": name} for name in USUAL.get((task, predictions_are), ())]
+def usual(task: Task, predictions_are: str) -> list[dict[str, Any]]:
+    """Lists the losses of a task that are computed if none are asked for; none where predictions are ranks or decisions."""
+    return [{"loss": name} for name in task.losses.usual.get(predictions_are, ())]
 
 
-def _suited(loss: Loss, task: str, predictions_are: str, at: str) -> tuple[str, str]:
-    """What the loss takes its predictions and its labels for."""
+def _suited(loss: Loss, task: Task, predictions_are: str, at: str) -> tuple[str, str]:
+    """Returns what the loss takes its predictions and its labels for."""
     needed = [argument.name for argument in loss.tensors if argument.required]
     if needed != ["predictions", "labels"]:
         raise Invalid.at(loss.name, at, f"takes {', '.join(needed)}; an evaluation has predictions and labels")
@@ -165,10 +124,10 @@ def _suited(loss: Loss, task: str, predictions_are: str, at: str) -> tuple[str, 
     predictions, labels = (
         [role.meaning.name for role in loss.tensor[name].options] for name in ("predictions", "labels")
     )
-    if labels[0] not in LABELS[task]:
-        raise Invalid.at(loss.name, at, f"takes labels that are {' or '.join(labels)}: not for the task {task}")
+    if labels[0] not in task.losses.labels:
+        raise Invalid.at(loss.name, at, f"takes labels that are {' or '.join(labels)}: not for the task {task.name}")
     elementwise = loss.output.strip().startswith("*shape")
-    if predictions[0] not in MEANINGS[predictions_are] or (task == "binary" and not elementwise):
+    if predictions[0] not in KINDS[predictions_are].meanings or (task.losses.elementwise and not elementwise):
         text = " or ".join(predictions)
         raise Invalid.at(loss.name, at, f"takes predictions that are {text}; predictions_are is {predictions_are!r}")
     return predictions[0], labels[0]
@@ -181,7 +140,7 @@ def _constant(loss: Loss, name: str, value: Any, at: tuple[str | int, ...]) -> T
         array = np.asarray(value, np.float64)
     except (OverflowError, ValueError):
         raise Invalid.at(loss.name, pointer(*at), f"{name} is no number or rectangular array of numbers") from None
-    return tensor(array)
+    return Tensor(Datatype.FP64, array.shape, array.reshape(-1))
 
 
 @cache

@@ -7,16 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from lossmeter.losses.vocabulary import IgnoredIndex, Real
-from lossmeter.metrics import TASKS
+from lossmeter.metrics.tasks import KINDS, TASKS
 
 MAX_REPLICATES = 2000
 MAX_HARDEST = 1000
 MAX_CHOICES = 100
 MAX_CLASSES = 10_000_000
-ABSENT: Any = None
+LEFT_OUT: Any = None
 """The default of a field that has no value of its own for being left out, and so is of a plain type."""
 
-PredictionsAre = Literal["logits", "probabilities", "log_probabilities", "scores", "classes", "values"]
 VALUES: dict[str, Any] = {"type": "array", "items": {"type": ["string", "integer", "boolean"]}}
 # Items of long lists are checked where they are used, which is faster and says more.
 Names = Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"type": ["string", "integer"]}})]
@@ -62,14 +61,14 @@ class GateFields(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    metric: str = Field(ABSENT, description="A scalar metric; measured too if `metrics` does not name it.")
-    loss: str = Field(ABSENT, description="A loss; measured too if `losses` does not name it.")
-    minimum: Real = Field(ABSENT, description="Least value that passes.")
-    maximum: Real = Field(ABSENT, description="Largest value that passes.")
-    baseline: Real = Field(ABSENT, description="In place of the two: the figure of what this is compared with.")
-    margin: Weight = Field(ABSENT, description="How much worse than the baseline it may be; 0 if left out.")
+    metric: str = Field(LEFT_OUT, description="A scalar metric; measured too if `metrics` does not name it.")
+    loss: str = Field(LEFT_OUT, description="A loss; measured too if `losses` does not name it.")
+    minimum: Real = Field(LEFT_OUT, description="Least value that passes.")
+    maximum: Real = Field(LEFT_OUT, description="Largest value that passes.")
+    baseline: Real = Field(LEFT_OUT, description="In place of the two: the figure of what this is compared with.")
+    margin: Weight = Field(LEFT_OUT, description="How much worse than the baseline it may be; 0 if left out.")
     slice: SliceChoice = Field(
-        ABSENT, description="A column, in every slice of which it must hold; or one slice; left out, all samples."
+        LEFT_OUT, description="A column, in every slice of which it must hold; or one slice; left out, all samples."
     )
     at: Literal["value", "lower", "upper"] = Field(
         "value", description="What is compared: the value, or an end of its interval, to be sure of it."
@@ -91,21 +90,23 @@ class PlanFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    task: Literal.__getitem__(TASKS) = Field(description="What kind of question the predictions answer.")  # type: ignore[valid-type]
-    predictions_are: PredictionsAre = Field(description="What the predictions are; never guessed from the numbers.")
+    task: Literal.__getitem__(tuple(TASKS)) = Field(description="What kind of question the predictions answer.")  # type: ignore[valid-type]
+    predictions_are: Literal.__getitem__(tuple(KINDS)) = Field(  # type: ignore[valid-type]
+        description="What the predictions are; never guessed from the numbers."
+    )
     classes: int = Field(
-        ABSENT,
+        LEFT_OUT,
         ge=1,
         le=MAX_CLASSES,
         description="Number of classes or labels; needed where predictions are classes, otherwise read off predictions.",
     )
     losses: list[LossChoice] = Field(
-        ABSENT,
+        LEFT_OUT,
         max_length=MAX_CHOICES,
         description="What is averaged; left out, the usual losses of the task.",
     )
     metrics: list[MetricChoice] = Field(
-        ABSENT,
+        LEFT_OUT,
         max_length=MAX_CHOICES,
         description="What is measured besides; left out, the usual metrics of the task.",
     )
@@ -119,7 +120,7 @@ class PlanFields(BaseModel):
         default_factory=lambda: ScoreKeepingFields.model_validate({}), description="How scores are kept."
     )
     ignore_index: IgnoredIndex = Field(
-        ABSENT,
+        LEFT_OUT,
         description="A label that does not count, in losses and metrics alike.",
     )
     precision: Literal["float32", "float64"] = Field("float64", description="Arithmetic of the losses.")

@@ -1,4 +1,4 @@
-"""Gates: what must hold for the data to pass, and whether it does."""
+"""Gates: bounds on figures that must hold for the data to pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation.criteria import Criterion
+from lossmeter.evaluation.metrics import ChosenMetric
 from lossmeter.losses import find
 from lossmeter.metrics import find_metric
-from lossmeter.metrics.evaluation import Choice
 
-OWN = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
+GATE_FIELDS = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
 Place = Mapping[str, Any] | None
 """Where a figure was observed: None for all samples, or a column and a value."""
 
@@ -45,7 +45,7 @@ class Gate:
         return dict(self.given)
 
     def covers(self, place: Place) -> bool:
-        """Whether it is about the samples of that place."""
+        """Tells whether it is about the samples of that place."""
         if place is None or self.column is None:
             return place is None and self.column is None
         if place["column"] != self.column:
@@ -54,14 +54,14 @@ class Gate:
         return self.value is None or (type(place["value"]), place["value"]) == (type(self.value[0]), self.value[0])
 
     def holds(self, observed: float) -> bool:
-        """Whether a figure passes; one that is not defined does not."""
+        """Tells whether a figure passes; one that is not defined does not."""
         if math.isnan(observed):
             return False
         above = self.minimum is None or observed >= self.minimum
         return above and (self.maximum is None or observed <= self.maximum)
 
     def verdict(self, observations: Iterable[tuple[Place, float]]) -> dict[str, Any]:
-        """The answer: whether it passed, and where it came nearest to failing, or failed most.
+        """Answers whether it passed, and where it came nearest to failing, or failed most.
 
         Args:
             observations: the figure in every place that the gate covers.
@@ -95,9 +95,9 @@ def gate(
     at: tuple[str | int, ...],
     columns: Sequence[str],
     losses: Sequence[Criterion],
-    choices: Sequence[Choice],
+    choices: Sequence[ChosenMetric],
 ) -> Gate | dict[str, Any]:
-    """The gate that a client described; or, if it names what is not measured yet, the choice of that.
+    """Makes the gate that a client described; if it names what is not measured yet, returns the choice of that instead.
 
     Raises:
         NotFound: it names a loss or metric that does not exist.
@@ -106,10 +106,10 @@ def gate(
     flaws = list(_flaws(given, at, columns))
     if flaws:
         raise Invalid.of("gates", flaws)
-    parameters = {name: value for name, value in given.items() if name not in OWN}
+    parameters = {name: value for name, value in given.items() if name not in GATE_FIELDS}
     if "loss" in given:
         name = find(given["loss"]).name
-        known = [(one.loss.name, {**one.parameters, **one.given}) for one in losses]
+        measured = [(one.loss.name, one.figure) for one in losses]
         kind = "loss"
     else:
         metric = find_metric(given["metric"])
@@ -117,14 +117,14 @@ def gate(
         bound = metric.bind(parameters, at)
         if metric.kind_for(bound) != "scalar":
             raise Invalid.at("gates", pointer(*at, "metric"), f"{name} is no single number that could be compared")
-        known = [(one.metric.name, dict(one.arguments)) for one in choices]
+        measured = [(one.metric.name, dict(one.arguments)) for one in choices]
     fitting = [
         number
-        for number, (candidate, values) in enumerate(known)
+        for number, (candidate, values) in enumerate(measured)
         if candidate == name and all(item in values and values[item] == value for item, value in parameters.items())
     ]
     if kind == "metric":
-        fitting = [one for one in fitting if choices[one].metric.kind_for(choices[one].arguments) == "scalar"]
+        fitting = [one for one in fitting if choices[one].kind == "scalar"]
     if not fitting:
         return {kind: name, **parameters}
     if len(fitting) > 1:
@@ -149,7 +149,7 @@ def gate(
 
 
 def _bounds(given: Mapping[str, Any], better: str) -> tuple[float | None, float | None]:
-    """The least and the largest value that pass; not worse than a baseline by more than a margin is one of them."""
+    """Returns the least and the largest value that pass; a baseline with its margin is one of the two."""
     if "baseline" not in given:
         return given.get("minimum"), given.get("maximum")
     baseline, margin = given["baseline"], given.get("margin", 0.0)

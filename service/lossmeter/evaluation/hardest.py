@@ -15,8 +15,8 @@ SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True)
-class Hard:
-    """A sample and what it lost.
+class HardestSample:
+    """A sample and its loss.
 
     Attributes:
         sample_id: its id; None if it has none, and then `batch_id` and `position` say which it is.
@@ -30,7 +30,7 @@ class Hard:
 
     @property
     def rank(self) -> tuple[float, str, str, int]:
-        """Highest loss first, what is not a number above all; equals in an order that no batch decides."""
+        """Sorts by loss, the highest first and NaN above all; equals in an order that no batch decides."""
         size = -math.inf if math.isnan(self.loss) else -self.loss
         return size, str(self.sample_id), str(self.batch_id), self.position or 0
 
@@ -41,18 +41,20 @@ class Hard:
         return {"sample_id": self.sample_id, "batch_id": self.batch_id, "position": self.position, "loss": loss}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Hard:
+    def from_json(cls, record: Mapping[str, Any]) -> HardestSample:
         loss = SPELLED.get(record["loss"], record["loss"])
         return cls(record["sample_id"], record["batch_id"], record["position"], float(loss))
 
 
-def hardest(limit: int, samples: Iterable[Hard]) -> tuple[Hard, ...]:
-    """The first of them."""
+def hardest(limit: int, samples: Iterable[HardestSample]) -> tuple[HardestSample, ...]:
+    """Returns the first of them by rank."""
     return tuple(sorted(samples, key=lambda one: one.rank)[:limit])
 
 
-def of_batch(limit: int, losses: Array, ids: Sequence[str] | Sequence[int] | None, batch_id: str) -> tuple[Hard, ...]:
-    """The hardest samples of a batch; `losses` is -inf for what does not count."""
+def of_batch(
+    limit: int, losses: Array, ids: Sequence[str] | Sequence[int] | None, batch_id: str
+) -> tuple[HardestSample, ...]:
+    """Returns the hardest samples of a batch; `losses` is -inf for what does not count."""
     size = np.where(np.isnan(losses), np.inf, losses)
     limit = min(limit, len(size))
     if not limit:
@@ -63,9 +65,9 @@ def of_batch(limit: int, losses: Array, ids: Sequence[str] | Sequence[int] | Non
     return hardest(
         limit,
         (
-            Hard(None, batch_id or None, place, float(losses[place]))
+            HardestSample(None, batch_id or None, place, float(losses[place]))
             if ids is None
-            else Hard(ids[place], None, None, float(losses[place]))
+            else HardestSample(ids[place], None, None, float(losses[place]))
             for place in places.tolist()
         ),
     )

@@ -1,4 +1,4 @@
-"""A batch, checked: as the metrics take it, and as the losses do."""
+"""Checks the fields of a batch once, and makes of them what metrics take and what losses take."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter import metrics
 from lossmeter.engine.arguments import load
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import sizes
+from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.evaluation.plan import Plan
-from lossmeter.metrics._batches import Batch
+from lossmeter.metrics.batches import Batch
+from lossmeter.metrics.tasks import RawBatch
+from lossmeter.metrics.tasks.raw import Ids
 from lossmeter.tensors import Array, Datatype, Tensor
 
-TENSORS = ("predictions", "labels", "sample_weight", "mask")
+ROLES = ("predictions", "labels", "sample_weight", "mask")
 ROUNDING = 1e-6
 """How far above 0 the logarithm of a probability may be."""
-
-Ids = Sequence[str] | Sequence[int] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Inputs:
 
     Attributes:
         batch: for the metrics.
-        predictions, labels, sample_weight, mask: for the losses; 0 where an element does not count.
+        losses: for the losses; None if the plan has none.
+        samples: how many samples were sent, whether or not they count.
         ids: of the samples.
         clustered: whether samples were drawn in groups.
         slices: by column, the value of each sample.
@@ -38,40 +39,35 @@ class Inputs:
     """
 
     batch: Batch
-    predictions: Array
-    labels: Array
-    sample_weight: Array | None
-    mask: Array | None
+    losses: LossInputs | None
+    samples: int
     ids: Ids
     clustered: bool
     slices: Mapping[str, Sequence[Any]]
     classes: int | None
 
-    @property
-    def samples(self) -> int:
-        """How many samples were sent, whether or not they count."""
-        return len(self.labels)
 
-
-def checked(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs:
-    """The batch that the fields describe.
+def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs:
+    """Makes the batch that the fields describe.
 
     Raises:
         Invalid: with a pointer to the field and the index of its first wrong element.
+        TooLarge: the statistics of so many classes would not fit the memory.
     """
-    missing = [Flaw(pointer(name), f"{name} is missing") for name in TENSORS[:2] if fields.get(name) is None]
+    task = plan.task
+    missing = [Flaw(pointer(name), f"{name} is missing") for name in ROLES[:2] if fields.get(name) is None]
     if missing:
-        raise Invalid.of(plan.task, missing)
-    predictions, labels, weight, mask = (_array(fields.get(name)) for name in TENSORS)
-    assert predictions is not None
-    assert labels is not None
+        raise Invalid.of(task.name, missing)
+    predictions, labels, weight, mask = (_values(fields.get(name)) for name in ROLES)
     mask = _without_ignored(plan.ignore_index, labels, mask)
-    sizes.check(plan, _classes(plan, predictions))
-    ids, groups = (_names(plan.task, fields, name) for name in ("sample_ids", "groups"))
-    batch = metrics.batch(
-        plan.task,
+    classes = task.classes(predictions, plan.predictions_are, plan.classes)
+    sizes.check(plan, classes)
+    ids, groups = (_names(task.name, fields, name) for name in ("sample_ids", "groups"))
+    exponential = plan.measured_as != plan.predictions_are
+    raw = RawBatch.of(
+        task.name,
         plan.measured_as,
-        _probabilities(predictions) if plan.predictions_are == "log_probabilities" else predictions,
+        _exponential(predictions) if exponential else predictions,
         labels,
         classes=plan.classes,
         sample_weight=weight,
@@ -80,33 +76,26 @@ def checked(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs:
         groups=groups,
         batch_id=batch_id,
     )
+    batch = task.read(raw)
     slices = fields.get("slices") or {}
     _check_slices(plan, slices, len(labels))
-    if plan.criteria:
-        predictions, labels = _neutral(plan, predictions, labels, weight, mask)
-    return Inputs(
-        batch, predictions, labels, weight, mask, ids, groups is not None, slices, _classes(plan, predictions)
-    )
+    losses = _loss_inputs(plan, predictions, labels, weight, mask, classes) if plan.criteria else None
+    return Inputs(batch, losses, len(labels), ids, groups is not None, slices, classes)
 
 
-def _classes(plan: Plan, predictions: Array) -> int | None:
-    """The number of classes, or of labels that hold or not; None where the task has none."""
-    if plan.task not in ("multiclass", "segmentation", "multilabel"):
-        return None
-    scores = plan.predictions_are != "classes" or plan.task == "multilabel"
-    return predictions.shape[1] if scores and predictions.ndim > 1 else plan.classes
-
-
-def _array(tensor: Tensor | None) -> npt.NDArray[Any] | None:
-    if tensor is None:
-        return None
-    kind = {"floating": np.float64, "index": np.int64, "boolean": np.bool_}[tensor.datatype.kind]
-    empty = not tensor.declared and tensor.datatype is not Datatype.BOOL and not len(tensor.data)
-    return load(tensor, np.dtype(np.float64 if empty else kind)).reshape(tensor.shape)
+def _values(field: Any) -> Any:
+    """Returns a tensor as an array of float64, int64 or bool; anything else, such as a list of texts, as it is."""
+    if not isinstance(field, Tensor):
+        return field
+    kind = {"floating": np.float64, "index": np.int64, "boolean": np.bool_}[field.datatype.kind]
+    empty = not field.declared and field.datatype is not Datatype.BOOL and not len(field.data)
+    # Sums over what does not lie at whole multiples of its size come out otherwise in the last bits.
+    flat = np.require(load(field, np.dtype(np.float64 if empty else kind)), requirements="A")
+    return flat.reshape(field.shape)
 
 
 def _without_ignored(ignored: int | None, labels: Array, mask: Array | None) -> Array | None:
-    """The mask, false too where the label is the one that does not count; what is no mask is left as it is."""
+    """Returns the mask, false too where the label is the one that does not count; leaves a wrong one for others to refuse."""
     if ignored is None:
         return mask
     counted = labels != ignored
@@ -121,7 +110,7 @@ def _spread(by_row: Array, dimensions: int) -> Array:
     return by_row.reshape(by_row.shape + (1,) * (dimensions - by_row.ndim))
 
 
-def _probabilities(logarithms: Array) -> Array:
+def _exponential(logarithms: Array) -> Array:
     rounded = np.where((logarithms > 0) & (logarithms <= ROUNDING), 0.0, logarithms)
     with np.errstate(over="ignore"):
         return np.asarray(np.exp(rounded))
@@ -145,33 +134,37 @@ def _check_slices(plan: Plan, slices: Mapping[str, Sequence[Any]], samples: int)
         if column not in slices:
             flaws.append(Flaw(at, f"slices.{column} is missing; expected {samples} values, one for each sample"))
         elif column not in plan.slices:
-            flaws.append(
-                Flaw(at, f"slices.{column} is none of the columns {', '.join(plan.slices) or '(there is none)'}")
-            )
+            known = ", ".join(plan.slices) or "(there is none)"
+            flaws.append(Flaw(at, f"slices.{column} is none of the columns {known}"))
         elif len(slices[column]) != samples:
             count = len(slices[column])
             flaws.append(Flaw(at, f"slices.{column} has {count} values; expected {samples}, one for each sample"))
     if flaws:
-        raise Invalid.of(plan.task, flaws)
+        raise Invalid.of(plan.task.name, flaws)
 
 
-def _neutral(
-    plan: Plan, predictions: Array, labels: Array, weight: Array | None, mask: Array | None
-) -> tuple[Array, Array]:
-    """Predictions and labels for the losses: 0 where they do not count and could not be computed with."""
+def _loss_inputs(
+    plan: Plan,
+    predictions: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    weight: Array | None,
+    mask: Array | None,
+    classes: int | None,
+) -> LossInputs:
+    """Makes what the losses take: 0 where something does not count and could not be computed with."""
     counted = np.ones(labels.shape, bool)
     for one in (None if weight is None else weight > 0, mask):
         if one is not None:
             counted = counted & _spread(np.asarray(one), labels.ndim)
     whole = bool(counted.all())
     predictions = predictions.astype(np.float64, copy=False)
-    if plan.task == "regression":
+    if not plan.task.losses.indices:
         labels = labels.astype(np.float64, copy=False)
         kept = counted if whole else counted | np.isfinite(labels)
     else:
-        kept = counted if whole else counted | ((labels >= 0) & (labels < (_classes(plan, predictions) or 2)))
+        kept = counted if whole else counted | ((labels >= 0) & (labels < (classes or 2)))
         labels = np.where(kept, labels, 0).astype(np.int64)
-    if whole:
-        return predictions, labels
-    scored = np.expand_dims(counted, 1) if predictions.ndim > labels.ndim else counted
-    return np.where(scored, predictions, 0), np.where(kept, labels, 0)
+    if not whole:
+        scored = np.expand_dims(counted, 1) if predictions.ndim > labels.ndim else counted
+        predictions, labels = np.where(scored, predictions, 0), np.where(kept, labels, 0)
+    return LossInputs(predictions, labels, weight, mask, plan.precision)

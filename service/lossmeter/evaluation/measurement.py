@@ -1,4 +1,4 @@
-"""From a batch to a record, and to the gradients of the objective."""
+"""Measures a batch: makes a record of it, and the gradients of the objective."""
 
 from __future__ import annotations
 
@@ -6,31 +6,42 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lossmeter.engine.calls import Call
 from lossmeter.engine.compute import Engine
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
-from lossmeter.evaluation.inputs import Inputs, checked
+from lossmeter.evaluation.criteria import Criterion
+from lossmeter.evaluation.inputs import Inputs, check_fields
+from lossmeter.evaluation.loss_inputs import LossInputs
+from lossmeter.evaluation.metrics import slabs
 from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.reports import report, tensor_warnings
-from lossmeter.metrics import Ratio, Statistics, Weighting
-from lossmeter.metrics._batches import Batch
-from lossmeter.metrics._draws import Draws, draws
-from lossmeter.metrics._states import Quotient, State
-from lossmeter.metrics._weighting import Booleans, Integers, drawn_sums, quotient
-from lossmeter.metrics.evaluation import slabs
-from lossmeter.tensors import Array, Datatype, Tensor
+from lossmeter.evaluation.statistics import Statistics, merged
+from lossmeter.metrics import Ratio, Weighting
+from lossmeter.metrics.batches import Batch
+from lossmeter.metrics.draws import Draws, draws
+from lossmeter.metrics.states import Quotient, State
+from lossmeter.metrics.weighting import Booleans, Integers, drawn_sums, quotient
+from lossmeter.tensors import Array, Tensor
 
 MAX_SLICES = 1000
 """Values of one column in one batch; a column with more of them is an id."""
 
-Rows = Sequence[tuple[Array, Array, Array]]
-"""For each loss, what each sample adds to its numerator, to its denominator and to its count."""
+
+class LossRows(NamedTuple):
+    """What each sample adds to the numerator, to the denominator and to the count of elements of a loss."""
+
+    numerator: Array
+    denominator: Array
+    elements: Array
+
+
+Rows = Sequence[LossRows]
+"""Of each loss of the plan."""
 
 
 @cache
@@ -41,7 +52,7 @@ def _own_engine() -> Engine:
 def measure(
     plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine: Engine | None = None, paired: bool = True
 ) -> Record:
-    """What a batch adds to what is known.
+    """Measures one batch.
 
     Args:
         plan: what is measured.
@@ -55,13 +66,15 @@ def measure(
         Invalid: with a pointer to the field and the index of its first wrong element.
         DoesNotFit: the device has too little memory.
     """
-    return _record(plan, checked(plan, fields, batch_id), batch_id, engine or _own_engine(), paired=paired)
+    inputs = check_fields(plan, fields, batch_id)
+    rows, _ = _run_losses(plan, inputs, engine or _own_engine(), gradient=False)
+    return _make_record(plan, inputs, rows, batch_id, paired=paired)
 
 
 def evaluate(
     plan: Plan, fields: Mapping[str, Any], wanted: Sequence[str] = (), *, engine: Engine | None = None
 ) -> dict[str, Any]:
-    """One batch from end to end: its report, with the gradients of the objective.
+    """Measures one batch and reports on it, with the gradients of the objective.
 
     Args:
         plan, fields, engine: as for `measure`.
@@ -71,77 +84,31 @@ def evaluate(
         Invalid, DoesNotFit: as `measure`.
     """
     if wanted and not any(one.weight for one in plan.criteria):
-        raise Invalid.at(plan.task, pointer("gradients"), "no loss is in the objective, so there is nothing to derive")
-    engine = engine or _own_engine()
-    inputs = checked(plan, fields, "")
-    found = report(plan, _record(plan, inputs, "", engine, paired=False))
-    gradients = {"predictions": _gradient(plan, inputs, engine)} if wanted else {}
-    objective = {**found["objective"], "gradients": gradients}
+        raise Invalid.at(
+            plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
+        )
+    inputs = check_fields(plan, fields, "")
+    rows, gradient = _run_losses(plan, inputs, engine or _own_engine(), gradient=bool(wanted))
+    answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))
+    gradients = {} if gradient is None else {"predictions": gradient}
+    objective = {**answer["objective"], "gradients": gradients}
     more = [
         warning
         for name, tensor in gradients.items()
         for warning in tensor_warnings(tensor, ("objective", "gradients", name))
     ]
-    return {**found, "objective": objective, "warnings": [*found["warnings"], *more]}
+    return {**answer, "objective": objective, "warnings": [*answer["warnings"], *more]}
 
 
-def _record(plan: Plan, inputs: Inputs, batch_id: str, engine: Engine, *, paired: bool) -> Record:
-    rows = _rows(plan, inputs, engine)
-    coded = [_coded(plan, inputs, column) for column in plan.slices]
-    with np.errstate(invalid="ignore", over="ignore"):
-        samples, states = _states(plan, inputs, rows, None)
-        names = _replicated(plan, states, clustered=inputs.clustered, paired=paired)
-        drawn, parts = _replicates(plan, inputs, rows, names, [(len(values), codes) for values, codes in coded])
-        whole = Statistics(samples, inputs.clustered, states, drawn)
-        sliced = {}
-        for column, (values, codes), found in zip(plan.slices, coded, parts, strict=True):
-            sliced[column] = {
-                value: Statistics(counted, inputs.clustered, of, found[number])
-                for number, value in enumerate(values)
-                for counted, of in [_states(plan, inputs, rows, codes == number)]
-            }
-        hard = hardest.of_batch(plan.hardest, _objective(plan, rows), inputs.ids, batch_id)
-    return Record(inputs.classes, whole, sliced, plan.hardest, hard)
-
-
-def _replicated(plan: Plan, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
-    """The names of the states of which replicates are kept; of losses, those that a comparison or the objective needs."""
-    names = plan.evaluation.replicated(states, clustered=clustered, paired=paired)
-    if not plan.evaluation.replicates:
-        return names
-    return names | {one.key for one in plan.criteria if one.weight or clustered or paired}
-
-
-def _gradient(plan: Plan, inputs: Inputs, engine: Engine) -> Tensor:
-    """Of the objective, with respect to the predictions."""
-    shape = inputs.predictions.shape
-    datatype = Datatype.FP32 if plan.precision == "float32" else Datatype.FP64
-    total = np.zeros(shape, datatype.dtype)
-    for number, one in enumerate(plan.criteria):
-        if not one.weight:
-            continue
-        upstream = Tensor(Datatype.FP64, (), np.array([one.weight]))
-        call = replace(_call(plan, inputs, number), gradients=("predictions",), upstream=upstream)
-        gradient = engine.compute(call).gradients["predictions"].data.reshape(shape)
-        if one.logarithm:
-            # d log p = dp / p; where nothing flows, nothing flows, even if p is 0
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gradient = np.where(gradient == 0, 0.0, gradient / inputs.predictions)
-        total += gradient
-    return Tensor(datatype, shape, total.reshape(-1))
-
-
-def _call(plan: Plan, inputs: Inputs, number: int) -> Call:
-    return plan.criteria[number].call(
-        inputs.predictions, inputs.labels, inputs.sample_weight, inputs.mask, plan.precision
-    )
-
-
-def _rows(plan: Plan, inputs: Inputs, engine: Engine) -> Rows:
-    found = []
+def _run_losses(plan: Plan, inputs: Inputs, engine: Engine, *, gradient: bool) -> tuple[Rows, Tensor | None]:
+    """Runs each loss once; returns what its rows add, and the gradient of the objective with respect to the predictions."""
+    if inputs.losses is None:
+        return [], None
+    total = np.zeros(inputs.losses.predictions.shape, inputs.losses.datatype.dtype) if gradient else None
+    rows = []
     for number, one in enumerate(plan.criteria):
         try:
-            rows = engine.by_row(_call(plan, inputs, number))
+            sums, gradients = engine.by_row(one.call(inputs.losses, gradient=gradient), one.weight)
         except Invalid as error:
             flaws = [
                 Flaw(pointer("losses", number) + flaw.pointer, flaw.message, flaw.index)
@@ -150,12 +117,49 @@ def _rows(plan: Plan, inputs: Inputs, engine: Engine) -> Rows:
                 for flaw in error.flaws
             ]
             raise Invalid.of(one.loss.name, flaws) from error
-        found.append((rows.numerator.numpy(), rows.denominator.numpy(), rows.counted.numpy()))
-    return found
+        rows.append(LossRows(*(part.numpy() for part in sums)))
+        if total is not None and "predictions" in gradients:
+            total += _through_logarithm(one, inputs.losses, gradients["predictions"].numpy())
+    return rows, None if total is None else Tensor(inputs.losses.datatype, total.shape, total.reshape(-1))
+
+
+def _through_logarithm(one: Criterion, inputs: LossInputs, gradient: Array) -> Array:
+    """Carries a gradient back through the logarithm that was taken of the predictions, if any was."""
+    if not one.logarithm:
+        return gradient
+    # d log p = dp / p; where nothing flows, nothing flows, even if p is 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gradient == 0, 0.0, gradient / inputs.predictions)
+
+
+def _make_record(plan: Plan, inputs: Inputs, rows: Rows, batch_id: str, *, paired: bool) -> Record:
+    coded = [_code_slices(plan, inputs, column) for column in plan.slices]
+    with np.errstate(invalid="ignore", over="ignore"):
+        samples, states = _measure_states(plan, inputs, rows, None)
+        names = _replicated(plan, states, clustered=inputs.clustered, paired=paired)
+        drawn, parts = _draw_replicates(plan, inputs, rows, names, [(len(values), codes) for values, codes in coded])
+        whole = Statistics(samples, inputs.clustered, states, drawn)
+        sliced = {}
+        for column, (values, codes), replicates in zip(plan.slices, coded, parts, strict=True):
+            sliced[column] = {
+                value: Statistics(counted, inputs.clustered, of, replicates[number])
+                for number, value in enumerate(values)
+                for counted, of in [_measure_states(plan, inputs, rows, codes == number)]
+            }
+        hard = hardest.of_batch(plan.hardest, _objective(plan, rows), inputs.ids, batch_id)
+    return Record(inputs.classes, whole, sliced, plan.hardest, hard)
+
+
+def _replicated(plan: Plan, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
+    """Names the states of which replicates are kept; of losses, those that a comparison or the objective needs."""
+    names = plan.metrics.replicated(states, clustered=clustered, paired=paired)
+    if not plan.metrics.replicates:
+        return names
+    return names | {one.key for one in plan.criteria if one.weight or clustered or paired}
 
 
 def _objective(plan: Plan, rows: Rows) -> Array:
-    """The weighted sum of its losses for each sample; -inf for a sample that counts in none."""
+    """Returns the weighted sum of the losses of each sample; -inf for a sample that counts in none."""
     if not rows:
         return np.zeros(0)
     total = np.zeros(len(rows[0][0]))
@@ -166,46 +170,46 @@ def _objective(plan: Plan, rows: Rows) -> Array:
     return np.where(counts, total, -np.inf)
 
 
-def _coded(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], Integers]:
-    """The values of a column as JSON text, and for each sample the number of its own."""
+def _code_slices(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], Integers]:
+    """Returns the values of a column as JSON text, and for each sample the number of its own."""
     values = inputs.slices[column]
     # By type too, because True equals 1.
     pairs = list(zip(map(type, values), values, strict=True))
-    known = {pair: code for code, pair in enumerate(dict.fromkeys(pairs))}
-    codes = np.fromiter(map(known.__getitem__, pairs), np.int64, len(pairs))
-    for (kind, value), code in known.items():
+    codes_of = {pair: code for code, pair in enumerate(dict.fromkeys(pairs))}
+    codes = np.fromiter(map(codes_of.__getitem__, pairs), np.int64, len(pairs))
+    for (kind, value), code in codes_of.items():
         if kind not in (str, int, bool):
             position = int(np.argmax(codes == code))
             message = f"slices.{column}[{position}] is {value!r}; expected a string, an integer or a boolean"
-            raise Invalid.at(plan.task, pointer("slices", column), message, (position,))
-    if len(known) > MAX_SLICES:
-        message = f"slices.{column} has {len(known)} different values; expected at most {MAX_SLICES}"
-        raise Invalid.at(plan.task, pointer("slices", column), message)
-    return [json.dumps(value) for _, value in known], codes
+            raise Invalid.at(plan.task.name, pointer("slices", column), message, (position,))
+    if len(codes_of) > MAX_SLICES:
+        message = f"slices.{column} has {len(codes_of)} different values; expected at most {MAX_SLICES}"
+        raise Invalid.at(plan.task.name, pointer("slices", column), message)
+    return [json.dumps(value) for _, value in codes_of], codes
 
 
-def _states(plan: Plan, inputs: Inputs, rows: Rows, chosen: Booleans | None) -> tuple[int, dict[str, State]]:
-    """How many of the chosen samples count, or of all; the states of metrics and losses over them."""
+def _measure_states(plan: Plan, inputs: Inputs, rows: Rows, chosen: Booleans | None) -> tuple[int, dict[str, State]]:
+    """Returns how many of the chosen samples (or of all) count, and the states of metrics and losses over them."""
     batch = inputs.batch if chosen is None else inputs.batch.where(chosen)
-    states = plan.evaluation.states(batch)
+    states = plan.metrics.states(batch)
     place = slice(None) if chosen is None else chosen
-    for one, (numerator, denominator, count) in zip(plan.criteria, rows, strict=True):
-        states[one.key] = _ratio(numerator[place], denominator[place], count[place])
+    for one, (numerator, denominator, elements) in zip(plan.criteria, rows, strict=True):
+        states[one.key] = _ratio(numerator[place], denominator[place], elements[place])
     return batch.units, states
 
 
-def _ratio(numerator: Array, denominator: Array, count: Array) -> State:
+def _ratio(numerator: Array, denominator: Array, elements: Array) -> State:
     # Under label smoothing, a label whose class weighs nothing adds to the numerator alone.
     kept = (denominator != 0) | (numerator != 0)
     weighting = Weighting(np.ones(int(kept.sum())), None, int(kept.sum()))
     ratio = Ratio.of(numerator[kept], weighting, denominator[kept])
-    return replace(ratio, elements=np.asarray(count.sum()))  # type: ignore[call-arg]
+    return replace(ratio, elements=np.asarray(elements.sum()))  # type: ignore[call-arg]
 
 
-def _replicates(
+def _draw_replicates(
     plan: Plan, inputs: Inputs, rows: Rows, names: Collection[str], codes: Sequence[tuple[int, Integers]]
 ) -> tuple[dict[str, State], list[list[dict[str, State]]]]:
-    """The replicates of all samples, and for each column of slices those of every slice.
+    """Draws the replicates of all samples, and for each column of slices those of every slice.
 
     The slices of a column are all samples, so that what all samples add up to is what its slices do.
 
@@ -218,24 +222,25 @@ def _replicates(
     losses = [one.key for one in plan.criteria if one.key in names]
 
     def states(batch: Batch, drawn: Draws) -> dict[str, State]:
-        found = plan.evaluation.drawn(batch, drawn, names)
         both = drawn_sums(sums[batch.samples], drawn)
-        return found | {key: Quotient(both[:, 2 * place], both[:, 2 * place + 1]) for place, key in enumerate(losses)}
+        return plan.metrics.drawn(batch, drawn, names) | {
+            key: Quotient(both[:, 2 * place], both[:, 2 * place + 1]) for place, key in enumerate(losses)
+        }
 
     whole: dict[str, State] = {}
     slices: list[list[dict[str, State]]] = [[{} for _ in range(count)] for count, _ in codes]
-    for batch in slabs(inputs.batch, plan.evaluation.replicates) if names else ():
-        drawn = draws(batch.hashes, 0, plan.evaluation.replicates)
+    for batch in slabs(inputs.batch, plan.metrics.replicates) if names else ():
+        drawn = draws(batch.hashes, 0, plan.metrics.replicates)
         if not any(slices):
-            whole = _merged(whole, states(batch, drawn))
+            whole = _merge_into(whole, states(batch, drawn))
         for parts, (_, code) in zip(slices, codes, strict=True):
             for number in range(len(parts)):
                 chosen = code[batch.samples] == number
-                parts[number] = _merged(parts[number], states(batch.take(chosen), drawn[chosen]))
+                parts[number] = _merge_into(parts[number], states(batch.take(chosen), drawn[chosen]))
     if any(slices) and names:
-        whole = reduce(_merged, slices[0])
+        whole = reduce(_merge_into, slices[0])
     return whole, slices
 
 
-def _merged(one: dict[str, State], other: dict[str, State]) -> dict[str, State]:
-    return {key: one[key].merge(state) for key, state in other.items()} if one else other
+def _merge_into(sums: dict[str, State], more: dict[str, State]) -> dict[str, State]:
+    return merged(sums, more) if sums else more

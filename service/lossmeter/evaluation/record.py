@@ -1,4 +1,4 @@
-"""What is known of the data so far: it merges in any order, and is plain JSON. `docs/statistics.md` says how to add it up."""
+"""A record: the sums of the data so far. It merges in any order and is plain JSON; see `docs/statistics.md`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.evaluation.hardest import Hard, hardest
-from lossmeter.metrics import Statistics
-from lossmeter.metrics._states import Reader, Writer, numbers, spelled
+from lossmeter.evaluation.hardest import HardestSample, hardest
+from lossmeter.evaluation.statistics import Statistics
+from lossmeter.metrics.states import Reader, Writer, from_lists, to_lists
 
 FORMAT = "lossmeter.record"
 VERSION = 1
@@ -22,7 +22,7 @@ Slices = Mapping[str, Mapping[str, Statistics]]
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """All that is known of the data so far.
+    """The sums of the data so far.
 
     Attributes:
         classes: number of classes or labels; None where the task has none.
@@ -36,15 +36,15 @@ class Record:
     whole: Statistics
     slices: Slices
     limit: int
-    hardest: tuple[Hard, ...]
+    hardest: tuple[HardestSample, ...]
 
     @property
     def samples(self) -> int:
-        """How many samples count."""
+        """The number of samples that count."""
         return self.whole.samples
 
     def merge(self, other: Record) -> Record:
-        """The record of the data of both.
+        """Returns the record of the data of both.
 
         Raises:
             Invalid: they are of different plans, or of different numbers of classes.
@@ -62,8 +62,8 @@ class Record:
                 hardest(self.limit, (*self.hardest, *other.hardest)),
             )
 
-    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
-        """Plain numbers, strings and lists, unless `write` makes something else of arrays."""
+    def to_json(self, write: Writer = to_lists) -> dict[str, Any]:
+        """Returns plain numbers, strings and lists, unless `write` makes something else of arrays."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -80,8 +80,8 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any], read: Reader = numbers) -> Record:
-        """What `to_json` wrote.
+    def from_json(cls, record: Mapping[str, Any], read: Reader = from_lists) -> Record:
+        """Reads what `to_json` wrote.
 
         Raises:
             MalformedBody: it is not that, or of a version that is not known here.
@@ -99,14 +99,14 @@ class Record:
                     for column, parts in record["slices"].items()
                 },
                 int(record["hardest"]["limit"]),
-                tuple(Hard.from_json(one) for one in record["hardest"]["samples"]),
+                tuple(HardestSample.from_json(one) for one in record["hardest"]["samples"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MalformedBody(f"record: {error!r}") from error
 
 
 def merge_all(parts: Iterable[Record]) -> Record:
-    """The record of all parts together, of which there is at least one; merged in pairs, so that sums stay balanced."""
+    """Merges the parts, of which there is at least one, in pairs, so that sums stay balanced."""
     level = list(parts)
     while len(level) > 1:
         rest = level[len(level) & ~1 :]

@@ -1,4 +1,4 @@
-"""From a record to what a client is told."""
+"""Reports on a record: writes everything that a client is told."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import pointer
+from lossmeter.evaluation.figures import Figure, figures
 from lossmeter.evaluation.gates import Place
 from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
-from lossmeter.metrics import Interval, Measurement, Ratio, Statistics, confidence
+from lossmeter.evaluation.statistics import Statistics
+from lossmeter.metrics import Interval, Ratio, confidence
 from lossmeter.tensors import Tensor, brackets, coordinates
 
 LISTED = 8
@@ -21,7 +23,7 @@ LISTED = 8
 
 
 def report(plan: Plan, record: Record | None) -> dict[str, Any]:
-    """Everything that follows from a record, as the service answers it; what is not finite is a NaN or infinity here.
+    """Writes everything that follows from a record, as the service answers it; what is not finite is NaN or infinite here.
 
     Without a record, that of no data at all.
     """
@@ -40,7 +42,7 @@ def report(plan: Plan, record: Record | None) -> dict[str, Any]:
             (place, _observed(part[gate.kind][gate.number], gate.at)) for place, part in places if gate.covers(place)
         ]
         verdicts.append(gate.verdict(seen))
-    found = {
+    answer = {
         **overall,
         "slices": slices,
         "hardest": [
@@ -50,21 +52,20 @@ def report(plan: Plan, record: Record | None) -> dict[str, Any]:
         "gates": verdicts,
         "passed": all(verdict["passed"] for verdict in verdicts),
     }
-    return {**found, "warnings": list(not_finite(found))}
+    return {**answer, "warnings": list(not_finite(answer))}
 
 
 def _nothing(plan: Plan) -> dict[str, Any]:
-    """The figures of no data: none is defined, and so there is none of any class either."""
+    """Writes the figures of no data: none is defined, and so there is none of any class either."""
     empty = np.asarray(0.0)
     states = {one.key: Ratio(*[empty] * 7) for one in plan.criteria}
     statistics = Statistics(0, False, states, {})
     losses = [_loss(plan, number, statistics) for number in range(len(plan.criteria))]
     metrics = []
-    for one in plan.evaluation.choices:
-        kind = one.metric.kind_for(one.arguments)
-        value: Any = math.nan if kind == "scalar" else []
-        figure = {"metric": one.metric.name, "parameters": dict(one.arguments), "kind": kind, "value": value}
-        metrics.append({**figure, "interval": None, "error_bound": [] if kind == "per_class" else 0.0})
+    for one in plan.metrics.choices:
+        value: Any = math.nan if one.kind == "scalar" else []
+        figure = {"metric": one.metric.name, "parameters": dict(one.arguments), "kind": one.kind, "value": value}
+        metrics.append({**figure, "interval": None, "error_bound": [] if one.kind == "per_class" else 0.0})
     return {
         "samples": 0,
         "losses": losses,
@@ -90,16 +91,16 @@ def _part(plan: Plan, statistics: Statistics) -> dict[str, Any]:
                 "parameters": dict(one.parameters),
                 "kind": one.kind,
                 "value": one.value,
-                "interval": _interval(one.interval),
+                "interval": interval_fields(one.interval),
                 "error_bound": _bound(one),
             }
-            for one in plan.evaluation.report(statistics)
+            for one in figures(plan.metrics, statistics)
         ],
     }
 
 
-def _bound(one: Measurement) -> Any:
-    """How far the value may be from the exact one; of several values, that of each."""
+def _bound(one: Figure) -> Any:
+    """Returns how far the value may be from the exact one; of several values, that of each."""
     if one.kind == "per_class" and not isinstance(one.error_bound, list):
         return [one.error_bound] * len(one.value)
     return one.error_bound
@@ -112,20 +113,20 @@ def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
     value = float(ratio.mean)
     interval: Interval | None = None
     if not statistics.clustered:
-        interval = confidence.student(ratio, plan.evaluation.level)
+        interval = confidence.student(ratio, plan.metrics.level)
     elif one.key in statistics.replicates:
         drawn: Any = statistics.replicates[one.key]
-        interval = confidence.bootstrap(value, drawn.mean, plan.evaluation.level)
+        interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level)
     return {
         "loss": one.loss.name,
-        "parameters": {**one.parameters, **one.given},
+        "parameters": one.figure,
         "weight_in_objective": one.weight,
         "value": value,
         "sum": float(ratio.numerator),
         "normalizer": float(ratio.denominator),
         "count": int(ratio.elements),
         "standard_error": None if interval is None else interval.standard_error,
-        "interval": _interval(interval),
+        "interval": interval_fields(interval),
     }
 
 
@@ -137,20 +138,14 @@ def _objective(plan: Plan, statistics: Statistics, losses: list[dict[str, Any]])
     interval = None
     if all(one.key in statistics.replicates for one, _ in pairs):
         drawn: Any = sum(one.weight * statistics.replicates[one.key].mean for one, _ in pairs)  # type: ignore[attr-defined]
-        interval = confidence.bootstrap(value, drawn, plan.evaluation.level)
-    return {"value": value, "interval": _interval(interval)}
+        interval = confidence.bootstrap(value, drawn, plan.metrics.level)
+    return {"value": value, "interval": interval_fields(interval)}
 
 
-def _interval(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    return {
-        "low": interval.low,
-        "high": interval.high,
-        "standard_error": interval.standard_error,
-        "level": interval.level,
-        "method": interval.method,
-    }
+def interval_fields(interval: Interval | None) -> dict[str, Any] | None:
+    """Writes an interval as the service answers it."""
+    names = ("low", "high", "standard_error", "level", "method")
+    return None if interval is None else {name: getattr(interval, name) for name in names}
 
 
 def _observed(figure: Mapping[str, Any], at: str) -> float:
@@ -161,7 +156,7 @@ def _observed(figure: Mapping[str, Any], at: str) -> float:
 
 
 def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
-    """A warning for every figure that is not finite: in JSON it is null."""
+    """Yields a warning for every figure that is not finite: in JSON it is null."""
     if isinstance(value, float):
         if not math.isfinite(value):
             yield _warning(value, path, None)
@@ -179,7 +174,7 @@ def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[st
 
 
 def tensor_warnings(tensor: Tensor, path: tuple[str | int, ...]) -> list[dict[str, Any]]:
-    """The same for the first elements of a tensor that are not finite."""
+    """Warns of the first elements of a tensor that are not finite."""
     places = np.flatnonzero(~np.isfinite(tensor.data))[:LISTED].tolist()
     return [_warning(float(tensor.data[one]), path, coordinates(one, tensor.shape)) for one in places]
 

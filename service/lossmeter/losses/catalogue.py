@@ -75,6 +75,7 @@ class Loss(Entry):
     separable: bool = True
     chunked: bool = True
     mean_note: str = ""
+    plain_if: Mapping[str, Any] = field(default_factory=dict)
     support: Callable[[Arguments], Support] | None = None
     check: Callable[[Arguments], Iterable[Flaw]] | None = None
     tensor: Mapping[str, TensorArgument] = field(init=False)
@@ -109,6 +110,7 @@ def loss(
     separable: bool = True,
     chunked: bool | None = None,
     mean_note: str = "",
+    plain_if: Mapping[str, Any] | None = None,
     support: Callable[[Arguments], Support] | None = None,
     check: Callable[[Arguments], Iterable[Flaw]] | None = None,
 ) -> Callable[[F], F]:
@@ -121,6 +123,7 @@ def loss(
         separable: each sample's value depends on that sample alone.
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
         mean_note: how `mean` comes about where it is no quotient of `sum` and `normalizer`.
+        plain_if: parameters that have these values where predictions are what their type says, and not its logarithm.
         support: which values count, and what they add to the denominator of `mean`; by default every value adds one.
         check: flaws that the declared types cannot express; called before any kernel runs.
     """
@@ -134,6 +137,7 @@ def loss(
             separable=separable,
             chunked=separable if chunked is None else chunked,
             mean_note=mean_note,
+            plain_if=plain_if or {},
             support=support,
             check=check,
         )

@@ -1,8 +1,7 @@
 """Evaluation metrics as functions of small states that merge: a file per family, each metric one decorated function.
 
-An `Evaluation` names a task and its metrics; `batch` checks the tensors of a request; `Evaluation.measure` turns a batch into
-`Statistics`, which merge in any order and travel as JSON; `Evaluation.report` turns them into results with intervals, and
-`Evaluation.compare` compares two of them in pairs.
+`tasks` declares the tasks and reads their batches; `states` are what statistics make of a batch; `confidence` says how sure
+a figure is. `lossmeter.evaluation` puts them together.
 """
 
 from lossmeter.metrics import (
@@ -19,32 +18,27 @@ from lossmeter.metrics import (
     regression,
     segmentation,
 )
-from lossmeter.metrics._catalogue import METRICS, TASKS, Example, Metric, find_metric
-from lossmeter.metrics._states import Ratio
-from lossmeter.metrics._weighting import Weighting
-from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, paired_t, student, wilson
+from lossmeter.metrics._catalogue import METRICS, Example, Metric, Statistic, find_metric
+from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, student, wilson
 from lossmeter.metrics.curves import Curves
-from lossmeter.metrics.evaluation import Comparison, Evaluation, Measurement, Statistics, merge_all, usual
-from lossmeter.metrics.tasks import PREDICTIONS_ARE, batch
+from lossmeter.metrics.states import Ratio
+from lossmeter.metrics.tasks import TASKS, Task
+from lossmeter.metrics.weighting import Weighting
 
 __all__ = [
     "METRICS",
-    "PREDICTIONS_ARE",
     "TASKS",
-    "Comparison",
     "Curves",
     "Difference",
-    "Evaluation",
     "Example",
     "Interval",
-    "Measurement",
     "Metric",
     "Ratio",
-    "Statistics",
+    "Statistic",
+    "Task",
     "Weighting",
     "accuracy",
     "agreement",
-    "batch",
     "clustering",
     "correlation",
     "curves",
@@ -53,14 +47,11 @@ __all__ = [
     "discordant",
     "find_metric",
     "mcnemar",
-    "merge_all",
-    "paired_t",
     "probabilities",
     "ranking",
     "ranks",
     "regression",
     "segmentation",
     "student",
-    "usual",
     "wilson",
 ]

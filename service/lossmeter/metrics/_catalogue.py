@@ -1,4 +1,4 @@
-"""What a metric is, and the two decorators: `statistic` turns a batch into a state, `metric` turns states into a result.
+"""Metrics and their two decorators: `statistic` turns a batch into a state, `metric` turns states into a result.
 
 A metric names its states in the annotations of its positional arguments, `Annotated[Ratio, squared_error]`; metrics that name
 the same statistic with the same parameters share the state. Everything else is read as for losses: parameters from keyword-only
@@ -12,35 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from lossmeter.catalogue import Catalogue, Entry, Parameter, annotated, read
-from lossmeter.errors import Flaw, Invalid, pointer
+from lossmeter.metrics.tasks import KINDS, TASKS
+from lossmeter.validation import validate
 
 Kind = Literal["scalar", "per_class", "matrix", "curve"]
 Uncertainty = Literal["mean", "proportion", "bootstrap", "none"]
 Needs = Literal["classes", "scores", "probabilities", "samples"]
 
-TASKS = ("regression", "binary", "multiclass", "multilabel", "segmentation", "ranking", "clustering")
-# What each kind of predictions can be turned into.
-GIVES = {
-    "logits": {"classes", "scores", "probabilities"},
-    "probabilities": {"classes", "scores", "probabilities"},
-    "scores": {"scores"},
-    "classes": {"classes"},
-    "values": set[str](),
-}
 # Given by the evaluation as a whole rather than by each metric.
 SETTINGS = {"curves"}
 
 
 @dataclass(frozen=True, eq=False)
 class Statistic:
-    """What a batch adds to a state: a function of the batch and its weighting, and of named parameters.
+    """Makes the state of a batch: a function of the batch and its weighting, and of named parameters.
 
     Attributes:
         needs: what predictions must be or be convertible to; `samples` if the state grows with the data.
         replicated: whether bootstrap replicates of it are kept.
+        size: how many numbers a state of it holds, given the number of classes and of bins of scores.
     """
 
     name: str
@@ -48,21 +41,27 @@ class Statistic:
     parameters: tuple[str, ...]
     needs: tuple[Needs, ...]
     replicated: bool
+    size: Callable[[int, int], int]
 
     def key(self, arguments: Mapping[str, Any]) -> str:
-        """The name under which the state is kept: `top_k_hits[k=5]`."""
+        """Returns the name under which the state is kept: `top_k_hits[k=5]`."""
         inner = ",".join(f"{name}={arguments[name]}" for name in self.parameters)
         return f"{self.name}[{inner}]" if inner else self.name
 
 
-def statistic(*, needs: Sequence[Needs] = (), replicated: bool = True) -> Callable[[Callable[..., Any]], Statistic]:
+def statistic(
+    *,
+    needs: Sequence[Needs] = (),
+    replicated: bool = True,
+    size: Callable[[int, int], int] = lambda classes, bins: classes,  # noqa: ARG005
+) -> Callable[[Callable[..., Any]], Statistic]:
     """Makes a function `(batch, weighting, *, parameters)` a statistic."""
 
     def declare(function: Callable[..., Any]) -> Statistic:
         parameters = [
             item.name for item in inspect.signature(function).parameters.values() if item.kind is item.KEYWORD_ONLY
         ]
-        return Statistic(function.__name__, function, tuple(parameters), tuple(needs), replicated)
+        return Statistic(function.__name__, function, tuple(parameters), tuple(needs), replicated, size)
 
     return declare
 
@@ -90,41 +89,31 @@ class Metric(Entry):
     uncertainty: Uncertainty
     error_bound: Callable[..., Any] | None
     trials: Callable[..., Any] | None
+    mcnemar: bool
     examples: tuple[Example, ...]
     model: type[BaseModel]
 
     def bind(self, given: Mapping[str, Any], at: tuple[str | int, ...] = ()) -> dict[str, Any]:
-        """All parameters with their values.
+        """Returns all parameters with their values.
 
         Raises:
             Invalid: a parameter is unknown or out of its bounds.
         """
-        try:
-            filled = self.model.model_validate(dict(given))
-        except ValidationError as error:
-            flaws = [
-                Flaw(pointer(*at, *item["loc"]), f"{'.'.join(map(str, item['loc']))}: {item['msg']}")
-                for item in error.errors()
-            ]
-            raise Invalid.of(self.name, flaws) from error
+        filled = validate(self.model, self.name, given, at, "parameter")
         return {parameter.name: getattr(filled, parameter.name) for parameter in self.parameters}
 
     def kind_for(self, arguments: Mapping[str, Any]) -> Kind:
-        """The kind of result under these parameters: an average of `none` leaves one value per class."""
+        """Returns the kind of result under these parameters: an average of `none` leaves one value per class."""
         return "per_class" if arguments.get("average") == "none" else self.kind
 
     def takes(self, predictions_are: str) -> bool:
-        """Whether it can be measured on such predictions."""
+        """Tells whether it can be measured on such predictions."""
         needs = {need for item in self.statistics for need in item.needs} - {"samples"}
-        return needs <= GIVES[predictions_are]
+        return needs <= KINDS[predictions_are].gives
 
     def keys(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the states that it reads under these parameters."""
+        """Names the states that it reads under these parameters."""
         return tuple(item.key(arguments) for item in self.statistics)
-
-    def compute(self, states: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
-        """The result from states by name; with replicates, results have their leading axis."""
-        return self.function(*(states[key] for key in self.keys(arguments)), **arguments)
 
 
 METRICS: Catalogue[Metric] = Catalogue("metric", "/v1/metrics")
@@ -143,6 +132,7 @@ def metric(
     aliases: Sequence[str] = (),
     error_bound: Callable[..., Any] | None = None,
     trials: Callable[..., Any] | None = None,
+    mcnemar: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a function from states to a result as a metric.
 
@@ -158,6 +148,7 @@ def metric(
         aliases: other names under which it answers.
         error_bound: from the same states and parameters, how far a value from histograms can be from the exact one.
         trials: from the same states and parameters, (successes, trials, effective trials), for a proportion that is no `Ratio`.
+        mcnemar: whether it is a share of right decisions, of which two models can be compared by McNemar's test.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,6 +165,7 @@ def metric(
             aliases=tuple(aliases),
             error_bound=error_bound,
             trials=trials,
+            mcnemar=mcnemar,
         )
         METRICS.add(entry)
         return function

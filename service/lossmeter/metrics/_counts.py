@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics._states import State, merged_by, total
-from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting, quotient
+from lossmeter.metrics.states import State, merged_by, total
+from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 
 # Below this share of the total, a difference of sums of weights is rounding and stands for zero.
 ROUNDING = 1e-13
@@ -36,7 +36,7 @@ class ClassCounts(State, kind="class_counts"):
 
     @classmethod
     def of_classes(cls, predicted: Integers, label: Integers, classes: int, w: Weighting) -> ClassCounts:
-        """Of classes that exclude each other: indices of shape (m,)."""
+        """Counts classes that exclude each other: indices of shape (m,)."""
         right = predicted == label
         seen = np.broadcast_to(w.total()[..., None], (*w.lead, classes)).copy()
         return cls(
@@ -51,7 +51,7 @@ class ClassCounts(State, kind="class_counts"):
     def of_labels(
         cls, predicted: Booleans, actual: Booleans, column: Integers, labels: int, w: Weighting
     ) -> ClassCounts:
-        """Of independent labels: decisions of shape (m,), each on the label number `column`."""
+        """Counts independent labels: decisions of shape (m,), each on the label number `column`."""
         outcome = np.where(predicted, np.where(actual, 0, 1), np.where(actual, 2, 3))
 
         def four(power: int) -> Array:
@@ -123,7 +123,7 @@ class CalibrationBins(State, kind="calibration_bins"):
         return cls(bins, outcomes.sum(axis=-1), scaled.tally(place, bins), outcomes[..., 1])
 
     def gaps(self) -> tuple[Array, Array]:
-        """Per bin the share of the weight, and the distance of confidence from frequency (0 where empty)."""
+        """Returns per bin the share of the weight, and the distance of confidence from frequency (0 where empty)."""
         share = quotient(self.weight, self.weight.sum(axis=-1, keepdims=True))
         gap = np.abs(quotient(self.confidence, self.weight, 0.0) - quotient(self.correct, self.weight, 0.0))
         return share, gap
@@ -168,8 +168,8 @@ class Contingency(State, kind="contingency"):
 
 
 def _unique(pairs: Array) -> tuple[Array, npt.NDArray[Any]]:
-    found, place = np.unique(pairs, axis=0, return_inverse=True)
-    return found, place.reshape(-1)
+    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+    return distinct, place.reshape(-1)
 
 
 def _summed(weight: Array, place: npt.NDArray[Any]) -> Array:

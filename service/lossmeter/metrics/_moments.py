@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from lossmeter.metrics._states import State, merged_by, total
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics.states import State, merged_by, total
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 SERIES_RADIUS = 0.05
 SERIES_TERMS = 13

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from lossmeter.catalogue import Prose
-from lossmeter.metrics._weighting import Array, Booleans, quotient
+from lossmeter.metrics.weighting import Array, Booleans, quotient
 
 Average = Annotated[
     Literal["macro", "micro", "weighted", "none"],
@@ -30,7 +30,7 @@ Power = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
 
 def averaged(value: Array, defined: Booleans, support: Array, average: str, absent: str) -> Array:
-    """The average of values per class (…, C), or the values themselves.
+    """Averages values per class (…, C), or leaves the values themselves.
 
     Args:
         value: one per class.

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import Confusion
 from lossmeter.metrics._parameters import Fraction, PositiveInteger
-from lossmeter.metrics._states import Quotient, Ratio
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics.batches import Labelled, Labels
 from lossmeter.metrics.decisions import BINARY, MULTICLASS
+from lossmeter.metrics.states import Quotient, Ratio
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "accuracy"
 
@@ -60,7 +60,7 @@ def top_k_hits(batch: Labelled, w: Weighting, *, k: int) -> Quotient:
     return Ratio.of((place < k).astype(np.float64), w)
 
 
-@statistic(needs=["classes"], replicated=False)
+@statistic(needs=["classes"], replicated=False, size=lambda classes, _: classes * classes)
 def confusions(batch: Labelled, w: Weighting, *, threshold: float) -> Confusion:
     return Confusion.of(batch.predicted(threshold), batch.label, batch.classes, w)
 
@@ -71,6 +71,7 @@ def confusions(batch: Labelled, w: Weighting, *, threshold: float) -> Confusion:
     bounds=(0.0, 1.0),
     uncertainty="proportion",
     usual=EXCLUSIVE,
+    mcnemar=True,
     aliases=("token_accuracy", "pixel_accuracy"),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=1 / 3)],
 )

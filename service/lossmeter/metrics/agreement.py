@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lossmeter.metrics._batches import Labelled
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Fraction, averaged
-from lossmeter.metrics._states import Quotient, Ratio
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics.batches import Labelled
 from lossmeter.metrics.decisions import BINARY, MULTICLASS, class_counts
+from lossmeter.metrics.states import Quotient, Ratio
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "agreement"
 

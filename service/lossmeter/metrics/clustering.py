@@ -6,11 +6,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Groups
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import Contingency
 from lossmeter.metrics._parameters import Positive
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics.batches import Groups
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "clustering"
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: standard errors, intervals and paired tests. `docs/confidence.md` shows how often they hold."""
+"""Uncertainty of figures: standard errors, intervals and paired tests. `docs/confidence.md` shows how often they hold."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossmeter.metrics._distributions import binomial_tail, normal_quantile, student_quantile, student_tail
-from lossmeter.metrics._states import Quotient, Ratio
-from lossmeter.metrics._weighting import Array
+from lossmeter.metrics.states import Quotient, Ratio
+from lossmeter.metrics.weighting import Array
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def student(
     value: Callable[[Quotient], Array] = lambda q: q.mean,
     bounds: tuple[float | None, float | None] = (None, None),
 ) -> Interval | None:
-    """Student's interval of a mean or ratio of sums, or of a rising function of it; None below two units.
+    """Computes Student's interval of a mean or ratio of sums, or of a rising function of it; None below two units.
 
     The ends are transformed, not the error, and cut off at the bounds: those of `rmse` are roots of those of `mse`.
     """
@@ -78,7 +78,7 @@ def student(
 
 
 def wilson(successes: float, trials: float, level: float, effective: float | None = None) -> Interval | None:
-    """Wilson's interval of a proportion; None without trials.
+    """Computes Wilson's interval of a proportion; None without trials.
 
     Args:
         successes, trials: weights.
@@ -102,7 +102,7 @@ def wilson(successes: float, trials: float, level: float, effective: float | Non
 def bootstrap(
     value: float, replicates: Array, level: float, bounds: tuple[float | None, float | None] = (None, None)
 ) -> Interval | None:
-    """The value plus and minus t times the spread of the replicates; None if half of them are undefined.
+    """Takes the value plus and minus t times the spread of the replicates; None if half of them are undefined.
 
     Replicates give the spread alone: the value itself, of the data as they are, stays the estimate. Where the metric has
     bounds the spread is taken on a scale without any (logit, Fisher's z, logarithm), which keeps the ends possible and lets
@@ -134,7 +134,7 @@ def _limits(bounds: tuple[float | None, float | None]) -> tuple[float, float]:
 
 
 def _scale(least: float, most: float) -> tuple[Callable[[Array], Array], Callable[[Array], Array]] | None:
-    """From between the bounds to all real numbers, and back."""
+    """Maps what lies between the bounds to all real numbers, and back."""
     if math.isinf(least) and math.isinf(most):
         return None
     if math.isinf(most):
@@ -148,21 +148,13 @@ def _scale(least: float, most: float) -> tuple[Callable[[Array], Array], Callabl
 
 
 def paired_bootstrap(first: float, second: float, replicates: tuple[Array, Array], level: float) -> Difference:
-    """The difference of two figures whose replicates drew the same samples; number b of one pairs with b of the other."""
+    """Subtracts two figures whose replicates drew the same samples; number b of one pairs with b of the other."""
     apart = replicates[1] - replicates[0]
     interval = bootstrap(second - first, apart, level)
     p_value = math.nan
     if interval is not None:
         p_value = _tail(second - first, interval.standard_error, np.isfinite(apart).sum() - 1)
     return Difference(second - first, interval, p_value)
-
-
-def paired_t(differences: Ratio, level: float) -> Difference:
-    """Student's paired test, from the moments of what each sample differs by."""
-    value = float(differences.mean)
-    interval = student(differences, level)
-    error = math.nan if interval is None else interval.standard_error
-    return Difference(value, interval, _tail(value, error, float(differences.units) - 1))
 
 
 def _tail(value: float, error: float, freedom: float) -> float:
@@ -174,7 +166,7 @@ def _tail(value: float, error: float, freedom: float) -> float:
 
 
 def mcnemar(only_first: float, only_second: float) -> float:
-    """McNemar's exact mid-p value for the accuracies of two classifiers on the same samples.
+    """Computes McNemar's exact mid-p value for the accuracies of two classifiers on the same samples.
 
     Args:
         only_first, only_second: how many samples only the one, only the other has right.
@@ -192,6 +184,6 @@ def mcnemar(only_first: float, only_second: float) -> float:
 
 
 def discordant(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> tuple[int, int]:
-    """How many samples only the first, and only the second, has right: what `mcnemar` takes."""
+    """Counts the samples that only the first, and only the second, has right: what `mcnemar` takes."""
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     return int((first & ~second).sum()), int((second & ~first).sum())

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Numbers
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._moments import CrossMoments, Deviances
 from lossmeter.metrics._parameters import Power
-from lossmeter.metrics._weighting import Array, Weighting, quotient
+from lossmeter.metrics.batches import Numbers
 from lossmeter.metrics.deviances import check_tweedie
 from lossmeter.metrics.regression import REGRESSION, example
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "correlation"
 

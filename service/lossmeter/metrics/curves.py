@@ -7,11 +7,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, Average, averaged
-from lossmeter.metrics._scores import Levels, Samples, ScoreHistogram
-from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
+from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.scores import Levels, Samples, ScoreHistogram
+from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 
 FAMILY = "curves"
 
@@ -37,7 +37,7 @@ class Curves:
         return f"{self.bins} bins" if self.bins else "exact"
 
 
-@statistic(needs=["scores"])
+@statistic(needs=["scores"], size=lambda classes, bins: classes * bins)
 def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves) -> Samples | ScoreHistogram:
     score, positive, column, elements = batch.one_against_rest()
     classes = batch.labels if isinstance(batch, Labels) else 1 if batch.binary else batch.classes

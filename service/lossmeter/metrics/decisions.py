@@ -7,11 +7,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Labelled, Labels
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Average, Fraction, Positive, averaged
-from lossmeter.metrics._weighting import Array, Booleans, Weighting, quotient
+from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 
 FAMILY = "decisions"
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Numbers
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._moments import deviance
 from lossmeter.metrics._parameters import OpenFraction, Power
-from lossmeter.metrics._states import Quotient, Ratio
-from lossmeter.metrics._weighting import Array, Weighting
+from lossmeter.metrics.batches import Numbers
 from lossmeter.metrics.regression import REGRESSION, example
+from lossmeter.metrics.states import Quotient, Ratio
+from lossmeter.metrics.weighting import Array, Weighting
 
 FAMILY = "deviances"
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Numbers
 from lossmeter.metrics._catalogue import Example, metric, statistic
-from lossmeter.metrics._states import Extremum, Quotient, Ratio
-from lossmeter.metrics._weighting import Array, Weighting
+from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.states import Extremum, Quotient, Ratio
+from lossmeter.metrics.weighting import Array, Weighting
 
 FAMILY = "regression"
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._batches import Labelled
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, averaged
-from lossmeter.metrics._states import Quotient, Ratio
-from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting, quotient
+from lossmeter.metrics.batches import Labelled
+from lossmeter.metrics.states import Quotient, Ratio
+from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 
 FAMILY = "segmentation"
 

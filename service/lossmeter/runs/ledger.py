@@ -1,4 +1,4 @@
-"""The ledger of runs: batches go in as states, reports come out as what all of them add up to."""
+"""The ledger of runs: takes batches as states, and reports on the sum of all states of a run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import orjson
 from lossmeter.engine import Engine
 from lossmeter.errors import StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
-from lossmeter.metrics._scores import Samples
-from lossmeter.runs.packing import packed, unpacked
-from lossmeter.runs.run import Run, microseconds, new_id
-from lossmeter.runs.store import Batch, Store, closed, same_content
+from lossmeter.metrics.scores import Samples
+from lossmeter.runs.run import StoredRun, microseconds, new_id
+from lossmeter.runs.serialization import deserialize, serialize
+from lossmeter.runs.store import Store, StoredBatch, check_same_content, closed_conflict
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ TIER_BITS = 4
 """States of 1 to 15 batches are folded together, those of 16 to 255, and so on: each batch is merged a few times only."""
 FOLDED_STATES = 1 << TIER_BITS
 READ_STATES = 8
-"""What is read once is likely to be read again: of more than these, readers leave one."""
+"""Readers of a run fold more states than these into one, as what is read once is likely to be read again."""
 MAX_KEPT_NUMBERS = 1 << 26
 """In a run that keeps every sample: half a gibibyte, of the one that a value in a database may have."""
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -49,33 +49,33 @@ class Ledger:
         self._folding: set[str] = set()
         self._lock = threading.Lock()
 
-    def open(self, name: str, tags: Sequence[str], plan: Plan) -> Run:
+    def open(self, name: str, tags: Sequence[str], plan: Plan) -> StoredRun:
         """Opens a run."""
         now = microseconds()
         before = now - self.retention_days * MICROSECONDS_PER_DAY
         if self.retention_days and (expired := self.store.expire(before)):
             log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
         text = orjson.dumps(plan.to_json()).decode()
-        run = Run(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)
+        run = StoredRun(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)
         self.store.create(run)
         return run
 
-    def expected(self, run_id: str, batch_id: str, digest: bytes) -> Run | None:
-        """The run that a batch is for, with its counts if they matter; None if the run has it already.
+    def check_batch(self, run_id: str, batch_id: str, digest: bytes) -> StoredRun | None:
+        """Returns the run that a batch is for, with its counts if they matter; None if the run has it already.
 
         Raises:
             Conflict: the run has it with other content, or is closed.
         """
         run, known = self.store.digest(run_id, batch_id)
         if known is not None:
-            same_content(run_id, batch_id, known, digest)
+            check_same_content(run_id, batch_id, known, digest)
             return None
         if run.closed is not None:
-            raise closed(run_id)
-        return self.store.run(run_id) if plan_of(run.plan).evaluation.keeps_samples else run
+            raise closed_conflict(run_id)
+        return self.store.run(run_id) if plan_of(run.plan).metrics.keeps_samples else run
 
-    def measured(self, run: Run, batch_id: str, fields: Mapping[str, Any], digest: bytes) -> Batch:
-        """What is to be kept of a batch.
+    def measure_batch(self, run: StoredRun, batch_id: str, fields: Mapping[str, Any], digest: bytes) -> StoredBatch:
+        """Measures a batch; returns what is to be kept of it.
 
         Raises:
             Invalid: the fields do not suit the run.
@@ -83,21 +83,21 @@ class Ledger:
         """
         record = measure(plan_of(run.plan), fields, batch_id=batch_id, engine=self.engine)
         _check_size(run, record)
-        return Batch(batch_id, digest, record.classes, record.samples, packed(record))
+        return StoredBatch(batch_id, digest, record.classes, record.samples, serialize(record))
 
-    def add(self, run_id: str, batch: Batch) -> bool:
+    def add(self, run_id: str, batch: StoredBatch) -> bool:
         """Keeps a batch; false if the run has it already. When this returns, the batch will not be lost."""
         return self.store.add(run_id, batch, microseconds())
 
     def fold(self, run_id: str) -> None:
         """Replaces many states by few. Does nothing if there are few, or if another thread is at it."""
-        self._folded(run_id, _foldable)
+        self._fold_while(run_id, _foldable)
 
     def gather(self, run_id: str) -> None:
         """Replaces all states by one, if they are not few already; otherwise as `fold`."""
-        self._folded(run_id, lambda sizes: [number for number, _ in sizes] if len(sizes) > READ_STATES else [])
+        self._fold_while(run_id, lambda sizes: [number for number, _ in sizes] if len(sizes) > READ_STATES else [])
 
-    def _folded(self, run_id: str, choice: Callable[[Sizes], list[int]]) -> None:
+    def _fold_while(self, run_id: str, choice: Callable[[Sizes], list[int]]) -> None:
         with self._lock:
             if run_id in self._folding:
                 return
@@ -115,37 +115,37 @@ class Ledger:
         states = self.store.contents(numbers)
         if len(states) != len(numbers):
             return False  # another process is at it
-        return self.store.replace(run_id, states, packed(merge_all(unpacked(state.content) for state in states)))
+        return self.store.replace(run_id, states, serialize(merge_all(deserialize(state.content) for state in states)))
 
-    def record(self, run_id: str) -> tuple[Run, Record | None]:
-        """The run, and all that is known of it; None before the first batch."""
+    def record(self, run_id: str) -> tuple[StoredRun, Record | None]:
+        """Returns the run and its record; None before the first batch."""
         pieces = self.store.states(run_id)
         run = next(pieces)
-        assert isinstance(run, Run)
+        assert isinstance(run, StoredRun)
         total: Record | None = None
         for piece in pieces:
             assert isinstance(piece, list)
-            records = [unpacked(state.content) for state in piece]
+            records = [deserialize(state.content) for state in piece]
             total = merge_all(records if total is None else [total, *records])
         return run, total
 
-    def report(self, run_id: str) -> tuple[Run, dict[str, Any]]:
-        """The run, and everything that follows from its batches."""
+    def report(self, run_id: str) -> tuple[StoredRun, dict[str, Any]]:
+        """Returns the run, and everything that follows from its batches."""
         run, record = self.record(run_id)
         return run, report(plan_of(run.plan), record)
 
-    def close(self, run_id: str) -> Run:
+    def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in; the report is final. Closing twice changes nothing."""
         return self.store.close(run_id, microseconds())
 
 
 @lru_cache(maxsize=256)
 def plan_of(text: str) -> Plan:
-    """The plan that a run keeps as text."""
+    """Reads the plan that a run keeps as text."""
     return Plan.from_json(orjson.loads(text))
 
 
-def _check_size(run: Run, record: Record) -> None:
+def _check_size(run: StoredRun, record: Record) -> None:
     """Refuses a batch after which the samples that the run keeps would not fit a row of the database."""
     parts = [record.whole, *(part for column in record.slices.values() for part in column.values())]
     kept = [state for part in parts for state in part.states.values() if isinstance(state, Samples)]
@@ -160,7 +160,7 @@ def _check_size(run: Run, record: Record) -> None:
 
 
 def _foldable(sizes: Sizes) -> list[int]:
-    """The numbers of states that should become one: as many as a tier may not have, of the lowest that has them."""
+    """Returns the numbers of states that should become one: as many as a tier may not have, of the lowest that has them."""
     tiers: dict[int, list[int]] = {}
     for number, batches in sizes:
         tiers.setdefault((batches.bit_length() - 1) // TIER_BITS, []).append(number)

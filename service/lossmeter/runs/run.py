@@ -9,13 +9,13 @@ from time import time_ns
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StoredRun:
     """An evaluation in many batches.
 
     Attributes:
         id: a UUID of version 7, so that later runs sort after earlier ones.
         name: for people.
-        tags: by which runs are found; sorted, each once.
+        tags: runs are looked up by them; sorted, each once.
         plan: what is measured, as JSON text; it never changes.
         classes: number of classes, from the plan or from the first batch; None before, and where the task has none.
         created: microseconds since 1970, UTC.
@@ -36,12 +36,12 @@ class Run:
 
 
 def microseconds(nanoseconds: Callable[[], int] = time_ns) -> int:
-    """The time, in microseconds since 1970."""
+    """Returns the time, in microseconds since 1970."""
     return nanoseconds() // 1000
 
 
 def new_id(nanoseconds: Callable[[], int] = time_ns) -> str:
-    """A UUID of version 7 (RFC 9562) whose first 60 bits are the time to a quarter of a microsecond."""
+    """Makes a UUID of version 7 (RFC 9562) whose first 60 bits are the time to a quarter of a microsecond."""
     now = nanoseconds()
     milliseconds, rest = divmod(now, 1_000_000)
     fraction = rest * 4096 // 1_000_000

@@ -1,4 +1,4 @@
-"""Where runs are kept: what is asked of a store, and the one that asks a database."""
+"""Stores of runs: the protocol, and the one that keeps them in a database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from lossmeter.database import Database
 from lossmeter.database.tables import BATCHES, RUNS, STATES, TAGS
 from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, pointer
-from lossmeter.runs.run import Run
+from lossmeter.runs.run import StoredRun
 
 PIECE = 64
 """States that are fetched at a time."""
@@ -21,8 +21,8 @@ NAMED_ROWS = 1000
 """Rows that one statement names."""
 
 
-class State(NamedTuple):
-    """What is known from some batches: a row of `states`."""
+class StoredState(NamedTuple):
+    """The record of some batches: a row of `states`."""
 
     number: int
     batches: int
@@ -30,8 +30,8 @@ class State(NamedTuple):
     content: bytes
 
 
-class Batch(NamedTuple):
-    """What is kept of one batch.
+class StoredBatch(NamedTuple):
+    """The part of one batch that is kept.
 
     Attributes:
         id: chosen by the client; a run has each id once.
@@ -54,19 +54,19 @@ class Store(Protocol):
     All but the first raise `NotFound` if there is no such run, and all raise `StoreUnavailable`.
     """
 
-    def create(self, run: Run) -> None:
+    def create(self, run: StoredRun) -> None:
         """Keeps a new run."""
 
-    def find(self, tags: Sequence[str], before: str, limit: int) -> list[Run]:
-        """Runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty."""
+    def find(self, tags: Sequence[str], before: str, limit: int) -> list[StoredRun]:
+        """Returns runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty."""
 
-    def run(self, run_id: str) -> Run:
-        """The run of that id."""
+    def run(self, run_id: str) -> StoredRun:
+        """Returns the run of that id."""
 
-    def digest(self, run_id: str, batch_id: str) -> tuple[Run, bytes | None]:
-        """The run, and the digest of that batch; None if it is new."""
+    def digest(self, run_id: str, batch_id: str) -> tuple[StoredRun, bytes | None]:
+        """Returns the run, and the digest of that batch; None if it is new."""
 
-    def add(self, run_id: str, batch: Batch, now: int) -> bool:
+    def add(self, run_id: str, batch: StoredBatch, now: int) -> bool:
         """Keeps a batch; false if it was there already.
 
         Raises:
@@ -74,19 +74,19 @@ class Store(Protocol):
             Invalid: the run has another number of classes.
         """
 
-    def states(self, run_id: str) -> Iterator[Run | list[State]]:
-        """The run, and then piece by piece all that is known of it, at one moment."""
+    def states(self, run_id: str) -> Iterator[StoredRun | list[StoredState]]:
+        """Yields the run, and then piece by piece all its states, as they are at one moment."""
 
     def sizes(self, run_id: str) -> list[tuple[int, int]]:
-        """Number and batches of each of its states."""
+        """Returns number and batches of each of its states."""
 
-    def contents(self, numbers: Sequence[int]) -> list[State]:
-        """Those of the states that are still there."""
+    def contents(self, numbers: Sequence[int]) -> list[StoredState]:
+        """Returns those of the states that are still there."""
 
-    def replace(self, run_id: str, states: Sequence[State], content: bytes) -> bool:
+    def replace(self, run_id: str, states: Sequence[StoredState], content: bytes) -> bool:
         """Puts one state in the place of some; false, and nothing has changed, if one of these is not there any more."""
 
-    def close(self, run_id: str, now: int) -> Run:
+    def close(self, run_id: str, now: int) -> StoredRun:
         """Lets no new batch in from now on."""
 
     def delete(self, run_id: str) -> None:
@@ -102,14 +102,14 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def create(self, run: Run) -> None:
+    def create(self, run: StoredRun) -> None:
         columns = ("id", "name", "plan", "classes", "created", "closed")
         with self.database.writing() as connection:
             connection.execute(sa.insert(RUNS).values({name: getattr(run, name) for name in columns}))
             if run.tags:
                 connection.execute(sa.insert(TAGS), [{"run": run.id, "tag": tag} for tag in run.tags])
 
-    def find(self, tags: Sequence[str], before: str, limit: int) -> list[Run]:
+    def find(self, tags: Sequence[str], before: str, limit: int) -> list[StoredRun]:
         query = sa.select(RUNS.c.id).order_by(RUNS.c.id.desc()).limit(limit)
         if before:
             query = query.where(RUNS.c.id < before)
@@ -118,18 +118,18 @@ class SqlStore:
         with self.database.reading() as connection:
             return _runs(connection, list(connection.execute(query).scalars()))
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> StoredRun:
         with self.database.reading() as connection:
             return _run(connection, run_id)
 
-    def digest(self, run_id: str, batch_id: str) -> tuple[Run, bytes | None]:
+    def digest(self, run_id: str, batch_id: str) -> tuple[StoredRun, bytes | None]:
         with self.database.reading() as connection:
             row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run_id)).one_or_none()
             if row is None:
                 raise _unknown(run_id)
             return _made(row, (), 0, 0), _digest(connection, run_id, batch_id)
 
-    def add(self, run_id: str, batch: Batch, now: int) -> bool:
+    def add(self, run_id: str, batch: StoredBatch, now: int) -> bool:
         for alone in (False, True, True):
             try:
                 return self._add(run_id, batch, now, alone)
@@ -138,7 +138,7 @@ class SqlStore:
                 continue
         raise StoreUnavailable(f"run {run_id}: too many add batch {batch.id!r} at once.")
 
-    def _add(self, run_id: str, batch: Batch, now: int, alone: bool) -> bool:
+    def _add(self, run_id: str, batch: StoredBatch, now: int, alone: bool) -> bool:
         query = sa.select(RUNS.c.closed, RUNS.c.classes).where(RUNS.c.id == run_id)
         # Shared among writers, so that closing waits for them, and they for nobody.
         with self.database.writing() as connection:
@@ -147,10 +147,10 @@ class SqlStore:
                 raise _unknown(run_id)
             known = _digest(connection, run_id, batch.id)
             if known is not None:
-                same_content(run_id, batch.id, known, batch.digest)
+                check_same_content(run_id, batch.id, known, batch.digest)
                 return False
             if row.closed is not None:
-                raise closed(run_id)
+                raise closed_conflict(run_id)
             if row.classes is None and batch.classes is not None:
                 if not (alone or self.database.sqlite):
                     raise _Alone
@@ -164,34 +164,34 @@ class SqlStore:
             connection.execute(sa.insert(STATES).values(state))
         return True
 
-    def states(self, run_id: str) -> Iterator[Run | list[State]]:
+    def states(self, run_id: str) -> Iterator[StoredRun | list[StoredState]]:
         columns = (STATES.c.number, STATES.c.batches, STATES.c.samples, STATES.c.state)
         query = sa.select(*columns).where(STATES.c.run == run_id)
         with self.database.reading() as connection:
             yield _run(connection, run_id)
             rows = connection.execution_options(yield_per=PIECE).execute(query)
             for piece in rows.partitions():
-                yield [State(*row) for row in piece]
+                yield [StoredState(*row) for row in piece]
 
     def sizes(self, run_id: str) -> list[tuple[int, int]]:
         query = sa.select(STATES.c.number, STATES.c.batches).where(STATES.c.run == run_id)
         with self.database.reading() as connection:
             return [(row.number, row.batches) for row in connection.execute(query)]
 
-    def contents(self, numbers: Sequence[int]) -> list[State]:
+    def contents(self, numbers: Sequence[int]) -> list[StoredState]:
         columns = (STATES.c.number, STATES.c.batches, STATES.c.samples, STATES.c.state)
         query = sa.select(*columns).where(STATES.c.number.in_(numbers))
         with self.database.reading() as connection:
-            return [State(*row) for row in connection.execute(query)]
+            return [StoredState(*row) for row in connection.execute(query)]
 
-    def replace(self, run_id: str, states: Sequence[State], content: bytes) -> bool:
+    def replace(self, run_id: str, states: Sequence[StoredState], content: bytes) -> bool:
         try:
             self._replace(run_id, states, content)
         except _Gone:
             return False
         return True
 
-    def _replace(self, run_id: str, states: Sequence[State], content: bytes) -> None:
+    def _replace(self, run_id: str, states: Sequence[StoredState], content: bytes) -> None:
         rest = iter([state.number for state in states])
         batches, samples = (sum(getattr(state, name) for state in states) for name in ("batches", "samples"))
         with self.database.writing() as connection:
@@ -203,7 +203,7 @@ class SqlStore:
             merged = {"run": run_id, "batches": batches, "samples": samples, "state": content}
             connection.execute(sa.insert(STATES).values(merged))
 
-    def close(self, run_id: str, now: int) -> Run:
+    def close(self, run_id: str, now: int) -> StoredRun:
         change = sa.update(RUNS).where(RUNS.c.id == run_id, RUNS.c.closed.is_(None)).values(closed=now)
         with self.database.writing() as connection:
             connection.execute(change)
@@ -219,23 +219,23 @@ class SqlStore:
         still = sa.func.coalesce(RUNS.c.closed >= before, sa.false())
         old = sa.and_(RUNS.c.created < before, ~still, ~later.exists())
         with self.database.reading() as connection:
-            found = list(connection.execute(sa.select(RUNS.c.id).where(old).limit(NAMED_ROWS)).scalars())
-        if not found:
+            expired = list(connection.execute(sa.select(RUNS.c.id).where(old).limit(NAMED_ROWS)).scalars())
+        if not expired:
             return 0
         with self.database.writing() as connection:
             # Asked once more: a batch may have come since.
-            return connection.execute(sa.delete(RUNS).where(RUNS.c.id.in_(found), old)).rowcount
+            return connection.execute(sa.delete(RUNS).where(RUNS.c.id.in_(expired), old)).rowcount
 
 
 class _Alone(Exception):
-    """The run is to be changed, which nobody else may read meanwhile."""
+    """Raised where the run is to be changed, and nobody else may read it meanwhile."""
 
 
 class _Gone(Exception):
-    """A state is not there any more."""
+    """Raised where a state is not there any more."""
 
 
-def same_content(run_id: str, batch_id: str, known: bytes, digest: bytes) -> None:
+def check_same_content(run_id: str, batch_id: str, known: bytes, digest: bytes) -> None:
     """Lets a repeated batch pass.
 
     Raises:
@@ -245,8 +245,8 @@ def same_content(run_id: str, batch_id: str, known: bytes, digest: bytes) -> Non
         raise Conflict(f"run {run_id}: batch {batch_id!r} was added before, with other content.")
 
 
-def closed(run_id: str) -> Conflict:
-    """What a new batch of a closed run is told."""
+def closed_conflict(run_id: str) -> Conflict:
+    """Makes the error that a new batch of a closed run gets."""
     return Conflict(f"run {run_id}: it is closed, and takes no new batch.")
 
 
@@ -256,19 +256,19 @@ def _unknown(run_id: str) -> NotFound:
 
 def _digest(connection: Connection, run_id: str, batch_id: str) -> bytes | None:
     query = sa.select(BATCHES.c.digest).where(BATCHES.c.run == run_id, BATCHES.c.batch == batch_id)
-    found = connection.execute(query).scalar()
-    return None if found is None else bytes(found)
+    digest = connection.execute(query).scalar()
+    return None if digest is None else bytes(digest)
 
 
-def _run(connection: Connection, run_id: str) -> Run:
-    found = _runs(connection, [run_id])
-    if not found:
+def _run(connection: Connection, run_id: str) -> StoredRun:
+    runs = _runs(connection, [run_id])
+    if not runs:
         raise _unknown(run_id)
-    return found[0]
+    return runs[0]
 
 
-def _runs(connection: Connection, ids: Sequence[str]) -> list[Run]:
-    """The runs, in the order of the ids."""
+def _runs(connection: Connection, ids: Sequence[str]) -> list[StoredRun]:
+    """Returns the runs, in the order of the ids."""
     counts = sa.select(STATES.c.run, sa.func.sum(STATES.c.batches), sa.func.sum(STATES.c.samples))
     sums = {row[0]: row[1:] for row in connection.execute(counts.where(STATES.c.run.in_(ids)).group_by(STATES.c.run))}
     tags: dict[str, list[str]] = {}
@@ -278,6 +278,6 @@ def _runs(connection: Connection, ids: Sequence[str]) -> list[Run]:
     return [_made(rows[one], tags.get(one, ()), *sums.get(one, (0, 0))) for one in ids if one in rows]
 
 
-def _made(row: Any, tags: Sequence[str], batches: Any, samples: Any) -> Run:
+def _made(row: Any, tags: Sequence[str], batches: Any, samples: Any) -> StoredRun:
     fixed = (row.id, row.name, tuple(sorted(tags)), row.plan, row.classes, row.created, row.closed)
-    return Run(*fixed, int(batches), int(samples))
+    return StoredRun(*fixed, int(batches), int(samples))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
-from lossmeter.api import problems
 from lossmeter.api.models.schemas import ResultWarning, TensorField, count_elements
 from lossmeter.evaluation import Plan, PlanFields
-from lossmeter.evaluation.fields import ABSENT, Names, Values
+from lossmeter.evaluation.fields import LEFT_OUT, Names, Values
+from lossmeter.validation import validate
 
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
@@ -25,13 +25,13 @@ class DataFields(BaseModel):
     labels: TensorField = Field(
         description="Values, class indices, decisions 0 or 1, or relevance: one for each prediction."
     )
-    sample_weight: TensorField = Field(ABSENT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
-    mask: TensorField = Field(ABSENT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
+    sample_weight: TensorField = Field(LEFT_OUT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
+    mask: TensorField = Field(LEFT_OUT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
     sample_ids: Names = Field(
-        ABSENT, description="One for each sample: names the hardest, and lets two evaluations be compared in pairs."
+        LEFT_OUT, description="One for each sample: names the hardest, and lets two evaluations be compared in pairs."
     )
     groups: Names = Field(
-        ABSENT, description="One for each sample: those of a group (all of one patient, say) are drawn together."
+        LEFT_OUT, description="One for each sample: those of a group (all of one patient, say) are drawn together."
     )
 
 
@@ -55,10 +55,7 @@ def parse_evaluation(given: dict[str, Any], max_elements: int) -> tuple[Plan, di
         TooLarge: if the tensors have too many elements.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    try:
-        request = EvaluateRequest.model_validate(given)
-    except ValidationError as error:
-        raise problems.invalid("evaluate", error, list(EvaluateRequest.model_fields)) from None
+    request = validate(EvaluateRequest, "evaluate", given)
     size = count_elements("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
     data = {name: getattr(request, name) for name in DATA}
     wanted: list[str] = list(dict.fromkeys(request.gradients))

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from lossmeter.api.models.catalogue import ParameterModel, parameter_model
-from lossmeter.metrics import PREDICTIONS_ARE, Example, Metric, usual
+from lossmeter.evaluation.metrics import usual
+from lossmeter.metrics import TASKS, Example, Metric
 
 
 class MetricExample(BaseModel):
@@ -58,7 +59,7 @@ class MetricList(BaseModel):
 @cache
 def metric_entry(metric: Metric) -> MetricEntry:
     """The entry of one metric."""
-    suited = {task: [are for are in PREDICTIONS_ARE[task] if metric.takes(are)] for task in metric.tasks}
+    suited = {task: [are for are in TASKS[task].measured if metric.takes(are)] for task in metric.tasks}
     return MetricEntry(
         name=metric.name,
         aliases=list(metric.aliases),
@@ -86,7 +87,7 @@ def metric_entry(metric: Metric) -> MetricEntry:
 
 
 def _usual(metric: Metric, task: str) -> bool:
-    return any({"metric": metric.name} in usual(task, are) for are in PREDICTIONS_ARE[task])
+    return any({"metric": metric.name} in usual(task, are) for are in TASKS[task].measured)
 
 
 def _example(metric: Metric, example: Example) -> MetricExample:

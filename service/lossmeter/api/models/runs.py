@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from lossmeter.api import problems
 from lossmeter.api.models.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
 from lossmeter.api.models.schemas import ResultWarning, count_elements
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
-from lossmeter.evaluation.fields import ABSENT, Values
+from lossmeter.evaluation.fields import LEFT_OUT, Values
 from lossmeter.losses.vocabulary import Real
-from lossmeter.runs import Run
+from lossmeter.runs import StoredRun
+from lossmeter.validation import validate
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -49,10 +49,10 @@ class MarginFields(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    metric: str = Field(ABSENT, description="A scalar metric that both runs measure.")
-    loss: str = Field(ABSENT, description="A loss that both runs measure.")
+    metric: str = Field(LEFT_OUT, description="A scalar metric that both runs measure.")
+    loss: str = Field(LEFT_OUT, description="A loss that both runs measure.")
     margin: Annotated[Real, Field(ge=0)] = Field(description="In the unit of the figure; 0 for not worse at all.")
-    slice: str = Field(ABSENT, description="A column, in every slice of which it must hold; left out, all samples.")
+    slice: str = Field(LEFT_OUT, description="A column, in every slice of which it must hold; left out, all samples.")
 
 
 class ComparisonRequest(BaseModel):
@@ -66,16 +66,13 @@ class ComparisonRequest(BaseModel):
     confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
 
 
-def validate(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
+def validate_given(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
     """Returns the fields of a request as a model; one that is null counts as one that is not given.
 
     Raises:
         Invalid: with all that is wrong with them.
     """
-    try:
-        return model.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise problems.invalid(subject, error, list(model.model_fields)) from None
+    return validate(model, subject, {name: value for name, value in given.items() if value is not None})
 
 
 def check_run_id(run_id: str) -> str:
@@ -94,7 +91,7 @@ def parse_plan(given: dict[str, Any]) -> RunRequest:
     scored = given.get("predictions_are") in ("logits", "probabilities", "log_probabilities")
     if scored and given.get("curves") is None:
         given = {**given, "curves": {"bins": HISTOGRAM_BINS}}
-    return validate(RunRequest, "runs", given)
+    return validate_given(RunRequest, "runs", given)
 
 
 def parse_batch(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[dict[str, Any], int]:
@@ -105,7 +102,7 @@ def parse_batch(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[
         TooLarge: if the tensors have too many elements.
     """
     subject = f"run {run_id}"
-    request = validate(BatchRequest, subject, given)
+    request = validate_given(BatchRequest, subject, given)
     fields = {name: getattr(request, name) for name in DATA}
     return fields, count_elements(
         subject, {name: fields[name] for name in TENSORS if fields[name] is not None}, max_elements
@@ -249,7 +246,7 @@ class Comparison(DifferencePart):
     warnings: list[ResultWarning] = Field(description="Figures that are not finite, which are null in JSON.")
 
 
-def run_model(run: Run) -> RunModel:
+def run_model(run: StoredRun) -> RunModel:
     """Returns a run as it is answered."""
     return RunModel(
         id=run.id,
@@ -264,7 +261,7 @@ def run_model(run: Run) -> RunModel:
     )
 
 
-def run_fields(run: Run) -> dict[str, Any]:
+def run_fields(run: StoredRun) -> dict[str, Any]:
     """Returns a run as plain JSON."""
     return run_model(run).model_dump(mode="json")
 

@@ -18,12 +18,12 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from lossmeter.api import problems
 from lossmeter.engine import Call
 from lossmeter.errors import Flaw, Invalid, TooLarge, pointer
 from lossmeter.losses import Loss
 from lossmeter.losses.vocabulary import Positive
 from lossmeter.tensors import Tensor, elements
+from lossmeter.validation import invalid
 
 MAX_DIMENSIONS = 16
 
@@ -123,7 +123,7 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
     try:
         request = vars(model.model_validate(given))
     except ValidationError as error:
-        raise problems.invalid(loss.name, error, list(model.model_fields)) from None
+        raise invalid(loss.name, error, list(model.model_fields)) from None
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
     size = count_elements(
         loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
-from lossmeter.evaluation import fields
-from lossmeter.metrics import TASKS
+from lossmeter.metrics.tasks import KINDS, TASKS
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
@@ -101,7 +100,7 @@ ENUMERATIONS: dict[str, list[str]] = {
     "NonFinite": ["error", "allow"],
     "EmptyMean": ["nan", "zero", "error"],
     "Task": list(TASKS),
-    "PredictionsAre": list(get_args(fields.PredictionsAre)),
+    "PredictionsAre": list(KINDS),
     "MetricKind": ["scalar", "per_class", "matrix", "curve"],
     "IntervalMethod": ["student", "wilson", "bootstrap"],
     "Better": ["higher", "lower", "neither"],

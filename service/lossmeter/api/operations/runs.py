@@ -18,7 +18,7 @@ from lossmeter.api.models.runs import (
     parse_batch,
     parse_plan,
     run_fields,
-    validate,
+    validate_given,
 )
 from lossmeter.api.negotiation import JSON, request_format
 from lossmeter.api.operation import (
@@ -31,9 +31,9 @@ from lossmeter.api.operation import (
     Pieces,
 )
 from lossmeter.errors import Invalid, LossmeterError, pointer
-from lossmeter.evaluation import Plan
+from lossmeter.evaluation import ComparisonGate, Plan, compare
 from lossmeter.evaluation.reports import not_finite
-from lossmeter.runs import Ledger, Margin, Run, compare, digest, plan_of
+from lossmeter.runs import Ledger, StoredRun, digest, plan_of
 from lossmeter.scheduling.store_threads import StoreThreads
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def encode_json(fields: dict[str, Any]) -> Pieces:
     return JSON.encode(fields, base64=False)
 
 
-class OpenRun(DatabaseOperation[RunRequest, None, Run]):
+class OpenRun(DatabaseOperation[RunRequest, None, StoredRun]):
     """Answers `POST /v1/runs`.
 
     Args:
@@ -64,10 +64,10 @@ class OpenRun(DatabaseOperation[RunRequest, None, Run]):
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[RunRequest, None]:
         return DecodedRequest(parse_plan(negotiated.reader.decode(body, frozenset())), None)
 
-    def compute(self, work: RunRequest) -> Run:
+    def compute(self, work: RunRequest) -> StoredRun:
         return self.ledger.open(work.name, work.tags, Plan.of(work))
 
-    def encode(self, form: None, result: Run, negotiated: Negotiated) -> Answer:  # noqa: ARG002
+    def encode(self, form: None, result: StoredRun, negotiated: Negotiated) -> Answer:  # noqa: ARG002
         location = (b"location", f"{self.address}/{result.id}".encode("latin-1"))
         return Answer(encode_json(run_fields(result)), (JSON_CONTENT, location), status=201)
 
@@ -86,10 +86,10 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[ComparisonRequest, None]:
         fields = negotiated.reader.decode(body, frozenset())
-        return DecodedRequest(validate(ComparisonRequest, "comparison", fields), None)
+        return DecodedRequest(validate_given(ComparisonRequest, "comparison", fields), None)
 
     def compute(self, work: ComparisonRequest) -> dict[str, Any]:
-        margins = [Margin.of(gate.model_dump(exclude_unset=True), place) for place, gate in enumerate(work.gates)]
+        gates = [ComparisonGate.of(gate.model_dump(exclude_unset=True), place) for place, gate in enumerate(work.gates)]
         sides = []
         for role in ("baseline", "candidate"):
             run, record = self.ledger.record(check_run_id(getattr(work, role)))
@@ -97,7 +97,7 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
                 raise Invalid.at("comparison", pointer(role), f"{role}: run {run.id} has no batch yet")
             sides.append((run, plan_of(run.plan), record))
         (baseline, plan, record), (candidate, other_plan, other_record) = sides
-        comparison = compare((plan, other_plan), (record, other_record), margins, work.confidence)
+        comparison = compare((plan, other_plan), (record, other_record), gates, work.confidence)
         warnings = list(not_finite(comparison))
         runs = {"baseline": run_fields(baseline), "candidate": run_fields(candidate)}
         return {**runs, **comparison, "warnings": warnings}
@@ -145,10 +145,10 @@ class AddBatch(DurableOperation[Batch, None, bool]):
 
     async def compute_durably(self, work: Batch, run_in_pool: Callable[..., Awaitable[Any]]) -> bool:
         """Returns whether the run did not have the batch yet."""
-        run = await self.store.run(self.ledger.expected, self.run_id, self.batch_id, work.digest)
+        run = await self.store.run(self.ledger.check_batch, self.run_id, self.batch_id, work.digest)
         if run is None:
             return False
-        batch = await run_in_pool(self.ledger.measured, run, self.batch_id, work.fields, work.digest)
+        batch = await run_in_pool(self.ledger.measure_batch, run, self.batch_id, work.fields, work.digest)
         return await self.store.run(self.ledger.add, self.run_id, batch)
 
     def encode(self, form: None, result: bool, negotiated: Negotiated) -> Answer:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Which bootstrap replicate draws which unit how often: a hash of the unit's id, so the same everywhere and in any order.
+"""Draws bootstrap replicates: a hash of the unit's id decides how often each draws it, the same everywhere and in any order.
 
 1. The id as UTF-8 text (a whole number as its decimal digits; without ids, `batch id/position`) is hashed with FNV-1a, 64 bits.
 2. That hash seeds SplitMix64. Its output number j (from 0) gives four 16-bit numbers, the lowest first, which belong to the
@@ -36,7 +36,7 @@ BLOCK_NUMBERS = 1 << 14
 
 
 def hashes(ids: Sequence[str] | Sequence[int] | npt.NDArray[np.int64]) -> Hashes:
-    """FNV-1a, 64 bits, of each id."""
+    """Hashes each id with FNV-1a, 64 bits."""
     texts = list(map(str, ids))
     joined = "".join(texts)
     if not joined.isascii():
@@ -45,7 +45,7 @@ def hashes(ids: Sequence[str] | Sequence[int] | npt.NDArray[np.int64]) -> Hashes
 
 
 def _fnv(texts: Sequence[str] | Sequence[bytes], joined: bytes) -> Hashes:
-    """Of texts whose lengths are those of their bytes, and which stand one after the other in `joined`."""
+    """Hashes texts whose lengths are those of their bytes, and which stand one after the other in `joined`."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     # The longest first: those that have a byte number k are then the first so many.
     order = np.argsort(-lengths, kind="stable")
@@ -58,26 +58,26 @@ def _fnv(texts: Sequence[str] | Sequence[bytes], joined: bytes) -> Hashes:
         left = int(np.searchsorted(-lengths[:left], -place))
         state[:left] ^= letters[starts[:left] + place]
         state[:left] *= FNV_PRIME
-    found = np.empty_like(state)
-    found[order] = state
-    return found
+    unsorted = np.empty_like(state)
+    unsorted[order] = state
+    return unsorted
 
 
 def positions(batch_id: str, count: int) -> Hashes:
-    """The hashes of the samples of a batch without ids: of `batch id/0`, `batch id/1`, …"""
+    """Hashes the samples of a batch without ids: of `batch id/0`, `batch id/1`, …"""
     return hashes([f"{batch_id}/{position}" for position in range(count)])
 
 
 def draws(units: Hashes, first: int, last: int) -> Draws:
-    """How often the replicates from `first` up to `last` draw each unit; shape (n, last - first)."""
+    """Counts how often the replicates from `first` up to `last` draw each unit; shape (n, last - first)."""
     start, stop = first // 4, (last + 3) // 4
     steps = np.arange(start + 1, stop + 1, dtype=np.uint64) * GOLDEN_GAMMA
-    found = np.empty((len(units), 4 * (stop - start)), np.uint8)
+    counts = np.empty((len(units), 4 * (stop - start)), np.uint8)
     rows = max(1, BLOCK_NUMBERS // max(1, stop - start))
     space = np.empty((2, rows, stop - start), np.uint64)
-    reached = np.empty((rows, found.shape[1]), np.bool_)
+    reached = np.empty((rows, counts.shape[1]), np.bool_)
     for begin in range(0, len(units), rows):
-        drawn = found[begin : begin + rows]
+        drawn = counts[begin : begin + rows]
         numbers, spare = space[:, : len(drawn)]
         np.add(units[begin : begin + rows, None], steps, out=numbers)
         _mix(numbers, spare)
@@ -88,11 +88,11 @@ def draws(units: Hashes, first: int, last: int) -> Draws:
         for threshold in THRESHOLDS[1:]:
             np.greater_equal(quarters, threshold, out=above)
             np.add(drawn, above.view(np.uint8), out=drawn)
-    return found[:, first - 4 * start : last - 4 * start]
+    return counts[:, first - 4 * start : last - 4 * start]
 
 
 def _mix(z: Hashes, spare: Hashes) -> None:
-    """SplitMix64 of each number, in place."""
+    """Mixes each number by SplitMix64, in place."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, None)):
         np.right_shift(z, shift, out=spare)
         np.bitwise_xor(z, spare, out=z)

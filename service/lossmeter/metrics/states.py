@@ -1,4 +1,4 @@
-"""What all states share: they merge in any order, and they are plain JSON.
+"""The base of all states: they merge in any order, and they are plain JSON.
 
 A state is a frozen record of float64 arrays and a few settings. Two states of the same settings merge into the state of the
 data of both. States of B bootstrap replicates are the same records with a leading axis of length B on every array.
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.metrics._weighting import Array, Weighting, drawn_sums, quotient
+from lossmeter.metrics.weighting import Array, Weighting, drawn_sums, quotient
 
 VERSION = 1
 STATES: dict[str, type[State]] = {}
@@ -23,32 +23,32 @@ Writer = Callable[[Array], Any]
 Reader = Callable[[Any], Array]
 
 
-def spelled(array: Array) -> Any:
-    """Numbers and nested lists; NaN and infinities as the strings `NaN`, `Infinity`, `-Infinity`."""
+def to_lists(array: Array) -> Any:
+    """Returns numbers and nested lists; NaN and infinities as the strings `NaN`, `Infinity`, `-Infinity`."""
     listed = array.tolist()
-    return listed if np.isfinite(array).all() else _spelled(listed)
+    return listed if np.isfinite(array).all() else _spell(listed)
 
 
-def _spelled(value: Any) -> Any:
+def _spell(value: Any) -> Any:
     if isinstance(value, list):
-        return [_spelled(item) for item in value]
+        return [_spell(item) for item in value]
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def numbers(value: Any) -> Array:
-    """What `spelled` wrote: numpy reads these strings as the numbers that they name."""
+def from_lists(value: Any) -> Array:
+    """Reads what `to_lists` wrote: numpy reads these strings as the numbers that they name."""
     return np.asarray(value, np.float64)
 
 
 def total() -> Any:
-    """A field that merges by addition."""
+    """Declares a field that merges by addition."""
     return field(metadata={"merge": "sum"})
 
 
 def merged_by(rule: str) -> Any:
-    """A field that merges by a rule of its state, which the docs name so."""
+    """Declares a field that merges by a rule of its state, which the docs name so."""
     return field(metadata={"merge": rule})
 
 
@@ -73,7 +73,7 @@ class State:
         return {item.name: getattr(self, item.name) for item in fields(self) if "merge" not in item.metadata}
 
     def merge(self, other: Self) -> Self:
-        """The state of the data of both.
+        """Returns the state of the data of both.
 
         Raises:
             Invalid: the other state is of another kind, size or setting.
@@ -94,17 +94,17 @@ class State:
         return mine.shape == theirs.shape
 
     def _merged(self, other: Self) -> dict[str, Any]:  # noqa: ARG002
-        """The fields that do not merge by addition."""
+        """Merges the fields that do not merge by addition."""
         return {}
 
-    def to_json(self, write: Writer = spelled) -> dict[str, Any]:
-        """Its settings, and its arrays as `write` gives them: nested lists, unless said otherwise."""
+    def to_json(self, write: Writer = to_lists) -> dict[str, Any]:
+        """Returns its settings, and its arrays as `write` gives them: nested lists, unless said otherwise."""
         arrays = {name: write(getattr(self, name)) for name in self.arrays()}
         return {"state": self.kind, "version": VERSION, **self.settings(), **arrays}
 
 
-def from_json(record: Mapping[str, Any], read: Reader = numbers) -> State:
-    """The state that `to_json` wrote.
+def from_json(record: Mapping[str, Any], read: Reader = from_lists) -> State:
+    """Reads the state that `to_json` wrote.
 
     Raises:
         MalformedBody: this is no state, or one of a version that is not known here.
@@ -182,7 +182,7 @@ class Ratio(Quotient, kind="ratio"):
 
     @property
     def standard_error(self) -> Array:
-        """Of the mean: with r_i = a_i - mean · b_i, the root of n / (n - 1) · Σ r_i², divided by Σ b_i.
+        """The error of the mean: with r_i = a_i - mean · b_i, the root of n / (n - 1) · Σ r_i², divided by Σ b_i.
 
         With equal weights this is s / √n; otherwise it is the linearised error of a ratio (Cochran, Sampling Techniques,
         1977, section 6.4). NaN below two units.

@@ -1,4 +1,4 @@
-"""Gates of a comparison: not worse than the baseline by more than a margin, and sure of it."""
+"""Gates of a comparison (non-inferiority): the candidate is surely not worse than the baseline by more than a margin."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossmeter.errors import Invalid, pointer
-from lossmeter.evaluation import Plan
 from lossmeter.evaluation.criteria import Criterion
+from lossmeter.evaluation.metrics import MetricSet
+from lossmeter.evaluation.plan import Plan
 from lossmeter.losses import find
-from lossmeter.metrics import Evaluation, find_metric
+from lossmeter.metrics import find_metric
 
 Part = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Margin:
+class ComparisonGate:
     """How much worse than the baseline a figure may be.
 
     Attributes:
@@ -35,8 +36,8 @@ class Margin:
     column: str | None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], number: int) -> Margin:
-        """The gate that a client described.
+    def of(cls, given: Mapping[str, Any], number: int) -> ComparisonGate:
+        """Makes the gate that a client described.
 
         Raises:
             Invalid: it names not exactly one of a metric and a loss.
@@ -52,7 +53,7 @@ class Margin:
         return {self.kind: self.name, **self.parameters, "margin": self.margin, **place}
 
     def fits(self, figure: Mapping[str, Any]) -> bool:
-        """Whether a figure of a comparison is the one that is meant."""
+        """Tells whether a figure of a comparison is the one that is meant."""
         given = figure["parameters"]
         return bool(figure[self.kind] == self.proper) and all(
             name in given and given[name] == value for name, value in self.parameters.items()
@@ -60,31 +61,26 @@ class Margin:
 
     @property
     def proper(self) -> str:
-        """The name, where an alias was given."""
+        """The name in the catalogue, where an alias was given."""
         return find(self.name).name if self.kind == "loss" else find_metric(self.name).name
 
-    def check(self, number: int, losses: Sequence[Criterion], evaluation: Evaluation, plans: tuple[Plan, Plan]) -> None:
-        """Whether there is exactly one figure that it is about, and whether that can be worse.
+    def check(self, number: int, losses: Sequence[Criterion], metrics: MetricSet, plans: tuple[Plan, Plan]) -> None:
+        """Checks that there is exactly one figure that it is about, and that this can be worse.
 
         Raises:
             NotFound: there is no such loss or metric.
             Invalid: otherwise.
         """
-        figures: list[dict[str, Any]]
         if self.kind == "loss":
-            figures = [{"loss": one.loss.name, "parameters": {**one.parameters, **one.given}} for one in losses]
+            figures = [{"loss": one.loss.name, "parameters": one.figure} for one in losses]
         else:
-            figures = [
-                {"metric": one.metric.name, "parameters": dict(one.arguments)}
-                for one in evaluation.choices
-                if one.metric.kind_for(one.arguments) == "scalar"
-            ]
+            figures = [{"metric": one.metric.name, "parameters": one.arguments} for one in metrics.scalars]
         count = sum(self.fits(figure) for figure in figures)
         if count != 1:
-            found = (
+            much = (
                 "not measured by both runs" if count == 0 else f"measured {count} times; say which, by its parameters"
             )
-            raise Invalid.at("comparison", pointer("gates", number, self.kind), f"{self.name} is {found}")
+            raise Invalid.at("comparison", pointer("gates", number, self.kind), f"{self.name} is {much}")
         if self.kind == "metric" and find_metric(self.name).better == "neither":
             message = f"{self.name} is neither better when higher nor when lower"
             raise Invalid.at("comparison", pointer("gates", number, self.kind), message)
@@ -93,8 +89,8 @@ class Margin:
             raise Invalid.at("comparison", pointer("gates", number, "slice"), message)
 
 
-def verdict(margin: Margin, parts: Iterable[tuple[Mapping[str, Any], Part]]) -> dict[str, Any]:
-    """Whether the candidate keeps within the margin, by the worse end of the interval, and where it is nearest to the limit.
+def verdict(margin: ComparisonGate, parts: Iterable[tuple[Mapping[str, Any], Part]]) -> dict[str, Any]:
+    """Answers whether the candidate keeps within the margin, by the worse end of the interval, and where it comes nearest.
 
     Args:
         parts: the figures, by place; an empty place for all samples.
@@ -123,7 +119,7 @@ def verdict(margin: Margin, parts: Iterable[tuple[Mapping[str, Any], Part]]) -> 
 
 
 def _worsening(figure: Mapping[str, Any]) -> float:
-    """By how much the candidate may be worse, as far as the interval tells; NaN if that is not known."""
+    """Returns by how much the candidate may be worse, as far as the interval tells; NaN if that is not known."""
     interval = figure["interval"]
     if interval is None:
         return math.nan

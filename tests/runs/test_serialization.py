@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lossmeter.evaluation import measure
-from lossmeter.metrics import Statistics
-from lossmeter.metrics._states import Quotient
+from lossmeter.evaluation import Statistics, measure
+from lossmeter.metrics.states import Quotient
 from lossmeter.runs import plan_of
-from lossmeter.runs.packing import packed, unpacked
+from lossmeter.runs.serialization import deserialize, serialize
 from tests.support.runs import ENGINE, PLAN, data, ledger, opened, tensors
 
 
@@ -24,7 +23,7 @@ def test_a_record_survives_bit_for_bit(tmp_path: Path) -> None:
     states = {**record.whole.states, "odd": Quotient(odd, odd[:0]), "one": Quotient(np.array(0.1), np.array(np.nan))}
     whole = Statistics(record.whole.samples, True, states, record.whole.replicates)
     written = replace(record, whole=whole)
-    again = unpacked(packed(written))
+    again = deserialize(serialize(written))
     assert json.dumps(again.to_json()) == json.dumps(written.to_json())
     for name, state in states.items():
         for array in state.arrays():

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from lossmeter.engine import Call, Engine
 from lossmeter.errors import Invalid, MalformedBody, NotFound
 from lossmeter.evaluation import Plan, Record, evaluate, measure, merge_all, report
-from lossmeter.evaluation.criteria import USUAL, usual
+from lossmeter.evaluation.criteria import usual
 from lossmeter.losses import find
-from lossmeter.metrics import PREDICTIONS_ARE
+from lossmeter.metrics import TASKS
 from tests.support.evaluations import DATA, diabetes, digits, fields, figure, plan, softmax, tensor, tumours
 
 ENGINE = Engine("cpu")
@@ -435,10 +435,10 @@ def test_no_data_is_reported_as_nothing() -> None:
 
 
 def test_usual_losses_suit_their_tasks() -> None:
-    for task, ares in PREDICTIONS_ARE.items():
-        for are in ares:
-            assert len(plan(task=task, predictions_are=are, classes=3).criteria) == len(usual(task, are))
-    assert {task for task, _ in USUAL} <= set(PREDICTIONS_ARE)
+    for name, task in TASKS.items():
+        for are in task.kinds:
+            assert len(plan(task=name, predictions_are=are, classes=3).criteria) == len(usual(task, are))
+        assert set(task.losses.usual) <= set(task.kinds)
 
 
 @pytest.mark.parametrize(
@@ -449,8 +449,16 @@ def test_usual_losses_suit_their_tasks() -> None:
         ({"losses": [{"loss": "nll"}]}, "/losses/0/loss", "takes predictions that are log-probabilities"),
         ({"losses": [{"loss": "ctc"}]}, "/losses/0/loss", "an evaluation has predictions and labels"),
         ({"losses": [{"loss": "focal"}, {"loss": "focal"}]}, "/losses/1", "stands twice"),
-        ({"losses": [{"loss": "focal", "gamma": -1.0}]}, "/losses/0/gamma", "greater than or equal to 0"),
-        ({"losses": [{"loss": "focal", "delta": 1.0}]}, "/losses/0/delta", "not permitted"),
+        (
+            {"losses": [{"loss": "focal", "gamma": -1.0}]},
+            "/losses/0/gamma",
+            "gamma is -1.0; expected a number of at least 0",
+        ),
+        (
+            {"losses": [{"loss": "focal", "delta": 1.0}]},
+            "/losses/0/delta",
+            "delta is not a parameter; expected one of .*gamma",
+        ),
         (
             {"losses": [{"loss": "cross_entropy", "weight": [[1], [2, 3]]}]},
             "/losses/0/weight",

@@ -1,4 +1,4 @@
-"""A record as it is kept: its JSON, then the numbers of all its arrays as bytes, which a reader need not parse; compressed.
+"""Records as bytes: the JSON, then the numbers of all arrays, which a reader need not parse; compressed.
 
     length of the JSON in bytes (u32) | JSON | IEEE doubles of all arrays
 
@@ -22,8 +22,8 @@ DOUBLE = np.dtype("<f8")
 FASTEST = 1
 
 
-def packed(record: Record) -> bytes:
-    """A record as bytes."""
+def serialize(record: Record) -> bytes:
+    """Writes a record as bytes."""
     arrays: list[bytes] = []
     before = 0
 
@@ -38,14 +38,14 @@ def packed(record: Record) -> bytes:
     return zlib.compress(b"".join([len(text).to_bytes(4, "little"), text, *arrays]), FASTEST)
 
 
-def unpacked(content: bytes) -> Record:
-    """What `packed` made."""
-    found = zlib.decompress(content)
-    begin = 4 + int.from_bytes(found[:4], "little")
-    doubles = np.frombuffer(found, DOUBLE, offset=begin).astype(np.float64, copy=False)
+def deserialize(content: bytes) -> Record:
+    """Reads what `serialize` wrote."""
+    content = zlib.decompress(content)
+    begin = 4 + int.from_bytes(content[:4], "little")
+    doubles = np.frombuffer(content, DOUBLE, offset=begin).astype(np.float64, copy=False)
 
     def read(place: Any) -> Array:
         size = prod(place["shape"])
         return doubles[place["at"] : place["at"] + size].reshape(place["shape"])
 
-    return Record.from_json(orjson.loads(found[4:begin]), read)
+    return Record.from_json(orjson.loads(content[4:begin]), read)

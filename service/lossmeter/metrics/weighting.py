@@ -1,4 +1,4 @@
-"""How often each element of a batch counts, and the sums over a batch that follow.
+"""Weights of the elements of a batch, and the sums over the batch that follow.
 
 An *element* is what is predicted (a number, a label, a pixel, a query); a *unit* is what was drawn (a sample, an image, a
 query) and may hold several elements. Uncertainty comes from units, so replicates draw units.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics._draws import Draws
+from lossmeter.metrics.draws import Draws
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ DENSE_SHARE = 8
 
 
 def quotient(numerator: Any, denominator: Any, empty: float = np.nan) -> Array:
-    """The elementwise quotient, `empty` where the denominator is zero."""
+    """Divides elementwise, `empty` where the denominator is zero."""
     top, bottom = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     result: Array = np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom != 0)
     return result
@@ -57,7 +57,7 @@ class Weighting:
         return () if self.draws is None else (self.draws.shape[1],)
 
     def spread(self, per_unit: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """For each element what holds for its unit; (n, …) becomes (m, …)."""
+        """Gives each element what holds for its unit; (n, …) becomes (m, …)."""
         return per_unit if self.unit is None else per_unit[self.unit]
 
     def per_unit(self, amount: Array) -> Array:
@@ -67,7 +67,7 @@ class Weighting:
         return np.add.reduceat(amount, np.searchsorted(self.unit, np.arange(self.units)), axis=0)
 
     def total(self, amount: Array | None = None) -> Array:
-        """The weighted sum over all elements; (m, …) becomes (*lead, …)."""
+        """Sums all elements, weighted; (m, …) becomes (*lead, …)."""
         weighted = self.value if amount is None else (self.value.reshape(-1, *[1] * (amount.ndim - 1)) * amount)
         if self.draws is None:
             return np.asarray(weighted.sum(axis=0), np.float64)
@@ -76,7 +76,7 @@ class Weighting:
         return flat.reshape(*self.lead, *units.shape[1:])
 
     def tally(self, index: npt.NDArray[Any], size: int, chosen: Booleans | None = None, power: int = 1) -> Array:
-        """The weight (or its square) that falls on each of `size` places; (m,) indices become (*lead, size)."""
+        """Adds up the weight (or its square) that falls on each of `size` places; (m,) indices become (*lead, size)."""
         value = self.value if power == 1 else self.value**power
         unit = self.unit
         if chosen is not None:
@@ -92,7 +92,7 @@ class Weighting:
 
 
 def drawn_sums(columns: Array, draws: Draws) -> Array:
-    """The sums of the columns (n, k) in every replicate: (B, k)."""
+    """Sums the columns (n, k) in every replicate: (B, k)."""
     replicates = draws.shape[1]
     total = np.zeros((columns.shape[1], replicates))
     step = max(16, DRAWN_BLOCK // max(1, replicates))
@@ -103,7 +103,7 @@ def drawn_sums(columns: Array, draws: Draws) -> Array:
 
 
 def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDArray[Any] | None, draws: Draws) -> Array:
-    """The weight that falls on each of `size` places in every replicate: (B, size).
+    """Adds up the weight that falls on each of `size` places in every replicate: (B, size).
 
     Elements are sorted by place; those of a few places at a time are a small dense matrix.
 

@@ -1,4 +1,4 @@
-"""McNemar's test, where two runs still know each sample: which samples only the one, and only the other, has right."""
+"""McNemar's test of two records that keep their samples: counts what only the one, and only the other, has right."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter.metrics import Statistics, confidence
-from lossmeter.metrics._draws import Hashes
-from lossmeter.metrics._scores import Samples
-from lossmeter.metrics._weighting import Booleans
-from lossmeter.metrics.evaluation import Choice
+from lossmeter.evaluation.metrics import ChosenMetric
+from lossmeter.evaluation.statistics import Statistics
+from lossmeter.metrics import confidence
+from lossmeter.metrics.draws import Hashes
+from lossmeter.metrics.scores import Samples
+from lossmeter.metrics.weighting import Booleans
 
 SUMS = "the runs keep sums, not samples; with curves.bins 0 and a metric of scores, such as auroc, they keep them"
 
 
-def mcnemar(choice: Choice, sides: tuple[Statistics, Statistics]) -> dict[str, Any]:
-    """The test for accuracy, or why there is none; nothing for any other metric."""
-    if choice.metric.name != "accuracy":
+def mcnemar(choice: ChosenMetric, sides: tuple[Statistics, Statistics]) -> dict[str, Any]:
+    """Tests a metric that declares it, or says why it cannot; returns nothing for any other metric."""
+    if not choice.metric.mcnemar:
         return {"mcnemar": None, "mcnemar_unavailable": None}
     outcomes = []
     for side in sides:
         kept = next((state for state in side.states.values() if isinstance(state, Samples)), None)
-        found = SUMS if kept is None else _right(kept, float(choice.arguments["threshold"]))
-        if isinstance(found, str):
-            return {"mcnemar": None, "mcnemar_unavailable": found}
-        outcomes.append(found)
+        outcome = SUMS if kept is None else _right(kept, float(choice.arguments["threshold"]))
+        if isinstance(outcome, str):
+            return {"mcnemar": None, "mcnemar_unavailable": outcome}
+        outcomes.append(outcome)
     (ids, first), (others, second) = outcomes
     if not np.array_equal(ids, others):
         return {"mcnemar": None, "mcnemar_unavailable": "the runs are not over the same samples"}
@@ -39,8 +40,8 @@ def mcnemar(choice: Choice, sides: tuple[Statistics, Statistics]) -> dict[str, A
 
 
 def _right(kept: Samples, threshold: float) -> tuple[Hashes, Booleans] | str:
-    """The hash of each sample, in order, and whether it is decided rightly; or why that is not known."""
-    ids = (kept.high.astype(np.uint64) << np.uint64(32)) | kept.low.astype(np.uint64)
+    """Returns the hash of each sample, in order, and whether it is decided rightly; or why that is not known."""
+    ids = kept.units
     order = np.lexsort((kept.column, ids))
     rows = ids[order].reshape(-1, kept.classes) if len(ids) % kept.classes == 0 else ids[:0].reshape(0, 1)
     if len(np.unique(ids)) * kept.classes != len(ids) or (rows != rows[:, :1]).any():

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from lossmeter.metrics._draws import SLAB_DRAWS, Hashes, draws
-from lossmeter.metrics._states import State, merged_by, total
-from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting, drawn_tally, quotient
+from lossmeter.metrics.draws import SLAB_DRAWS, Hashes, draws
+from lossmeter.metrics.states import State, merged_by, total
+from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, drawn_tally, quotient
 
 SLAB_ELEMENTS = 1 << 22
 LEVELS = 1000
@@ -65,7 +65,7 @@ class ScoreHistogram(State, kind="score_histogram"):
         return int(self.positive.shape[-2])
 
     def pooled(self) -> ScoreHistogram:
-        """Of all classes together, as if they were one."""
+        """Returns the same of all classes together, as if they were one."""
         sums = (part.sum(axis=-2, keepdims=True) for part in (self.positive, self.negative))
         return ScoreHistogram(self.low, self.high, *sums)
 
@@ -115,12 +115,12 @@ class Samples(State, kind="samples"):
         return {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.arrays()}
 
     def ordered(self) -> Samples:
-        """In an order of their own, so that sums do not depend on the order of arrival."""
+        """Returns them in an order of their own, so that sums do not depend on the order of arrival."""
         order = np.lexsort((self.weight, self.y, self.x, self.column, self.low, self.high))
         return replace(self, **{name: getattr(self, name)[order] for name in self.arrays()})
 
     def pooled(self) -> Samples:
-        """Of all classes together, as if they were one."""
+        """Returns the same of all classes together, as if they were one."""
         return replace(self, classes=1, column=np.zeros_like(self.column))
 
     @property
@@ -129,7 +129,7 @@ class Samples(State, kind="samples"):
         return (self.high.astype(np.uint64) << np.uint64(32)) | self.low.astype(np.uint64)
 
     def replicated(self, count: int) -> Iterator[Samples]:
-        """The samples with the weights of `count` replicates, a few replicates at a time."""
+        """Yields the samples with the weights of `count` replicates, a few replicates at a time."""
         step = 4 * max(1, SLAB_ELEMENTS // (4 * max(1, len(self.x))))
         for first in range(0, count, step):
             yield replace(self, weight=draws(self.units, first, min(first + step, count)).T * self.weight)
@@ -182,7 +182,7 @@ class Levels:
 
 
 def levelled(samples: Samples, count: int) -> Iterator[Levels]:
-    """The levels of scores in `count` replicates, a few replicates at a time."""
+    """Yields the levels of scores in `count` replicates, a few replicates at a time."""
     place, sizes = _levels(samples)
     ends = np.cumsum(sizes)
     width = 2 * int(ends[-1])
@@ -201,7 +201,7 @@ def levelled(samples: Samples, count: int) -> Iterator[Levels]:
 
 
 def _levels(samples: Samples) -> tuple[Integers, Integers]:
-    """The level of each element, counted through all columns, from the highest score of each down; the levels per column."""
+    """Returns the level of each element, counted through all columns from the highest score of each, and how many each has."""
     place = np.zeros(len(samples.x), np.int64)
     sizes = np.zeros(samples.classes, np.int64)
     for column in range(samples.classes):

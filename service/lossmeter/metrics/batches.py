@@ -1,24 +1,25 @@
-"""A checked batch of each shape of task, cut down to what counts: masked elements and those of weight zero are gone."""
+"""Checked batches of each shape of task, cut down to what counts: masked elements and those of weight zero are gone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from lossmeter.errors import Invalid
-from lossmeter.metrics._draws import Draws, Hashes
-from lossmeter.metrics._weighting import Array, Booleans, Integers, Weighting
+from lossmeter.metrics.draws import Draws, Hashes
+from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting
 
 Index = tuple[int, ...]
 
 
 class Places(NamedTuple):
-    """Where the elements stood in the tensor that was sent, to name them in errors."""
+    """The places of the elements in the tensor that was sent, to name them in errors."""
 
     flat: Integers
     shape: Index
@@ -29,7 +30,7 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Base of all batches. Fields marked `unit` have one row per unit, other arrays one per element.
+    """Base of all batches. `hashes` and `samples` have one entry per unit, other arrays and lists one per element.
 
     Attributes:
         places: where each element stood.
@@ -53,12 +54,13 @@ class Batch:
         return Weighting(self.value, self.unit, self.units, draws)
 
     def take(self, units: Booleans) -> Self:
-        """The batch of the chosen units alone; one boolean per unit."""
+        """Returns the batch of the chosen units alone; one boolean per unit."""
         elements = units if self.unit is None else units[self.unit]
         changed: dict[str, Any] = {
-            item.name: getattr(self, item.name)[elements]
+            item.name: value[elements] if isinstance(value, np.ndarray) else list(compress(value, elements))
             for item in fields(self)
-            if isinstance(getattr(self, item.name), np.ndarray) and item.name not in {"hashes", "samples"}
+            if isinstance(value := getattr(self, item.name), np.ndarray | list)
+            and item.name not in {"hashes", "samples"}
         } | {
             "hashes": self.hashes[units],
             "samples": self.samples[units],
@@ -69,7 +71,7 @@ class Batch:
         return replace(self, **changed)
 
     def where(self, samples: Booleans) -> Self:
-        """The batch of the chosen samples alone, a slice; one boolean for each sample that was sent."""
+        """Returns the batch of the chosen samples alone, a slice; one boolean for each sample that was sent."""
         return self.take(np.asarray(samples, bool)[self.samples])
 
     def demand(self, valid: npt.NDArray[Any], subject: str, role: str, message: Callable[[int], str]) -> None:
@@ -106,7 +108,7 @@ class Labelled(Batch):
     raw: npt.NDArray[Any]
 
     def predicted(self, threshold: float = 0.5) -> Integers:
-        """The predicted class: the likeliest (the first of equals), or 1 where the probability is above the threshold."""
+        """Returns the likeliest class (the first of equals), or 1 where the probability is above the threshold."""
         if self.predictions_are == "classes":
             return np.asarray(self.raw, np.int64)
         if self.binary:
@@ -137,7 +139,7 @@ class Labelled(Batch):
         return log_clipped(np.take_along_axis(self.raw, self.label[:, None], axis=1)[:, 0])
 
     def one_against_rest(self) -> tuple[Array, Booleans, Integers, Batch]:
-        """Scores of every class as elements of their own: score, whether it is the label, the class, and their batch."""
+        """Takes every class as an element: returns its score, whether it is the label, the class, and their batch."""
         if self.binary:
             return self.probability, self.label == 1, np.zeros(len(self.label), np.int64), self
         c = self.classes
@@ -207,21 +209,25 @@ class Groups(Batch):
 
 
 def sigmoid(z: Array) -> Array:
+    """Computes 1 / (1 + exp(-z)), with an exponential that never overflows."""
     small = np.exp(-np.abs(z))
     return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
 def log_sigmoid(z: Array) -> Array:
+    """Computes the logarithm of the sigmoid, which stays finite."""
     # log(1 / (1 + exp(-z))), with an exponent that never overflows
     return np.minimum(z, 0.0) - np.log1p(np.exp(-np.abs(z)))
 
 
 def log_softmax(z: Array) -> Array:
+    """Computes the logarithm of the softmax of each row."""
     shifted = z - z.max(axis=1, keepdims=True, initial=-np.inf)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def log_clipped(p: Array) -> Array:
+    """Computes the logarithm of probabilities that are kept 2.2e-16 away from 0 and 1."""
     eps = np.finfo(np.float64).eps
     return np.asarray(np.log(np.clip(p, eps, 1 - eps)))
 

@@ -1,0 +1,189 @@
+"""The metrics of a plan: chooses them, and makes the states of a batch that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lossmeter.errors import Invalid, pointer
+from lossmeter.metrics import METRICS, Curves, Metric, Ratio, Statistic, find_metric
+from lossmeter.metrics.batches import Batch
+from lossmeter.metrics.draws import SLAB_DRAWS, Draws
+from lossmeter.metrics.scores import Samples
+from lossmeter.metrics.states import State
+from lossmeter.metrics.tasks import KINDS, Task
+
+REPLICATE_BINS = 100
+"""Bins of the scores of a replicate: enough for its spread."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenMetric:
+    """A metric of a plan with its parameters.
+
+    Attributes:
+        arguments: all parameters with their values.
+        settings: what the plan as a whole decides for it.
+    """
+
+    metric: Metric
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the states that it reads."""
+        return self.metric.keys({**self.settings, **self.arguments})
+
+    @property
+    def kind(self) -> str:
+        return self.metric.kind_for(self.arguments)
+
+    @property
+    def identity(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        """Equal for two choices that measure the same in the same way."""
+        return self.metric.name, self.keys, dict(self.arguments)
+
+    def value(self, states: Mapping[str, Any]) -> Any:
+        """Returns the result; of replicates, results have their leading axis."""
+        return self.metric.function(*(states[key] for key in self.keys), **self.arguments)
+
+    @property
+    def scattered(self) -> bool:
+        """Tells whether it is a number with a known spread."""
+        return self.kind == "scalar" and self.metric.uncertainty != "none"
+
+    def has_formula(self, states: Mapping[str, Any]) -> bool:
+        """Tells whether its interval follows from the states themselves, where samples do not come in groups."""
+        state = states[self.keys[0]]
+        if isinstance(state, Ratio):
+            return self.metric.uncertainty in {"mean", "proportion"}
+        return self.metric.trials is not None and state.squares.shape[-1] == 1
+
+
+@dataclass(frozen=True, eq=False)
+class MetricSet:
+    """The metrics of a plan. Make one with `of`.
+
+    Attributes:
+        choices: the metrics, in the order in which they were asked for.
+        curves: how score distributions are kept; exactly, unless it has bins.
+        replicates: of the bootstrap; 0 for none, and then no interval of what needs it.
+        level: of the intervals.
+    """
+
+    choices: tuple[ChosenMetric, ...]
+    curves: Curves
+    replicates: int
+    level: float
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        measured_as: str,
+        wanted: Sequence[Mapping[str, Any]],
+        curves: Curves,
+        replicates: int,
+        level: float,
+    ) -> MetricSet:
+        """Chooses metrics, `{"metric": name, parameter: value, …}` each, for a task and what its predictions are measured as.
+
+        Raises:
+            NotFound: there is no such metric.
+            Invalid: it does not suit the task, or its parameters are wrong.
+        """
+        choices = tuple(_choice(task, measured_as, curves, place, one) for place, one in enumerate(wanted))
+        return cls(choices, curves, replicates, level)
+
+    @property
+    def scalars(self) -> list[ChosenMetric]:
+        """Those that are one number."""
+        return [one for one in self.choices if one.kind == "scalar"]
+
+    @property
+    def statistics(self) -> dict[str, tuple[Statistic, dict[str, Any]]]:
+        """By the name of the state, the statistic that makes it, with its arguments."""
+        return {
+            key: (item, {**choice.settings, **choice.arguments})
+            for choice in self.choices
+            for key, item in zip(choice.keys, choice.metric.statistics, strict=True)
+        }
+
+    @property
+    def keeps_samples(self) -> bool:
+        """Tells whether a state holds every sample, and so grows with the data."""
+        statistics = [item for item, _ in self.statistics.values()]
+        return any(
+            "samples" in one.needs or ("curves" in one.parameters and not self.curves.bins) for one in statistics
+        )
+
+    def states(self, batch: Batch) -> dict[str, State]:
+        """Returns the states of a batch as it is."""
+        return {key: _state(item, batch, None, arguments) for key, (item, arguments) in self.statistics.items()}
+
+    def replicated(self, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
+        """Names the states of which replicates are kept: those of scalars whose interval only the bootstrap knows.
+
+        Samples have none: they draw their own, from their ids, when the report asks for them.
+        """
+        if not self.replicates:
+            return frozenset()
+        wanted = {
+            key
+            for choice in self.choices
+            if choice.scattered and (paired or clustered or not choice.has_formula(states))
+            for key, item in zip(choice.keys, choice.metric.statistics, strict=True)
+            if item.replicated and not isinstance(states[key], Samples)
+        }
+        return frozenset(wanted)
+
+    def drawn(self, batch: Batch, drawn: Draws, names: Collection[str]) -> dict[str, State]:
+        """Returns the states of those names in the replicates that draw the units of the batch so often; (n, B)."""
+        coarse = replace(self.curves, bins=min(self.curves.bins, REPLICATE_BINS))
+        return {
+            key: _state(item, batch, drawn, {**arguments, "curves": coarse})
+            for key, (item, arguments) in self.statistics.items()
+            if key in names
+        }
+
+
+def _choice(task: Task, measured_as: str, curves: Curves, place: int, wanted: Mapping[str, Any]) -> ChosenMetric:
+    given = dict(wanted)
+    metric = find_metric(str(given.pop("metric", "")))
+    at = pointer("metrics", place, "metric")
+    if task.name not in metric.tasks:
+        raise Invalid.at(metric.name, at, f"not for the task {task.name}; for {', '.join(metric.tasks)}")
+    for need in {need for item in metric.statistics for need in item.needs}:
+        if need == "samples" and curves.bins:
+            raise Invalid.at(metric.name, at, "needs all samples at hand, and only statistics of a fixed size are kept")
+        if need != "samples" and need not in KINDS[measured_as].gives:
+            raise Invalid.at(metric.name, at, f"needs {need}; predictions_are is {measured_as}")
+    return ChosenMetric(metric, metric.bind(given, ("metrics", place)), {"curves": curves})
+
+
+def usual(task: str, predictions_are: str) -> list[dict[str, Any]]:
+    """Lists the metrics of a task that are reported if none are asked for, as far as these predictions allow them."""
+    return [
+        {"metric": metric.name} for metric in METRICS.values() if task in metric.usual and metric.takes(predictions_are)
+    ]
+
+
+def slabs(batch: Batch, replicates: int) -> Iterator[Batch]:
+    """Cuts the batch so that the draws of each part fit the memory; there is at least one part, which may be empty."""
+    step = max(1, SLAB_DRAWS // max(1, replicates))
+    if batch.units <= step:
+        yield batch
+        return
+    for start in range(0, batch.units, step):
+        chosen = np.zeros(batch.units, bool)
+        chosen[start : start + step] = True
+        yield batch.take(chosen)
+
+
+def _state(item: Statistic, batch: Batch, drawn: Draws | None, arguments: Mapping[str, Any]) -> State:
+    state: State = item.function(batch, batch.weighting(drawn), **{name: arguments[name] for name in item.parameters})
+    return state

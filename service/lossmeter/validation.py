@@ -1,0 +1,84 @@
+"""Translates what pydantic finds wrong into the words of this project: what was given, what was expected, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lossmeter.errors import Flaw, Invalid, pointer
+
+Model = TypeVar("Model", bound=BaseModel)
+
+EXPECTED = {
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text without control characters",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "is_instance_of": "a tensor: nested arrays of numbers, or an object with datatype, shape and data or base64",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+}
+
+
+def validate(
+    model: type[Model], subject: str, given: Mapping[str, Any], at: tuple[str | int, ...] = (), noun: str = "field"
+) -> Model:
+    """Makes a model of what was given.
+
+    Args:
+        subject: the loss, metric or resource that says what is wrong.
+        at: where it was given in the request.
+        noun: what the model's fields are called.
+
+    Raises:
+        Invalid: with all that is wrong.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise invalid(subject, error, list(model.model_fields), at, noun) from None
+
+
+def invalid(
+    subject: str, error: ValidationError, fields: Sequence[str], at: tuple[str | int, ...] = (), noun: str = "field"
+) -> Invalid:
+    """Translates an error of pydantic; `fields` are those that could have been given."""
+    return Invalid.of(subject, [_flaw(detail, fields, at, noun) for detail in error.errors(include_url=False)])
+
+
+def _flaw(detail: ErrorDetails, fields: Sequence[str], at: tuple[str | int, ...], noun: str) -> Flaw:
+    place = detail["loc"]
+    name = ".".join(map(str, place)) or "the request"
+    kind = detail["type"]
+    if kind == "missing":
+        message = f"{name} is missing"
+    elif kind == "extra_forbidden":
+        expected = f"one of {', '.join(fields)}" if fields else "none"
+        message = f"{name} is not a {noun}; expected {expected}"
+    else:
+        message = f"{name} is {_shown(detail['input'])}; expected {_expected(kind, detail.get('ctx', {}))}"
+    return Flaw(pointer(*at, *place), message)
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str:
+    return EXPECTED.get(kind, f"something else ({kind})").format_map(dict(context))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "…"

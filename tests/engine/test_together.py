@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossmeter.engine import Call, Done, Engine, Outcome, Work, outcome
+from lossmeter.engine import Call, Engine, Outcome, PassResult, Work, outcome
 from lossmeter.engine import compute as module
 from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.tensors import Datatype, Tensor
@@ -35,9 +35,9 @@ def fusable(loss: Loss, precision: Any) -> list[Case]:
     for case in smooth(loss.name):
         converted_case = converted(case, PRECISIONS[precision])
         tensors, parameters = split(loss, converted_case)
-        kin = ENGINE.check(Call(loss, tensors, parameters, precision=precision)).kin
-        if kin is not None:
-            found.setdefault(kin, converted_case)
+        key = ENGINE.check(Call(loss, tensors, parameters, precision=precision)).batch_key
+        if key is not None:
+            found.setdefault(key, converted_case)
     return list(found.values())[:6]
 
 
@@ -45,7 +45,7 @@ def calls(loss: Loss, case: Case, precision: Any) -> list[Call]:
     """One case as batches of several sizes, reduced and weighted in several ways."""
     wanted = tuple(differentiable(loss, case))
     tensors, parameters = split(loss, case)
-    fitted = ENGINE.check(Call(loss, tensors, parameters, precision=precision)).fit
+    fitted = ENGINE.check(Call(loss, tensors, parameters, precision=precision)).shapes
     rows = fitted.output[0]
     random = np.random.default_rng(rows)
     found = []
@@ -66,7 +66,7 @@ def test_together_or_alone_gives_the_same_bits(loss: Loss, precision: Any) -> No
     assert cases, f"nothing of {loss.name} can be put together"
     for case in cases:
         works = [ENGINE.check(call) for call in calls(loss, case, precision)]
-        assert len({work.kin for work in works}) == 1
+        assert len({work.batch_key for work in works}) == 1
         for work, done in zip(works, ENGINE.run_together(works), strict=True):
             assert bits(outcome(work, done)) == bits(ENGINE.compute(work.call))
 
@@ -93,7 +93,7 @@ def mse(size: int, labels: float = 0.0, *, reduction: str = "mean", columns: int
 )
 def test_only_batches_of_the_same_kind_are_put_together(other: Call) -> None:
     works = [ENGINE.check(mse(4)), ENGINE.check(mse(9, 1.0, reduction="sum")), ENGINE.check(other)]
-    assert works[0].kin == works[1].kin != works[2].kin
+    assert works[0].batch_key == works[1].batch_key != works[2].batch_key
 
 
 def test_parameters_that_are_equal_but_not_the_same_keep_batches_apart() -> None:
@@ -101,14 +101,14 @@ def test_parameters_that_are_equal_but_not_the_same_keep_batches_apart() -> None
         replace(mse(4), loss=find("poisson_nll"), parameters={"log_input": True, "full": False, "eps": eps})
         for eps in (0.0, -0.0)
     )
-    assert ENGINE.check(one).kin != ENGINE.check(other).kin
+    assert ENGINE.check(one).batch_key != ENGINE.check(other).batch_key
 
 
 def test_a_batch_stays_within_what_torch_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     run = module.run_together
 
-    def counted(works: Sequence[Work]) -> list[Done]:
+    def counted(works: Sequence[Work]) -> list[PassResult]:
         sizes.append(len(works))
         return run(works)
 

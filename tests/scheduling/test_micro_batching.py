@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from lossmeter.engine import Call, Done, Engine, Outcome, Work
+from lossmeter.engine import Call, Engine, Outcome, PassResult, Work
 from lossmeter.errors import Invalid
 from lossmeter.losses import find
 from lossmeter.scheduling.micro_batching import MicroBatcher
@@ -32,13 +32,13 @@ class Counting(Engine):
         self.sizes: list[int] = []
         self.broken: set[int] = set()
 
-    def run_together(self, works: Sequence[Work]) -> list[Done]:
+    def run_together(self, works: Sequence[Work]) -> list[PassResult]:
         self.sizes.append(len(works))
         for work in works:
             self._fail(work)
         return super().run_together(works)
 
-    def run(self, work: Work) -> Done:
+    def run(self, work: Work) -> PassResult:
         self._fail(work)
         return super().run(work)
 

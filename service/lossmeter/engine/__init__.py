@@ -3,6 +3,6 @@
 from lossmeter.engine.calls import Call, Outcome, Warned
 from lossmeter.engine.compute import Engine
 from lossmeter.engine.outcomes import outcome
-from lossmeter.engine.work import Done, Work
+from lossmeter.engine.work import PassResult, Work
 
-__all__ = ["Call", "Done", "Engine", "Outcome", "Warned", "Work", "outcome"]
+__all__ = ["Call", "Engine", "Outcome", "PassResult", "Warned", "Work", "outcome"]

@@ -1,4 +1,4 @@
-"""What the engine is asked for, and what it gives."""
+"""Calls and outcomes: everything that goes into the engine and comes out of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call gave: `value` for `mean` and `sum`, `values` for `none`."""
+    """The outcome of a call: `value` for `mean` and `sum`, `values` for `none`."""
 
     value: float | None
     values: Tensor | None

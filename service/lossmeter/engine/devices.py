@@ -1,4 +1,4 @@
-"""Which device computes, and what its being full looks like."""
+"""Devices: how one is chosen, what memory it has, and how its errors are told apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAPPED_BYTES = 1 << 22
 
 
 def choose(name: str) -> torch.device:
-    """The device of that name; `auto` is the best one present.
+    """Returns the device of that name; `auto` is the best one present.
 
     Raises:
         ValueError: if there is no such device.
@@ -34,12 +34,12 @@ def choose(name: str) -> torch.device:
 
 
 def supports(device: torch.device, precision: str) -> bool:
-    """Whether a device can compute in that precision."""
+    """Tells whether a device can compute in that precision."""
     return not (device.type == "mps" and precision == "float64")
 
 
 def chunk_elements(device: torch.device) -> int:
-    """How many elements to compute at a time.
+    """Returns how many elements to compute at a time.
 
     On a CPU a chunk that stays in the cache between forward and backward takes two thirds of the time, and a quarter of the
     memory, of a batch of a million elements in one piece; a GPU wants all of them at once.
@@ -48,7 +48,7 @@ def chunk_elements(device: torch.device) -> int:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on the device or on the host."""
+    """Tells whether an error says that memory ran out, on the device or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # On the CPU torch raises a plain RuntimeError of the first text; the second comes from libraries of CUDA.
@@ -58,7 +58,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error says that this process can no longer use its device.
+    """Tells whether an error says that this process can no longer use its device.
 
     After a failed assertion or an illegal access in a kernel every later call of this process fails the same way.
     """
@@ -67,7 +67,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def memory(device: torch.device) -> dict[str, int]:
-    """Bytes of a GPU that tensors take, that this process holds, and that there are; empty for a CPU."""
+    """Returns the bytes of a GPU that tensors take, that this process holds, and that there are; empty for a CPU."""
     if device.type != "cuda":
         return {}
     return {

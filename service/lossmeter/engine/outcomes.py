@@ -1,4 +1,4 @@
-"""From sums and tensors to the outcome of a call: rounded once, and with a warning for whatever is not finite."""
+"""Outcomes: sums are rounded once, and whatever is not finite gets a warning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lossmeter.engine.calls import Call, Outcome, Warned
-from lossmeter.engine.work import Done, Work
+from lossmeter.engine.elements import is_finite
+from lossmeter.engine.work import PassResult, Work
 from lossmeter.errors import Invalid, pointer
 from lossmeter.tensors import Datatype, Tensor, coordinates
 
@@ -17,33 +18,34 @@ LISTED = 8
 """Non-finite results that are listed one by one."""
 
 
-def outcome(work: Work, done: Done) -> Outcome:
-    """What a call gave.
+def outcome(work: Work, result: PassResult) -> Outcome:
+    """Returns the outcome of a call.
 
     Raises:
         Invalid: if nothing counts and the call says that this is an error.
     """
-    call, weighting = work.call, work.weighting
-    normalizer = weighting.normalizer if call.normalizer is None else call.normalizer
+    call, weights = work.call, work.weights
+    normalizer = weights.normalizer if call.normalizer is None else call.normalizer
     warnings: list[Warned] = []
     value: float | None = None
     if call.reduction == "sum":
-        value = _rounded(done.total, call.precision)
+        value = _rounded(result.total, call.precision)
     elif call.reduction != "none":
-        value = _mean(call, done.numerator, normalizer)
-    for name, number in (("value", value), ("sum", done.total)):
+        value = _mean(call, result.numerator, normalizer)
+    for name, number in (("value", value), ("sum", result.total)):
         if number is not None and not math.isfinite(number):
             empty = " because nothing counts: the normalizer is 0" if name == "value" and not normalizer else ""
             word = _word(number)
             warnings.append(Warned("non_finite", f"{name} is {word}{empty}", pointer(name), None, word))
     values = None
-    if done.values is not None:
-        values = _result(("values",), done.values, work.fit.output, warnings)
-    gradients = {
-        name: _result(("gradients", name), gradient, tuple(gradient.shape), warnings)
-        for name, gradient in done.gradients.items()
-    }
-    return Outcome(value, values, done.total, normalizer, weighting.count, gradients, str(work.device), warnings)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if result.values is not None:
+            values = _tensor(("values",), result.values, work.plan.shapes.output, warnings)
+        gradients = {
+            name: _tensor(("gradients", name), gradient, call.tensors[name].shape, warnings)
+            for name, gradient in result.gradients.items()
+        }
+    return Outcome(value, values, result.total, normalizer, weights.count, gradients, str(work.plan.device), warnings)
 
 
 def _mean(call: Call, numerator: float, normalizer: float) -> float:
@@ -58,11 +60,10 @@ def _rounded(number: float, precision: str) -> float:
     return c_float(number).value if precision == "float32" else number
 
 
-def _result(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
+def _tensor(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
     flat = tensor.numpy().reshape(-1)
-    finite = np.isfinite(flat)
-    if not finite.all():
-        positions = np.flatnonzero(~finite)
+    if not is_finite(flat):
+        positions = np.flatnonzero(~np.isfinite(flat))
         for position in positions[:LISTED].tolist():
             index = coordinates(position, shape)
             word = _word(float(flat[position]))

@@ -15,22 +15,23 @@ import torch
 
 from lossmeter.losses import Support
 from lossmeter.losses.shapes import Sizes
+from lossmeter.tensors import Array
 
 FLOAT64 = torch.float64
 SMALL = 1024
 
 
-class Rows(NamedTuple):
-    """What each row of the batch adds to the sum, to the normalizer and to the count of a loss."""
+class RowSums(NamedTuple):
+    """Sums over each row of the batch: its part of the sum, of the normalizer and of the count of a loss."""
 
     numerator: torch.Tensor
     denominator: torch.Tensor
     counted: torch.Tensor
 
 
-@dataclass(slots=True)
-class Weighting:
-    """What each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss.
+@dataclass(frozen=True, slots=True)
+class ElementWeights:
+    """How much each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss.
 
     Attributes:
         weight, mask: of the request.
@@ -48,23 +49,28 @@ class Weighting:
     normalizer: float
     count: int
 
-    def rows(self, start: int, stop: int) -> Weighting:
-        """The part that belongs to some rows of the batch."""
-        weight, mask, scale = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
-        return Weighting(weight, mask, scale, self.share, self.counted, self.normalizer, self.count)
+    @property
+    def plain(self) -> bool:
+        """Tells whether all values count the same, those that a loss sets to 0 by itself included."""
+        return self.weight is self.mask is self.scale is None
 
-    def by_row(self, weighted: torch.Tensor) -> Rows:
-        """The same sums, row by row; `weighted` is the whole batch, on the host."""
+    def rows(self, start: int, stop: int) -> ElementWeights:
+        """Returns the part that belongs to some rows of the batch."""
+        weight, mask, scale = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
+        return ElementWeights(weight, mask, scale, self.share, self.counted, self.normalizer, self.count)
+
+    def by_row(self, weighted: torch.Tensor) -> RowSums:
+        """Sums row by row; `weighted` is the whole batch, on the host."""
 
         def summed(values: torch.Tensor) -> torch.Tensor:
             return values.to(FLOAT64) if values.dim() == 1 else values.flatten(1).sum(dim=1, dtype=FLOAT64)
 
         counted = torch.ones(weighted.shape, dtype=torch.bool) if self.counted is None else self.counted
         count = summed(counted)
-        return Rows(summed(weighted), count if self.share is None else summed(self.share), count)
+        return RowSums(summed(weighted), count if self.share is None else summed(self.share), count)
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
-        """The values, weighted; those that do not count become 0, whatever they were."""
+        """Weighs the values; those that do not count become 0, whatever they were."""
         if self.weight is not None:
             values = values * self.weight.to(values.device)
         if self.mask is not None:
@@ -72,17 +78,21 @@ class Weighting:
         return values
 
     def total(self, weighted: torch.Tensor) -> float:
-        """The sum in float64."""
+        """Sums in float64."""
         if weighted.device.type == "cpu" and weighted.numel() <= SMALL:
-            # For so few, calling torch costs more than adding.
-            return float(np.add.reduce(weighted.numpy(), axis=None, dtype=np.float64))
+            return small_sum(weighted.numpy())
         return float(torch.sum(weighted, dtype=FLOAT64))
 
     def numerator(self, weighted: torch.Tensor) -> float:
-        """What `mean` divides by the normalizer."""
+        """Returns what `mean` divides by the normalizer."""
         if self.scale is not None:
             weighted = weighted * self.scale.to(weighted.device)
         return self.total(weighted)
+
+
+def small_sum(array: Array) -> float:
+    """Sums at most `SMALL` elements in float64: for so few, calling torch costs more than adding."""
+    return float(np.add.reduce(array, axis=None, dtype=np.float64))
 
 
 def weigh(
@@ -92,8 +102,8 @@ def weigh(
     mask: torch.Tensor | None,
     *,
     batchmean: bool,
-) -> Weighting:
-    """Joins sample weights, mask and the loss's own support into one weighting."""
+) -> ElementWeights:
+    """Joins sample weights, mask and the loss's own support."""
     weight = None if sample_weight is None else _spread(sample_weight, output)
     kept = None if mask is None else _spread(mask, output)
     counted = support.counted
@@ -112,11 +122,11 @@ def weigh(
         if counted is not None:
             share = torch.where(counted, share, 0.0)
         normalizer = float(share.sum())
-    return Weighting(weight, kept, support.scale, share, counted, normalizer, count)
+    return ElementWeights(weight, kept, support.scale, share, counted, normalizer, count)
 
 
 def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tensor | None) -> float:
-    """The size of the batch: the rows in which anything counts, weighted if there is one weight a row."""
+    """Returns the size of the batch: the rows in which anything counts, weighted if there is one weight a row."""
     if not output:
         return 1.0
     rows = torch.ones(output[0], dtype=FLOAT64)
@@ -128,7 +138,7 @@ def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tens
 
 
 def _spread(tensor: torch.Tensor, output: Sizes) -> torch.Tensor:
-    """One number a row, in the shape of the unreduced loss."""
+    """Spreads one number a row over the shape of the unreduced loss."""
     if tensor.shape == output:
         return tensor
     return tensor.view(-1, *(1,) * (len(output) - 1)).expand(output)

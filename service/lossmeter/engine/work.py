@@ -1,4 +1,4 @@
-"""A checked call on its way through the device: whole, in chunks along the batch, or together with others of its kind."""
+"""Work: a checked call on its way through the device, whole, in chunks along the batch, or together with others of its kind."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ import numpy as np
 import torch
 
 from lossmeter.engine import backward
-from lossmeter.engine.arguments import Fit
-from lossmeter.engine.calls import Call
-from lossmeter.engine.reduction import Weighting
+from lossmeter.engine.bound_shapes import BoundShapes
+from lossmeter.engine.calls import PRECISIONS, Call
+from lossmeter.engine.plans import Plan
+from lossmeter.engine.reduction import SMALL, ElementWeights, small_sum
+
+KEPT_ELEMENTS = 1 << 10
+"""Elements up to which a plan keeps the gradient of the values for the next call."""
 
 
 @dataclass(slots=True)
-class Done:
-    """What came of a call, on the host: sums in float64, and tensors."""
+class PassResult:
+    """The result of a forward and backward pass, on the host: sums in float64, and tensors."""
 
     values: torch.Tensor | None
     total: float
@@ -32,41 +36,36 @@ class Work:
     """A call whose arguments were checked: on the host, in the precision of the call."""
 
     call: Call
+    plan: Plan
     tensors: dict[str, torch.Tensor]
-    fit: Fit
-    weighting: Weighting
+    weights: ElementWeights
     upstream: torch.Tensor | None
-    device: torch.device
     pieces: _Pieces | None = None
+
+    @property
+    def shapes(self) -> BoundShapes:
+        """Its shapes, bound to the declaration of the loss."""
+        return self.plan.shapes
 
     @property
     def batch(self) -> int:
         """How many rows it has."""
-        return self.fit.output[0] if self.fit.output else 1
+        return self.plan.rows
 
     @property
-    def elements(self) -> int:
-        """Elements of the largest tensor."""
-        return max((tensor.numel() for tensor in self.tensors.values()), default=0)
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.plan.device
 
     @property
-    def divisible(self) -> bool:
-        """Whether rows can be computed apart; a gradient that all rows share cannot."""
-        batched = self.fit.batched
-        return self.call.loss.chunked and bool(batched) and all(name in batched for name in self.call.gradients)
+    def batch_key(self) -> Hashable:
+        """Equal for works that can be computed as one batch, bit for bit; None for one that has to be alone."""
+        return self.plan.batch_key
 
-    @property
-    def kin(self) -> Hashable:
-        """Works for which this is equal can be computed as one batch, bit for bit; None for one that has to be alone."""
-        call, kin = self.call, self.fit.kin
-        if kin is None or not call.loss.chunked or self.device.type != "cpu":
-            return None
-        return call.loss.name, kin, repr(call.parameters), call.precision, call.gradients
-
-    def run(self, rows: int) -> Done:
+    def run(self, rows: int) -> PassResult:
         """Computes it, so many rows at a time. Pieces that were done before memory ran out are not done again."""
-        if rows >= self.batch:
-            return _computed(self.tensors, [_Part(self, self.weighting, self.upstream)])[0]
+        if rows >= self.plan.rows:
+            return _compute(self.tensors, [_Part(self, self.plan.rows, self.weights, self.upstream)])[0]
         pieces = self.pieces = self.pieces or _Pieces.of(self)
         pieces.add(self, rows)
         self.pieces = None
@@ -75,7 +74,7 @@ class Work:
 
 @dataclass(slots=True)
 class _Pieces:
-    """What came of the first rows of a work."""
+    """Results of the first rows of a work."""
 
     rows: int
     values: list[torch.Tensor]
@@ -85,7 +84,7 @@ class _Pieces:
 
     @classmethod
     def of(cls, work: Work) -> Self:
-        """None so far, and room for the gradients."""
+        """Begins without any, and with room for the gradients."""
         call = work.call
         room = {
             name: work.tensors[name] if call.expendable else torch.empty_like(work.tensors[name])
@@ -95,7 +94,7 @@ class _Pieces:
 
     def add(self, work: Work, rows: int) -> None:
         """Computes the others, so many at a time."""
-        edges = [*range(self.rows, work.batch, rows), work.batch]
+        edges = [*range(self.rows, work.plan.rows, rows), work.plan.rows]
         if rows > 1 and edges[-1] - edges[-2] == 1:
             del edges[-2]  # the last row goes with the piece before it
         for start, stop in pairwise(edges):
@@ -103,95 +102,180 @@ class _Pieces:
             self.rows = stop
 
     def _add(self, work: Work, start: int, stop: int) -> None:
-        tensors = {k: x[start:stop] if k in work.fit.batched else x for k, x in work.tensors.items()}
+        batched = work.plan.shapes.batched
+        tensors = {k: x[start:stop] if k in batched else x for k, x in work.tensors.items()}
         upstream = work.upstream
         if upstream is not None and work.call.reduction == "none":
             upstream = upstream[start:stop]
-        (done,) = _computed(tensors, [_Part(work, work.weighting.rows(start, stop), upstream)])
-        if done.values is not None:
-            self.values.append(done.values)
-        self.total += done.total
-        self.numerator += done.numerator
-        for name, gradient in done.gradients.items():
+        (result,) = _compute(tensors, [_Part(work, stop - start, work.weights.rows(start, stop), upstream)])
+        if result.values is not None:
+            self.values.append(result.values)
+        self.total += result.total
+        self.numerator += result.numerator
+        for name, gradient in result.gradients.items():
             self.gradients[name][start:stop] = gradient
 
-    def together(self) -> Done:
-        return Done(torch.cat(self.values) if self.values else None, self.total, self.numerator, self.gradients)
+    def together(self) -> PassResult:
+        return PassResult(torch.cat(self.values) if self.values else None, self.total, self.numerator, self.gradients)
 
 
-def run_together(works: Sequence[Work]) -> list[Done]:
-    """Computes works of the same kin as one batch."""
+def run_together(works: Sequence[Work]) -> list[PassResult]:
+    """Computes works of the same batch key as one batch."""
     tensors = {name: torch.cat([work.tensors[name] for work in works]) for name in works[0].tensors}
-    return _computed(tensors, [_Part(work, work.weighting, work.upstream) for work in works])
+    return _compute(tensors, [_Part(work, work.plan.rows, work.weights, work.upstream) for work in works])
 
 
 class _Part(NamedTuple):
-    """Rows of a batch that belong to one work, and what they count."""
+    """Rows of a batch that belong to one work, and how much they count."""
 
     work: Work
-    weighting: Weighting
+    rows: int
+    weights: ElementWeights
     upstream: torch.Tensor | None
 
-    def reduced(self, values: torch.Tensor) -> Done:
-        weighted = self.weighting.apply(values)
-        total = self.weighting.total(weighted)
-        numerator = total if self.weighting.scale is None else self.weighting.numerator(weighted)
-        return Done(weighted.cpu() if self.work.call.reduction == "none" else None, total, numerator, {})
+    def reduce(self, values: torch.Tensor) -> PassResult:
+        """Adds up its values."""
+        weights = self.weights
+        weighted = values if weights.plain else weights.apply(values)
+        total = weights.total(weighted)
+        numerator = total if weights.scale is None else weights.numerator(weighted)
+        return PassResult(weighted.cpu() if self.work.call.reduction == "none" else None, total, numerator, {})
+
+    def factor(self) -> float:
+        """Returns the gradient of the result with respect to each value, as far as it is the same for all of them."""
+        call = self.work.call
+        if call.reduction == "none":
+            return 1.0
+        factor = 1.0 if self.upstream is None else float(self.upstream)
+        if call.reduction != "sum":
+            divisor = self.weights.normalizer if call.normalizer is None else call.normalizer
+            factor = factor / divisor if divisor else 0.0 if call.empty == "zero" else math.nan
+        return factor
+
+    @property
+    def uniform(self) -> bool:
+        """Tells whether the gradient of the result is the same for all values."""
+        return self.weights.plain and (self.upstream is None or self.work.call.reduction != "none")
 
     def inflow(self, values: torch.Tensor) -> torch.Tensor:
-        """The gradient of the result with respect to the unreduced values."""
-        call, weighting, upstream = self.work.call, self.weighting, self.upstream
-        if call.reduction == "none":
-            inflow = torch.ones_like(values) if upstream is None else upstream.to(values.device)
-        else:
-            factor = 1.0 if upstream is None else float(upstream)
-            if call.reduction != "sum":
-                divisor = weighting.normalizer if call.normalizer is None else call.normalizer
-                factor = factor / divisor if divisor else 0.0 if call.empty == "zero" else math.nan
-            if abs(factor) > torch.finfo(values.dtype).max:  # torch rounds no number to infinity by itself
-                factor = math.copysign(math.inf, factor)
-            inflow = torch.full_like(values, factor)
-            if weighting.scale is not None and call.reduction != "sum":
-                inflow = inflow * weighting.scale.to(values.device)
-        return weighting.apply(inflow)
+        """Returns the gradient of the result with respect to the unreduced values."""
+        call, weights, upstream = self.work.call, self.weights, self.upstream
+        if call.reduction == "none" and upstream is not None:
+            return weights.apply(upstream.to(values.device))
+        inflow = torch.full_like(values, rounded(self.factor(), values.dtype))
+        if weights.scale is not None and call.reduction not in ("none", "sum"):
+            inflow = inflow * weights.scale.to(values.device)
+        return weights.apply(inflow)
 
-    def kept(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
-        """A gradient in which what does not count is 0, even where its derivative is not a number."""
-        mask = self.weighting.mask
-        if mask is None or self.work.call.non_finite != "allow" or name not in self.work.fit.batched:
+    def keep(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
+        """Returns a gradient in which what does not count is 0, even where its derivative is not a number."""
+        mask = self.weights.mask
+        if mask is None or self.work.call.non_finite != "allow" or name not in self.work.plan.shapes.batched:
             return gradient
         if gradient.shape[: mask.dim()] != mask.shape:
             return gradient
         return torch.where(mask.view(*mask.shape, *(1,) * (gradient.dim() - mask.dim())), gradient, 0.0)
 
 
-def _computed(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> list[Done]:
+def _compute(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> list[PassResult]:
     """Forward and backward over rows that lie one part after the other."""
-    work = parts[0].work
-    call = work.call
-    arguments = tensors if work.device.type == "cpu" else {k: x.to(work.device) for k, x in tensors.items()}
-    if call.gradients:
-        arguments = dict(arguments)
-        for name in call.gradients:
-            arguments[name] = arguments[name].detach().requires_grad_()
-    values = call.loss.function(**arguments, **call.parameters)
-    plain = values.detach()
-    lengths = [part.work.batch for part in parts]
-    pieces = _split(plain, lengths)
+    call = parts[0].work.call
+    lengths = [part.rows for part in parts]
+    values, gradients = _replay(tensors, parts) or _differentiate(tensors, parts)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, the outcome tells
-        results = [part.reduced(piece) for part, piece in zip(parts, pieces, strict=True)]
-    if not call.gradients:
-        return results
-    found: backward.Gradients = (None,) * len(call.gradients)
-    if values.requires_grad:
-        inflows = [part.inflow(piece) for part, piece in zip(parts, pieces, strict=True)]
-        wanted = [arguments[name] for name in call.gradients]
-        found = backward.gradients(values, wanted, inflows[0] if len(inflows) == 1 else torch.cat(inflows))
-    for name, gradient in zip(call.gradients, found, strict=True):
+        results = _reduce(values, parts)
+    for name, gradient in zip(call.gradients, gradients, strict=True):
         whole = torch.zeros_like(tensors[name]) if gradient is None else gradient.cpu()
-        for part, done, piece in zip(parts, results, _split(whole, lengths), strict=True):
-            done.gradients[name] = part.kept(name, piece)
+        for part, result, piece in zip(parts, results, _split(whole, lengths), strict=True):
+            result.gradients[name] = piece if part.weights.mask is None else part.keep(name, piece)
     return results
+
+
+def _reduce(values: torch.Tensor, parts: Sequence[_Part]) -> list[PassResult]:
+    """Adds up the values of each part."""
+    if len(parts) == 1 or values.device.type != "cpu":
+        return [part.reduce(piece) for part, piece in zip(parts, _split(values, [p.rows for p in parts]), strict=True)]
+    array = values.numpy()  # once, as each view of torch costs as much as adding a small one up
+    results = []
+    start = 0
+    for part in parts:
+        stop = start + part.rows
+        piece = array[start:stop]
+        if part.weights.plain and part.work.call.reduction != "none" and piece.size <= SMALL:
+            total = small_sum(piece)
+            results.append(PassResult(None, total, total, {}))
+        else:
+            results.append(part.reduce(values[start:stop]))
+        start = stop
+    return results
+
+
+Pass = tuple[torch.Tensor, backward.Gradients]
+
+
+def _replay(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass | None:
+    """Computes values and gradients by the program of this kind, if there is one that holds."""
+    plan = parts[0].work.plan
+    if plan.program is None or plan.program.program is None:
+        return None
+    rows = sum([part.rows for part in parts])
+    if not _is_for(plan, rows):
+        return None
+    given = [*tensors.values()]
+    if parts[0].work.call.gradients:
+        given.append(_joined_inflow(plan, parts, rows))
+    if plan.device.type != "cpu":
+        given = [tensor.to(plan.device) for tensor in given]
+    return plan.program.program(*given)
+
+
+def _is_for(plan: Plan, rows: int) -> bool:
+    """Tells whether the program of a plan is for batches of that size; sizes of 0 and 1 are unlike all others."""
+    return rows == plan.rows or (2 <= rows <= plan.program_rows and plan.rows > 1)
+
+
+def _differentiate(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass:
+    """Computes values and gradients by way of autograd."""
+    plan, call = parts[0].work.plan, parts[0].work.call
+    lengths = [part.rows for part in parts]
+
+    def inflow(values: torch.Tensor) -> torch.Tensor:
+        inflows = [part.inflow(piece) for part, piece in zip(parts, _split(values, lengths), strict=True)]
+        return inflows[0] if len(inflows) == 1 else torch.cat(inflows)
+
+    arguments = tensors if plan.device.type == "cpu" else {k: x.to(plan.device) for k, x in tensors.items()}
+    result = backward.differentiate(call.loss.function, arguments, call.parameters, call.gradients, inflow)
+    if plan.program is not None and plan.program.program is None and _is_for(plan, sum(lengths)):
+        plan.program.count_use()
+    return result
+
+
+def _joined_inflow(plan: Plan, parts: Sequence[_Part], rows: int) -> torch.Tensor:
+    """Returns the gradients of the results with respect to the unreduced values, one part after the other."""
+    output = plan.shapes.output
+    alone = len(parts) == 1 and rows == plan.rows and parts[0].uniform
+    kept = plan.inflow  # once, as other threads replace it
+    if alone and kept is not None and kept[0] == parts[0].factor():
+        return kept[1]
+    array = np.empty((rows, *output[1:]) if output else (), PRECISIONS[parts[0].work.call.precision])
+    whole = torch.from_numpy(array)
+    start = 0
+    for part in parts:
+        stop = start + part.rows
+        place = slice(start, stop) if output else ()
+        if part.uniform:
+            array[place] = factor = rounded(part.factor(), whole.dtype)
+        else:
+            whole[place] = part.inflow(whole[place])
+        start = stop
+    if alone and factor and array.size <= KEPT_ELEMENTS:  # 0.0 equals -0.0
+        plan.inflow = factor, whole
+    return whole
+
+
+def rounded(factor: float, dtype: torch.dtype) -> float:
+    """Returns a factor, infinite where it is too large for the datatype: torch rounds no number to infinity by itself."""
+    return math.copysign(math.inf, factor) if abs(factor) > torch.finfo(dtype).max else factor
 
 
 def _split(tensor: torch.Tensor, lengths: list[int]) -> Sequence[torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.engine.arguments import load
+from lossmeter.engine.elements import load
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import sizes
 from lossmeter.evaluation.loss_inputs import LossInputs

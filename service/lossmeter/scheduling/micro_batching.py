@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from lossmeter.engine import Call, Done, Engine, Outcome, Work, outcome
+from lossmeter.engine import Call, Engine, Outcome, PassResult, Work, outcome
 
-Batch = list[tuple[Work, "asyncio.Future[Done]"]]
+Batch = list[tuple[Work, "asyncio.Future[PassResult]"]]
 
 
 class MicroBatcher:
@@ -28,13 +28,13 @@ class MicroBatcher:
     async def compute(self, call: Call) -> Outcome:
         """Computes value and gradients of one call; raises what `Engine.compute` raises."""
         work = self.engine.check(call)
-        batch_key = work.kin
+        batch_key = work.batch_key
         if batch_key is None:
             return outcome(work, self.engine.run(work))
         loop = asyncio.get_running_loop()
         if not self._batches:
             loop.call_soon(self._run)  # after all that the loop has at hand now
-        future: asyncio.Future[Done] = loop.create_future()
+        future: asyncio.Future[PassResult] = loop.create_future()
         self._batches.setdefault(batch_key, []).append((work, future))
         return outcome(work, await future)
 

@@ -1,0 +1,107 @@
+"""A plan admits nothing that the checks refuse, and weighs as they do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lossmeter.engine import Call, Engine
+from lossmeter.engine.elements import DOT_ELEMENTS, is_finite
+from lossmeter.engine.plans import STUDY_AFTER
+from lossmeter.errors import Invalid
+from lossmeter.losses import LOSSES, Loss
+from tests.engine.test_together import bits, mse
+from tests.losses.test_losses import complete, differentiable
+from tests.support.inputs import Case, cases, edges, smooth
+from tests.support.wire import split, wired
+
+POISON = (math.nan, math.inf, -math.inf, -1.5, 2.5, 1e300)
+INDICES = (-1, -100, -101, 99, 2**62)
+
+
+def studied(loss: Loss, case: Case, **fields: Any) -> tuple[Engine, Call]:
+    """An engine that has studied the plan of a call."""
+    tensors, parameters = split(loss, case)
+    call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)), precision="float64", **fields)
+    engine = Engine("cpu")
+    engine.programs.record_after = 0
+    for _ in range(STUDY_AFTER + 1):
+        engine.check(call)
+    return engine, call
+
+
+def result(engine: Engine, call: Call) -> Any:
+    try:
+        return bits(engine.compute(call))
+    except Invalid as error:
+        return error.flaws
+    except RuntimeError as error:  # NaN, where it is allowed and a kernel refuses it
+        return str(error)
+
+
+@pytest.mark.parametrize("non_finite", ["error", "allow"])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_a_plan_refuses_and_gives_what_the_checks_do(loss: Loss, non_finite: Any) -> None:
+    random = np.random.default_rng(7)
+    chosen = smooth(loss.name)
+    for case in [chosen[i] for i in random.permutation(len(chosen))[:6]]:
+        engine, call = studied(loss, case, non_finite=non_finite)
+        assert engine.check(call).plan.uses > STUDY_AFTER
+        for name in call.tensors:
+            for poison in INDICES if not case[name].is_floating_point() else POISON:
+                poisoned = case[name].clone()
+                if poisoned.numel():
+                    poisoned.view(-1)[-1] = torch.tensor(poison).to(poisoned.dtype)
+                other = replace(call, tensors={**call.tensors, name: wired(poisoned)})
+                assert result(engine, other) == result(Engine("cpu"), other)
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES.values() if x.support], ids=lambda loss: loss.name)
+def test_where_no_label_is_ignored_everything_counts(loss: Loss) -> None:
+    """What plans take for granted of a loss whose values may not count."""
+    tried = 0
+    for case in cases(loss.name):
+        arguments = complete(loss, case)
+        support = loss.support(arguments) if loss.support else None
+        assert support is not None
+        if "ignore_index" in arguments and support.counted is not None:
+            tried += 1
+            assert bool((support.counted == (arguments["labels"] != arguments["ignore_index"])).all())
+    assert tried or loss.name == "ctc"
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES.values() if x.support], ids=lambda loss: loss.name)
+def test_ignored_labels_are_left_out_after_calls_without_any(loss: Loss) -> None:
+    for case in edges(loss.name):
+        labels = case["labels"]
+        plain = {**case, "labels": torch.zeros_like(labels)}
+        try:
+            engine, _ = studied(loss, plain)
+        except Invalid:
+            continue  # a label that this loss cannot have
+        tensors, parameters = split(loss, case)
+        call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)), precision="float64")
+        assert result(engine, call) == result(Engine("cpu"), call)
+
+
+def test_zero_upstream_keeps_its_sign() -> None:
+    engine = Engine("cpu")
+    for upstream in (0.0, -0.0, 1.0, 0.0):
+        call = replace(mse(4), upstream=wired(torch.tensor(upstream)))
+        assert bits(engine.compute(call)) == bits(Engine("cpu").compute(call))
+
+
+@pytest.mark.parametrize("size", [1, 320, DOT_ELEMENTS, DOT_ELEMENTS + 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_finite_is_told_from_infinite_even_where_squares_overflow(size: int, dtype: Any) -> None:
+    array = np.full(size, np.finfo(dtype).max, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert is_finite(array)
+        for poison in (math.nan, math.inf, -math.inf):
+            array[-1] = poison
+            assert not is_finite(array)

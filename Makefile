@@ -28,8 +28,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/lossmeter serve --host $(HOST) --port $(PORT)
 
+# A process of tests for each core; a file's tests stay together, as they share servers.
+TEST_PROCESSES ?= auto
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # jax is large, and one file of the client needs it.
 test-jax: install

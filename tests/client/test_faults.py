@@ -15,6 +15,7 @@ from lossmeter.client import AsyncClient, BadAnswer, Busy, Client, LossResult, N
 from tests.client.conftest import QUICK
 from tests.support import faults
 from tests.support.faults import Fault, Proxy, faulty, says
+from tests.support.ports import reserve_port
 from tests.support.service import serving
 
 LATER = "Retry-After: 1"
@@ -82,15 +83,17 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(url: str, fault:
 
 def test_a_service_that_restarts_is_waited_for() -> None:
     retries = Retries(attempts=12, first_wait_seconds=0.05)
-    with serving() as url, Client(url, retries=retries) as client:
-        check(ask(client))
-    found: list[LossResult] = []
-    asking = threading.Thread(target=lambda: found.append(ask(client)))
-    with Client(url, retries=retries) as client:
-        asking.start()
-        time.sleep(0.2)
-        with serving(port=int(url.rpartition(":")[2])):
-            asking.join(30)
+    with reserve_port() as reserved:
+        port = reserved.getsockname()[1]
+        with serving(port=port) as url, Client(url, retries=retries) as client:
+            check(ask(client))
+        found: list[LossResult] = []
+        asking = threading.Thread(target=lambda: found.append(ask(client)))
+        with Client(url, retries=retries) as client:
+            asking.start()
+            time.sleep(0.2)
+            with serving(port=port):
+                asking.join(30)
     check(found[0])
 
 

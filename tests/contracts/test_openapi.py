@@ -173,7 +173,7 @@ def test_examples_that_do_not_fit_are_found() -> None:
         validator(OLDER, {"$ref": "#/components/schemas/Interval"}).validate({"low": "0"})
 
 
-@pytest.mark.parametrize("name", OPERATIONS.keys() - OF_RUNS)
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS))
 def test_examples_work_when_posted(http: httpx.Client, name: str) -> None:
     path, method, operation = OPERATIONS[name]
     values = {one["name"]: one["example"] for one in operation.get("parameters", []) if one["in"] == "path"}

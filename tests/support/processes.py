@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from tests.support.ports import reserve_port
 
 PROGRAM = "from lossmeter.cli import main; main()"
 
@@ -97,10 +98,8 @@ def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **enviro
         wait: until it is ready.
         environment: more variables.
     """
-    with tempfile.TemporaryDirectory(prefix="lossmeter-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory(prefix="lossmeter-") as folder, reserve_port() as reserved:
+        port = reserved.getsockname()[1]
         log = Path(folder, "log")
         given = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+
+from tests.support.ports import reserve_port
 
 ROOT = Path(__file__).parents[2]
 STARTED_SECONDS = 120
@@ -20,8 +21,8 @@ class ServerProcess:
     """`lossmeter serve` on a port and a database that stay the same over its restarts."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
+        self._reserved = reserve_port()
+        self.port = self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._store = f"sqlite:///{folder}/runs.sqlite"
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,3 +60,4 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._reserved.close()

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     metrics_dir: str = ""
     """Folder in which several workers add up what `/metrics` shows; empty for one that lasts as long as the server."""
 
+    shared_memory: bool = False
+    """Let clients of this machine (loopback, a Unix socket) put tensors into shared memory; see the Open Inference Protocol."""
+    shared_memory_dir: str = ""
+    """Folder in which several workers keep which regions are registered; empty for one that lasts as long as the server."""
+
     drain_seconds: float = Field(default=0.0, ge=0)
     """After SIGTERM, how long `/readyz` says 503 while requests are still let in, so that load balancers notice."""
     grace_seconds: int = Field(default=30, ge=0)

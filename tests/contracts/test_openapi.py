@@ -18,6 +18,8 @@ from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import openapi_3_0
 from tests.contracts.compatibility import CURRENT, ROOT, operations
+from tests.support.service import serving
+from tests.support.shared_memory import held
 
 DOCUMENTS = {path.stem: json.loads(path.read_text()) for path in (CURRENT, ROOT / "openapi" / "openapi-3.0.json")}
 DOCUMENT, OLDER = DOCUMENTS["openapi"], DOCUMENTS["openapi-3.0"]
@@ -25,6 +27,9 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in operations(DOCUMENT)}
 OF_RUNS = {"open_run", "add_batch", "report_run", "run_state", "close_run", "delete_run", "compare_runs"}
 """Each needs what another one did."""
+
+OF_SHARED_MEMORY = {name for name in OPERATIONS if "region" in name}
+"""Off by default."""
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
@@ -173,7 +178,7 @@ def test_examples_that_do_not_fit_are_found() -> None:
         validator(OLDER, {"$ref": "#/components/schemas/Interval"}).validate({"low": "0"})
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS))
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS - OF_SHARED_MEMORY))
 def test_examples_work_when_posted(http: httpx.Client, name: str) -> None:
     path, method, operation = OPERATIONS[name]
     values = {one["name"]: one["example"] for one in operation.get("parameters", []) if one["in"] == "path"}
@@ -183,6 +188,26 @@ def test_examples_work_when_posted(http: httpx.Client, name: str) -> None:
         answer = http.request(method, path.format(**values), json=example["value"])
         assert answer.status_code == int(answered), answer.text
         check_answer(name, answer)
+
+
+def test_examples_of_shared_memory_work_where_it_is_on() -> None:
+    """In the order in which a client does them, since some are of regions that others register."""
+    order = ["register_system_region", "system_regions", "system_region", "unregister_system_region"]
+    order += ["unregister_system_regions", "cuda_regions", "unregister_cuda_region", "unregister_cuda_regions"]
+    without_gpu = {"register_cuda_region": 422, "cuda_region": 404}
+    assert {*order, *without_gpu} == OF_SHARED_MEMORY
+    with (
+        serving(shared_memory=True) as url,
+        httpx.Client(base_url=url) as http,
+        held(4096, example_of("register_system_region")["key"].removeprefix("/")),
+    ):
+        for name, status in {**dict.fromkeys(order, 200), **without_gpu}.items():
+            path, method, operation = OPERATIONS[name]
+            posted = example_of(name) if "requestBody" in operation else None
+            answer = http.request(method, path.format(region="batch"), json=posted)
+            assert answer.status_code == status, answer.text
+            if status == 200:
+                check_answer(name, answer)
 
 
 def check_answer(name: str, answer: httpx.Response) -> None:

@@ -36,6 +36,7 @@ PLACES = {
     "version": "1",
     "run_id": "0" * 8 + "-0000" * 3 + "-" + "0" * 12,
     "batch_id": "0",
+    "region": "r",
 }
 MSE = {"predictions": [1.0], "labels": [0.0]}
 

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lossmeter.api.addresses import CUDA_MEMORY, SYSTEM_MEMORY
 from lossmeter.api.headers import header
 from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
 from lossmeter.keys import Keyring
@@ -32,6 +33,8 @@ OPEN = frozenset(
 )
 """Open to anybody: whether the server is well, and the pages, which hold nothing that is not published anyway."""
 OPEN_BELOW = "/static/"
+SHARED = (SYSTEM_MEMORY, CUDA_MEMORY)
+"""What only those may know of who may use it."""
 MISSING = "This needs a key: Authorization: Bearer lm_…"
 ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
 
@@ -52,6 +55,8 @@ def required_scope(method: str, path: str) -> str | None:
         return "runs:read" if reads else "runs:write"
     if path == "/v1/comparisons":
         return "runs:read"
+    if path.startswith(SHARED):
+        return "evaluate"
     return None if reads else "evaluate"
 
 

@@ -16,7 +16,16 @@ from lossmeter.api import access, openapi, problems, resources
 from lossmeter.api.envelope import Envelope
 from lossmeter.api.lifespan import lifespan
 from lossmeter.api.raw_routes import FastPath
-from lossmeter.api.routes import evaluate, losses, metrics, open_inference, runs, service, service_metrics
+from lossmeter.api.routes import (
+    evaluate,
+    losses,
+    metrics,
+    open_inference,
+    runs,
+    service,
+    service_metrics,
+    shared_memory,
+)
 from lossmeter.api.tracing import Tracing
 from lossmeter.errors import LossmeterError
 from lossmeter.settings import Settings
@@ -41,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         telemetry=NO_TELEMETRY,
     )
-    for module in (service, service_metrics, losses, metrics, evaluate, open_inference, runs):
+    for module in (service, service_metrics, losses, metrics, evaluate, open_inference, shared_memory, runs):
         app.include_router(module.router(shared))
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)

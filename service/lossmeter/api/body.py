@@ -7,6 +7,7 @@ this costs a copy of 4 µs at most (200 kB).
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 
 from starlette.types import Message, Receive
@@ -17,6 +18,7 @@ from lossmeter.errors import MalformedBody, TooLarge
 from lossmeter.telemetry.request import RequestState
 from lossmeter.wire.compression import expand
 
+SHARED_MEMORY, SIZE = b"shared_memory", re.compile(rb"shared_memory_byte_size\"?\s*:\s*(\d{1,18})")
 EXPANSION = 4
 """How many times larger a compressed body is taken to become, until it is known."""
 
@@ -41,11 +43,39 @@ class Body:
         self._box = [raw]
         self._limit = limit
         self._reserve = reserve
+        self._read = 0
+        self._referred: int | None = None
 
     @property
     def cost(self) -> int:
         """Returns how large it is, or may become."""
         return self.size * (EXPANSION if self.applied else 1)
+
+    @property
+    def referred(self) -> int:
+        """Returns how many bytes of shared memory it speaks of, as far as can be seen: nothing, if it is compressed."""
+        if self.applied:
+            return 0
+        raw = self._box[0]
+        self._referred = sum(map(int, SIZE.findall(raw))) if SHARED_MEMORY in raw else 0
+        return self._referred
+
+    def refer(self, size: int) -> None:
+        """Reserves memory for what the body refers to, which together has the limit of a body.
+
+        Raises:
+            MalformedBody: if it is more than a look at the body told, by which it was decided where it is worked on.
+            TooLarge: if it is over the limit.
+            Busy: if there is no room for it.
+        """
+        self._read += size
+        if self._referred is not None and self._read > self._referred:
+            raise MalformedBody(
+                "The body hides how much shared memory it refers to: write shared_memory_byte_size plainly."
+            )
+        if self._read > self._limit:
+            raise _too_large(self._limit)
+        self._reserve(size)
 
     def take(self) -> bytearray:
         """Returns the body as it was before any codings; this takes time if there are some, and can be done once.

@@ -37,7 +37,11 @@ async def respond(
         exchange.admit(announced_size(headers))
         body = await read_body(receive, headers, state, limits.max_body_bytes, exchange.reservation.grow)
         exchange.cost = body.cost
-        if isinstance(operation, kinds.BatchedOperation) and body.size <= limits.inline_bytes and not body.applied:
+        if operation.may_refer:
+            exchange.cost += body.referred
+            exchange.negotiated = exchange.negotiated._replace(refer=body.refer)
+            limits.admit(exchange.cost)
+        if isinstance(operation, kinds.BatchedOperation) and exchange.cost <= limits.inline_bytes and not body.applied:
             exchange.decode(body)
             exchange.keep(await operation.compute_with_others(exchange.take_work()))
             exchange.encode()

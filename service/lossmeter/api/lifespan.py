@@ -34,6 +34,7 @@ def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextMa
         async with AsyncExitStack() as stack:
             if resources.tracer_provider is not None:
                 stack.callback(resources.tracer_provider.shutdown)
+            stack.callback(resources.sharing.close)
             stack.callback(resources.database.close)
             stack.callback(resources.store.close)
             stack.callback(resources.limits.pool.close)

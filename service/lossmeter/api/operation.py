@@ -24,11 +24,16 @@ JSON_CONTENT = (b"content-type", JSON.header)
 
 
 class Negotiated(NamedTuple):
-    """The formats of body and answer; of the Open Inference Protocol also how much of the body is JSON, None for all."""
+    """The formats of body and answer; of the Open Inference Protocol also how much of the body is JSON, None for all.
+
+    Attributes:
+        refer: reserves memory for what the body refers to, of an operation that says that bodies may.
+    """
 
     reader: Format = JSON
     writer: Format = JSON
     json_bytes: int | None = None
+    refer: Callable[[int], None] | None = None
 
 
 class DecodedRequest(NamedTuple, Generic[WorkT, FormT]):
@@ -56,7 +61,13 @@ class Answer(NamedTuple):
 
 
 class Operation(ABC, Generic[WorkT, FormT, ResultT]):
-    """Declares the stages that all operations have."""
+    """Declares the stages that all operations have.
+
+    Attributes:
+        may_refer: whether a body may name tensors that lie in shared memory.
+    """
+
+    may_refer = False
 
     def negotiate(self, headers: Headers) -> Negotiated:
         """Chooses the formats, or refuses those that the client speaks."""

@@ -11,6 +11,7 @@ import torch
 
 from lossmeter.api import access, problems, tracing
 from lossmeter.api.endpoints import Endpoints, tensor_endpoints
+from lossmeter.api.shared_memory import Sharing
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.keys import Keyring, SqlKeys
@@ -41,6 +42,7 @@ class Resources:
         batcher: computes on the engine, small calls together.
         limits: bounds what requests cost; with the pool that computes, and the admission that counts.
         endpoints: answer tensors at fixed addresses.
+        sharing: the shared memory of clients on this machine.
         queue: holds requests until the event loop begins them.
         keyring: knows the keys; None if none are asked for.
         tracer_provider: makes traces; None if none are wanted.
@@ -50,6 +52,7 @@ class Resources:
     batcher: MicroBatcher
     limits: Limits
     endpoints: Endpoints
+    sharing: Sharing
     queue: RequestQueue
     database: Database
     store: StoreThreads
@@ -75,7 +78,8 @@ def build(settings: Settings) -> Resources:
     queue, readiness = RequestQueue(), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
     batcher = MicroBatcher(engine)
-    endpoints = tensor_endpoints(batcher, limits, settings.max_elements)
+    sharing = Sharing(settings.shared_memory, settings.shared_memory_dir, engine.device)
+    endpoints = tensor_endpoints(batcher, limits, settings.max_elements, sharing)
     counters = Counters(endpoints, problems.CODES)
     each_second: list[Callable[[], None]] = [stop_if_orphaned]
     watchdog = Watchdog(each_second, settings.hang_seconds)
@@ -94,6 +98,7 @@ def build(settings: Settings) -> Resources:
         batcher,
         limits,
         endpoints,
+        sharing,
         queue,
         database,
         store,

@@ -85,10 +85,14 @@ def _serve_alone(config: uvicorn.Config) -> None:
 
 def _serve_together(config: uvicorn.Config, settings: Settings) -> None:
     garbage.collect_rarely()
-    with tempfile.TemporaryDirectory(prefix="lossmeter-metrics-") as own:
+    with (
+        tempfile.TemporaryDirectory(prefix="lossmeter-metrics-") as own,
+        tempfile.TemporaryDirectory(prefix="lossmeter-regions-") as regions,
+    ):
         folder = Path(settings.metrics_dir or own)
         # The workers read the settings for themselves.
         os.environ["LOSSMETER_METRICS_DIR"] = str(folder)
+        os.environ["LOSSMETER_SHARED_MEMORY_DIR"] = settings.shared_memory_dir or regions
         stop_seconds = settings.drain_seconds + settings.grace_seconds
         Supervisor(config, config.bind_socket(), folder, stop_seconds).run()
 

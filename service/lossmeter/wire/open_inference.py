@@ -1,12 +1,14 @@
 """Open Inference Protocol v2 ⇄ tensors: JSON, and JSON followed by the bytes of tensors (the binary tensor extension).
 
+A tensor may also lie in shared memory; whoever calls says whether it may, and how it is read and written.
+
 Where bytes follow the JSON, how long it is stands outside of the body, in a header; without one, all of the body is JSON.
 The bytes of each tensor are `binary_data_size` many, little-endian, row-major, one tensor after the other without gaps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +17,11 @@ import orjson
 import simdjson
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.tensors import Datatype, Tensor
+from lossmeter.tensors import Array, Datatype, Tensor
 from lossmeter.wire import json
 from lossmeter.wire._reader import Reader, read_datatype
 from lossmeter.wire._values import BadValue, count, read_elements, read_members, shown
+from lossmeter.wire.regions import Slice
 
 MAX_INPUTS = 64
 """Inputs, or outputs, of one request: no loss has as many."""
@@ -26,7 +29,14 @@ FIELDS = ("id", "parameters", "inputs", "outputs")
 BINARY_SIZE = "binary_data_size"
 BINARY = "binary_data"
 BINARY_OUTPUT = "binary_data_output"
-SHARED_MEMORY = "shared_memory_region"
+REGION, OFFSET, SIZE = "shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"
+
+CLOSED = "which is not open to this request (LOSSMETER_SHARED_MEMORY; clients of this machine alone)"
+
+Fetch = Callable[[Slice], Array]
+"""Reads the bytes of a tensor out of shared memory."""
+Store = Callable[[Slice, Array], None]
+"""Writes them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class InferenceRequest:
         parameters: of the request, without those of the binary extension.
         outputs: the outputs asked for, and whether each is to come as bytes; none if the request leaves them open.
         binary: whether outputs come as bytes that do not say so themselves.
+        places: where in shared memory outputs are to be written.
+        shared: whether anything of it lies in shared memory.
     """
 
     id: str | None
@@ -46,6 +58,8 @@ class InferenceRequest:
     parameters: dict[str, Any]
     outputs: dict[str, bool] | None
     binary: bool
+    places: Mapping[str, Slice] = field(default_factory=dict)
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +109,12 @@ class _Binary:
         return place
 
 
-def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -> InferenceRequest:
+def decode(
+    body: bytearray, json_bytes: int | None, tensors: AbstractSet[str], fetch: Fetch | None = None
+) -> InferenceRequest:
     """Reads the request that a body holds, of which the first `json_bytes` are JSON; all of it, if that is not stated.
 
-    The body is written to: tensors are views of it.
+    The body is written to: tensors are views of it. Without `fetch`, none may lie in shared memory.
 
     Raises:
         MalformedBody: if the bytes are not what they claim to be.
@@ -110,12 +126,19 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
     text = body if json_bytes is None or json_bytes == len(body) else body[:json_bytes]
     document, reader = json.read(text)
     binary = _Binary(body, json_bytes is not None, len(text))
+    slices: list[Slice] = []
+
+    def fetched(where: Slice) -> Array:
+        assert fetch is not None
+        slices.append(where)
+        return fetch(where)
+
     try:
         given = _object(document, FIELDS)
-        inputs = _inputs(given.get("inputs"), reader, binary, tensors)
+        inputs = _inputs(given.get("inputs"), reader, binary, tensors, None if fetch is None else fetched)
         parameters = _plain_object(given.get("parameters"), reader, "parameters")
         as_binary = _flag(parameters.pop(BINARY_OUTPUT, False), BINARY_OUTPUT)
-        outputs = _outputs(given.get("outputs"), reader, as_binary)
+        outputs, places = _outputs(given.get("outputs"), reader, as_binary, shared=fetch is not None)
         name = reader.to_python(given.get("id"))
         if not isinstance(name, str | None):
             raise BadValue(f"is {shown(name)}; expected a string", inside=("id",))
@@ -128,10 +151,12 @@ def decode(body: bytearray, json_bytes: int | None, tensors: AbstractSet[str]) -
         raise reader.refusal(Invalid.of("request", flaws))
     if binary.position != len(body):
         raise _malformed(f"has {len(body) - binary.position} bytes behind the last input")
-    return InferenceRequest(name, inputs, parameters, outputs, as_binary)
+    return InferenceRequest(name, inputs, parameters, outputs, as_binary, places, bool(slices or places))
 
 
-def _inputs(value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str]) -> dict[str, Tensor]:
+def _inputs(
+    value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str], fetch: Fetch | None
+) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
     for given in _objects(value, reader, "inputs", ("name", "shape", "datatype", "parameters", "data")):
         name = _name(given, "inputs")
@@ -140,20 +165,29 @@ def _inputs(value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[st
         if name not in tensors:
             raise BadValue(f"is not an input; expected one of {', '.join(sorted(tensors))}", inside=(name,))
         try:
-            inputs[name] = _tensor(name, given, reader, binary)
+            inputs[name] = _tensor(name, given, reader, binary, fetch)
         except BadValue as bad:
             bad.inside = (name, *bad.inside)
             raise
     return inputs
 
 
-def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary) -> Tensor:
+def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary, fetch: Fetch | None) -> Tensor:
     datatype = read_datatype(given.get("datatype"))
     shape = reader.to_shape(given.get("shape"))
     parameters = _plain_object(given.get("parameters"), reader, "parameters")
-    if SHARED_MEMORY in parameters:
-        raise BadValue("lies in shared memory, which this server does not read; expected data or bytes")
     data, size = given.get("data"), parameters.get(BINARY_SIZE)
+    where = _slice(parameters)
+    if where is not None:
+        if fetch is None:
+            raise BadValue(f"lies in shared memory, {CLOSED}")
+        if data is not None or size is not None:
+            raise BadValue(f"needs either data, {BINARY_SIZE} or {REGION}")
+        expected = count(shape) * datatype.size
+        if where.size != expected:
+            message = f"{datatype.name} of shape {list(shape)}"
+            raise BadValue(f"has {SIZE} {where.size}; expected {expected} for {message}")
+        return Tensor(datatype, shape, read_elements(fetch(where).data, 0, datatype, shape))
     if (data is None) == (size is None):
         raise BadValue(f"needs either data or {BINARY_SIZE}")
     if size is not None:
@@ -163,20 +197,48 @@ def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary
     return reader.fit(data, datatype, shape, (name,))
 
 
-def _outputs(value: Any, reader: Reader, as_binary: bool) -> dict[str, bool] | None:
-    if value is None:
-        return None
+def _outputs(
+    value: Any, reader: Reader, as_binary: bool, *, shared: bool
+) -> tuple[dict[str, bool] | None, dict[str, Slice]]:
     wanted: dict[str, bool] = {}
+    places: dict[str, Slice] = {}
+    if value is None:
+        return None, places
     for given in _objects(value, reader, "outputs", ("name", "parameters")):
         name = _name(given, "outputs")
         if name in wanted:
             raise BadValue(f"names {shown(name)} twice", inside=("outputs",))
-        parameters = _plain_object(given.get("parameters"), reader, "parameters")
-        for refused in ("classification", SHARED_MEMORY):
-            if parameters.get(refused):
-                raise BadValue(f"asks for {refused}, which this server does not offer", inside=("outputs", name))
-        wanted[name] = _flag(parameters.get(BINARY, as_binary), BINARY)
-    return wanted or None
+        try:
+            parameters = _plain_object(given.get("parameters"), reader, "parameters")
+            if parameters.get("classification"):
+                raise BadValue("asks for classification, which this server does not offer")
+            where = _slice(parameters)
+            if where is not None and not shared:
+                raise BadValue(f"asks for shared memory, {CLOSED}")
+            wanted[name] = _flag(parameters.get(BINARY, as_binary), BINARY)
+        except BadValue as bad:
+            bad.inside = ("outputs", name, *bad.inside)
+            raise
+        if where is not None:
+            places[name] = where
+    return wanted or None, places
+
+
+def _slice(parameters: Mapping[str, Any]) -> Slice | None:
+    """Where in shared memory a tensor lies, if it does."""
+    if REGION not in parameters and SIZE not in parameters and OFFSET not in parameters:
+        return None
+    region = parameters.get(REGION)
+    if not isinstance(region, str):
+        raise BadValue(f"is {shown(region)}; expected the name of a region", inside=("parameters", REGION))
+    offset, size = (_natural(parameters.get(name, default), name) for name, default in ((OFFSET, 0), (SIZE, None)))
+    return Slice(region, offset, size)
+
+
+def _natural(value: Any, name: str) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise BadValue(f"is {shown(value)}; expected a non-negative integer", inside=("parameters", name))
+    return value
 
 
 def _objects(value: Any, reader: Reader, what: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -229,22 +291,37 @@ def _malformed(problem: str) -> MalformedBody:
 # --- answers --------------------------------------------------------------------------------------------------------------
 
 
-def encode(head: Mapping[str, Any], outputs: Mapping[str, Tensor], binary: AbstractSet[str]) -> Answer:
-    """Writes the answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory."""
+def encode(
+    head: Mapping[str, Any],
+    outputs: Mapping[str, Tensor],
+    binary: AbstractSet[str],
+    places: Mapping[str, Slice] | None = None,
+    store: Store | None = None,
+) -> Answer:
+    """Writes the answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory.
+
+    Those that have a place in shared memory are written there.
+    """
     text: list[bytes | memoryview] = [orjson.dumps(head)[:-1] + b',"outputs":[']
     bits: list[bytes | memoryview] = []
     for number, (name, tensor) in enumerate(outputs.items()):
         if number:
             text.append(b",")
-        if name in binary:
+        entry = {"name": name, "datatype": tensor.datatype.name, "shape": tensor.shape}
+        if places and name in places:
+            assert store is not None, "a place is read only where there is shared memory"
+            where = places[name]
+            store(where, tensor.bits)
+            place = {REGION: where.region, SIZE: tensor.bits.nbytes, OFFSET: where.offset}
+            text.append(orjson.dumps(entry | {"parameters": place}))
+        elif name in binary:
             raw = tensor.bits.data
-            entry = {"name": name, "datatype": tensor.datatype.name, "shape": tensor.shape}
             text.append(orjson.dumps(entry | {"parameters": {BINARY_SIZE: raw.nbytes}}))
             bits.append(raw)
         else:
             text += json.tensor_pieces(tensor, {"name": name})
     text.append(b"]}")
-    if not binary:
+    if not bits:
         return Answer(text)
     whole = b"".join(text)
     return Answer([whole, *bits], len(whole))

@@ -18,7 +18,7 @@ from lossmeter.losses import Loss
 from lossmeter.losses.shapes import patterns
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import open_inference
-from lossmeter.wire.open_inference import Answer, InferenceRequest
+from lossmeter.wire.open_inference import Answer, InferenceRequest, Store
 
 PLATFORM = "lossmeter_torch"
 EXTENSIONS = ("binary_tensor_data", "parameters")
@@ -74,7 +74,7 @@ class ModelMetadata(BaseModel):
 
 
 class InferInput(BaseModel):
-    """An input: `data`, or `binary_data_size` bytes behind the JSON."""
+    """An input: `data`, `binary_data_size` bytes behind the JSON, or a slice of a region of shared memory."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -134,7 +134,9 @@ class InferError(BaseModel):
     error: str = Field(description="What went wrong.")
 
 
-SERVER = ServerMetadata(name="lossmeter", version=lossmeter.__version__, extensions=list(EXTENSIONS))
+def server_metadata(more: Iterable[str] = ()) -> ServerMetadata:
+    """Describes the server, with the extensions that it speaks with whoever asks."""
+    return ServerMetadata(name="lossmeter", version=lossmeter.__version__, extensions=[*EXTENSIONS, *more])
 
 
 def check_version(loss: Loss, version: str) -> None:
@@ -207,7 +209,12 @@ def parse_infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> 
 
 
 def encode_infer_answer(
-    loss: Loss, precision: str, asked: InferenceRequest, wanted: Iterable[str], outcome: Outcome
+    loss: Loss,
+    precision: str,
+    asked: InferenceRequest,
+    wanted: Iterable[str],
+    outcome: Outcome,
+    store: Store | None = None,
 ) -> Answer:
     """Writes the outputs that were asked for, in the order in which they were."""
     head: dict[str, Any] = {"model_name": loss.name, "model_version": VERSION}
@@ -215,10 +222,13 @@ def encode_infer_answer(
         head["id"] = asked.id
     tensors = {name: _output(name, precision, outcome) for name in wanted}
     warnings = [w.message for w in outcome.warnings if w.pointer[1:].replace("gradients/", GRADIENT) in tensors]
-    if warnings:
-        head["parameters"] = {"warnings": "; ".join(warnings)}
+    parameters = {"warnings": "; ".join(warnings)} if warnings else {}
+    if asked.shared:
+        parameters["device"] = outcome.device
+    if parameters:
+        head["parameters"] = parameters
     binary = {name for name in tensors if (asked.binary if asked.outputs is None else asked.outputs[name])}
-    return open_inference.encode(head, tensors, binary)
+    return open_inference.encode(head, tensors, binary, asked.places, store)
 
 
 def _output(name: str, precision: str, outcome: Outcome) -> Tensor:

@@ -24,6 +24,7 @@ from lossmeter.api.models.runs import (
     RunState,
 )
 from lossmeter.api.models.schemas import LossAnswer, request_model
+from lossmeter.api.models.shared_memory import CudaRegionRequest, SystemRegionRequest
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
 from lossmeter.api.openapi.components import REF, Schema, components
@@ -59,9 +60,13 @@ PATH_PARAMETERS = {
     "metric": ("The name of a metric, or an alias.", "accuracy"),
     "version": ("The version of a model: every loss has one.", "1"),
     "run_id": ("The `id` of a run.", "01a2044b-5f23-71cc-b0c4-65bcf97893af"),
+    "region": ("The name that the client gave to a region.", "batch"),
     "batch_id": ("What the client calls the batch: the same again is the same batch.", "part-0007"),
 }
-REQUESTS: tuple[type[BaseModel], ...] = (EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (
+    *(EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest),
+    *(SystemRegionRequest, CudaRegionRequest),
+)
 ANSWERS: tuple[type[BaseModel], ...] = (
     *(LossAnswer, EvaluateAnswer, problems.Problem),
     *(RunReport, RunState, BatchAnswer, Comparison),

@@ -80,7 +80,7 @@ def infer_operation(operation_id: str) -> dict[str, Any]:
                 "headers": {HEADER_LENGTH: length},
                 "content": answer,
             },
-            **plain_errors(400, 404, 413, 415, 422, 503, 507),
+            **plain_errors(400, 404, 409, 413, 415, 422, 503, 507),
         },
     }
 

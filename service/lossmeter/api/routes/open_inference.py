@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossmeter.api import addresses
@@ -13,6 +13,7 @@ from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Read
 from lossmeter.api.openapi import infer_operation, plain_errors
 from lossmeter.api.raw_routes import Documented, RawRoute
 from lossmeter.api.resources import Resources
+from lossmeter.api.shared_memory import Sharing
 from lossmeter.losses import find
 from lossmeter.telemetry.readiness import Readiness
 
@@ -20,17 +21,17 @@ from lossmeter.telemetry.readiness import Readiness
 def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["open inference"])
-    _add_server(routes, resources.readiness)
+    _add_server(routes, resources.readiness, resources.sharing)
     _add_models(routes)
     _add_infer(routes, resources)
     return routes
 
 
-def _add_server(routes: APIRouter, readiness: Readiness) -> None:
+def _add_server(routes: APIRouter, readiness: Readiness, sharing: Sharing) -> None:
     @routes.get(OPEN_INFERENCE, operation_id="server_metadata", summary="The server and the extensions it speaks")
-    async def server_metadata() -> ServerMetadata:
+    async def server_metadata(request: Request) -> ServerMetadata:
         """Name and version of the server, and the extensions of the protocol that it speaks."""
-        return inference.SERVER
+        return inference.server_metadata(sharing.extensions(request.scope))
 
     @routes.get(OPEN_INFERENCE + "/health/live", operation_id="server_live", summary="Whether the server is alive")
     async def server_live() -> Live:

@@ -17,6 +17,7 @@ from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
 from lossmeter.client.runs import AsyncRun, Choices, Run, run_fields
+from lossmeter.client.sharing import Sharing, Steps
 from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Endpoint, Progress, Transport
 
 T = TypeVar("T")
@@ -32,7 +33,8 @@ class Options(TypedDict, total=False):
     `safetensors` unless told otherwise; `compression` makes large bodies smaller on their way, by `zstd` or `gzip`;
     `timeout_seconds` (60) bounds one attempt, `retries` says how many there are; `headers` go with every request; `verify` is
     whose certificates are trusted, as httpx takes it; `progress` is told how many bytes of a body have been sent, and of how
-    many.
+    many. Over a Unix socket, large tensors of a loss go through shared memory where the service allows it, unless
+    `shared_memory` is false.
     """
 
     api_key: str | None
@@ -43,6 +45,7 @@ class Options(TypedDict, total=False):
     headers: Mapping[str, str]
     verify: ssl.SSLContext | bool
     progress: Progress | None
+    shared_memory: bool
 
 
 class _Configured:
@@ -76,6 +79,17 @@ class _Configured:
             options.get("verify", True),
             options.get("progress"),
         )
+
+        plain = self._codec is CODECS["safetensors"] and self._compression is None and options.get("progress") is None
+        possible = plain and options.get("shared_memory", True) and self._endpoint.socket is not None
+        self._sharing = Sharing() if possible else None
+
+    def _shared(self, loss: str, gradients: str | Sequence[str], fields: Mapping[str, Any]) -> Steps | None:
+        """The steps to a loss through shared memory, if that is the way to go."""
+        wanted = [gradients] if isinstance(gradients, str) else list(gradients)
+        if self._sharing is None or not self._sharing.takes(wanted, fields):
+            return None
+        return self._sharing.loss(loss, wanted, fields, lambda: calls.loss(self._codec, loss, wanted, fields))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -118,7 +132,21 @@ class Client(_Configured):
             NoAnswer: if it could not be reached, or did not answer in time.
             TypeError, ValueError: if something cannot be sent at all.
         """
-        return self.send(calls.loss(self._codec, loss, gradients, fields))
+        steps = self._shared(loss, gradients, fields)
+        if steps is None:
+            return self.send(calls.loss(self._codec, loss, gradients, fields))
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self.send(request)
+                except BaseException as error:  # noqa: BLE001 - the steps decide
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            result: LossResult = end.value
+            return result
 
     def losses(self) -> list[Entry]:
         """Returns the catalogue: an entry for each loss."""
@@ -189,7 +217,9 @@ class Client(_Configured):
                 outcome = self._transport.send(step)
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Closes its connections, and removes its shared memory."""
+        if self._sharing is not None:
+            self._sharing.close()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -208,7 +238,21 @@ class AsyncClient(_Configured):
 
     async def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
         """As `Client.loss`."""
-        return await self.send(calls.loss(self._codec, loss, gradients, fields))
+        steps = self._shared(loss, gradients, fields)
+        if steps is None:
+            return await self.send(calls.loss(self._codec, loss, gradients, fields))
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = await self.send(request)
+                except BaseException as error:  # noqa: BLE001 - the steps decide
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            result: LossResult = end.value
+            return result
 
     async def losses(self) -> list[Entry]:
         """As `Client.losses`."""
@@ -257,7 +301,9 @@ class AsyncClient(_Configured):
                 outcome = await self._transport.send(step)
 
     async def close(self) -> None:
-        """Closes its connections."""
+        """Closes its connections, and removes its shared memory."""
+        if self._sharing is not None:
+            self._sharing.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

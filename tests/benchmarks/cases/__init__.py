@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.cases import client, health, large, memory, overload, scaling, small, startup
+from tests.benchmarks.cases import client, health, large, memory, overload, scaling, shared, small, startup
 from tests.benchmarks.results import Case
 
 CASES: Mapping[str, Case] = {
@@ -15,5 +15,6 @@ CASES: Mapping[str, Case] = {
     "startup": startup.measure,
     "scaling": scaling.measure,
     "client": client.measure,
+    "shared": shared.measure,
     "overload": overload.measure,
 }

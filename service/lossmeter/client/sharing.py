@@ -1,0 +1,257 @@
+"""A loss through shared memory: with a service on the same machine, large tensors are copied once and sent not at all.
+
+It is asked for by the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the ordinary
+way, which knows everything and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from lossmeter.client import results
+from lossmeter.client.arrays import tensor_of
+from lossmeter.client.codecs import JSON_TYPE
+from lossmeter.client.errors import BadAnswer, ServiceError, TimedOut
+from lossmeter.client.exchanges import TOOK_TOO_LONG, Reply, Request
+from lossmeter.client.results import LossResult
+from lossmeter.client.segments import Segment, Segments, is_possible
+from lossmeter.tensors import Datatype, Tensor, elements
+
+LEAST_BYTES = 1 << 17
+"""Tensors that are smaller together are sent: looking after a segment would take longer."""
+PAGE_BYTES = 4096
+"""Where tensors begin: the kernel copies whole pages fastest."""
+MAX_FAILURES = 3
+"""Of the service to take what it takes the ordinary way, one after the other; then it is not asked again."""
+EXTENSION = "system_shared_memory"
+NUMBERS = ("value", "sum", "normalizer", "count")
+GRADIENT = "gradient_"
+PRECISIONS = {Datatype.FP32: "float32", Datatype.FP64: "float64"}
+
+Steps = Generator[Request[Any], Any, LossResult]
+"""Requests, each to be answered by its result, or by the exception that it ended in."""
+Ordinary = Callable[[], Request[LossResult]]
+"""Makes the request that sends everything."""
+
+
+class Sharing:
+    """What one client shares with its service."""
+
+    def __init__(self) -> None:
+        self.segments = Segments()
+        self.offered: bool | None = None if is_possible() else False
+        self._failures = 0
+
+    def takes(self, gradients: Sequence[str], fields: Mapping[str, Any]) -> bool:
+        """Whether a loss of these fields is worth it, and can be asked for in this way."""
+        if self.offered is False or fields.get("reduction", "mean") == "none":
+            return False
+        size = 0
+        for name, value in fields.items():
+            if hasattr(value, "__array__") and not isinstance(value, np.generic):
+                size += getattr(value, "nbytes", 0)
+            elif name in gradients or not isinstance(value, str | int | float | np.generic):
+                return False
+        return size >= LEAST_BYTES and all(role in fields for role in gradients)
+
+    def loss(self, name: str, gradients: Sequence[str], fields: Mapping[str, Any], ordinary: Ordinary) -> Steps:
+        """The steps to a loss, whose last is the ordinary request if nothing else leads there."""
+        layout = Layout.of(gradients, fields)
+        segment = yield from self._segment(layout.size)
+        if segment is None:
+            result: LossResult = yield ordinary()
+            return result
+        try:
+            for tensor, offset in layout.tensors.values():
+                segment.write(offset, tensor.data)
+            found: _Found | None = yield layout.request(name, segment)
+        except BaseException as error:
+            # The service may still be writing.
+            self.segments.discard(segment)
+            if not isinstance(error, ServiceError) or _took_too_long(error):
+                raise
+        else:
+            if found is not None:
+                self._failures = 0
+                return self._result(found, layout, segment)
+            self.segments.give(segment)
+        result = yield ordinary()
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            self.offered = False
+        return result
+
+    def _segment(self, size: int) -> Generator[Request[Any], Any, Segment | None]:
+        """A segment that the service knows; none if it knows of none, or there is no memory."""
+        if self.offered is None:
+            try:
+                self.offered = EXTENSION in (yield Request("GET", "/v2", _extensions, repeatable=False))
+            except ServiceError:
+                self.offered = False
+        if not self.offered:
+            return None
+        try:
+            segment = self.segments.take(size)
+        except OSError:
+            self.offered = False
+            return None
+        if segment is None or segment.registered:
+            return segment
+        try:
+            yield _registration(segment)
+        except BaseException as error:
+            self.segments.discard(segment)
+            if not isinstance(error, ServiceError):
+                raise
+            self.offered = False
+            return None
+        segment.registered = True
+        return segment
+
+    def _result(self, found: _Found, layout: Layout, segment: Segment) -> LossResult:
+        gradients = {}
+        if layout.gradients:
+            memory = self.segments.lend(segment)
+            for role, (shape, offset, _) in layout.gradients.items():
+                size = elements(shape) * found.datatype.size
+                gradients[role] = Tensor(
+                    found.datatype, shape, memory[offset : offset + size].view(found.datatype.dtype)
+                )
+        else:
+            self.segments.give(segment)
+        return results.loss_result({**found.fields, "gradients": gradients}, found.headers, layout.like)
+
+    def close(self) -> None:
+        """Removes the memory."""
+        self.segments.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a request puts where in a segment.
+
+    Attributes:
+        tensors: by role, each with its offset.
+        gradients: by role: shape, offset, and room in bytes.
+        parameters: of the loss.
+        like: the arrays that were given, by role.
+        size: of a segment that has room for all.
+    """
+
+    tensors: dict[str, tuple[Tensor, int]]
+    gradients: dict[str, tuple[tuple[int, ...], int, int]]
+    parameters: dict[str, Any]
+    like: dict[str, Any]
+    size: int
+
+    @classmethod
+    def of(cls, gradients: Sequence[str], fields: Mapping[str, Any]) -> Layout:
+        """The layout for a call.
+
+        Raises:
+            TypeError: if a tensor has a dtype that no service knows.
+        """
+        arrays = {name: value for name, value in fields.items() if hasattr(value, "__array__")}
+        tensors = {name: tensor for name, value in arrays.items() if (tensor := tensor_of(name, value)) is not None}
+        double = fields.get("precision") == "float64" or any(t.datatype is Datatype.FP64 for t in tensors.values())
+        room = {role: elements(tensors[role].shape) * (8 if double else 4) for role in gradients}
+        position = 0
+
+        def place(size: int) -> int:
+            nonlocal position
+            begin, position = position, position + -(-size // PAGE_BYTES) * PAGE_BYTES
+            return begin
+
+        placed = {name: (tensor, place(tensor.data.nbytes)) for name, tensor in tensors.items()}
+        wanted = {role: (tensors[role].shape, place(size), size) for role, size in room.items()}
+        rest = {name: _plain(value) for name, value in fields.items() if name not in tensors}
+        like = {name: arrays[name] for name in tensors}
+        return cls(placed, wanted, rest, like, max(position, PAGE_BYTES))
+
+    def request(self, loss: str, segment: Segment) -> Request[_Found | None]:
+        """The request, whose result is nothing if there is more to say than fits an answer of this protocol."""
+        inputs = [
+            {
+                "name": name,
+                "datatype": tensor.datatype.name,
+                "shape": tensor.shape,
+                "parameters": _place(segment, offset, tensor.data.nbytes),
+            }
+            for name, (tensor, offset) in self.tensors.items()
+        ]
+        outputs: list[dict[str, Any]] = [{"name": name} for name in NUMBERS]
+        for role, (_, offset, size) in self.gradients.items():
+            outputs.append({"name": GRADIENT + role, "parameters": _place(segment, offset, size)})
+        text = json.dumps(
+            {"parameters": self.parameters, "inputs": inputs, "outputs": outputs},
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+        path = f"/v2/models/{quote(loss, safe='')}/infer"
+        return Request("POST", path, self._read, {"Content-Type": JSON_TYPE}, [text.encode()], repeatable=False)
+
+    def _read(self, reply: Reply) -> _Found | None:
+        try:
+            answer = json.loads(str(reply.body, "utf-8"))
+            said = answer.get("parameters", {})
+            outputs = {output["name"]: output for output in answer["outputs"]}
+            numbers = {name: outputs[name]["data"][0] for name in NUMBERS}
+            datatype = Datatype[outputs["value"]["datatype"]]
+            written = {role: tuple(outputs[GRADIENT + role]["shape"]) for role in self.gradients}
+            datatypes = {outputs[GRADIENT + role]["datatype"] for role in self.gradients}
+            fields = {"loss": answer["model_name"], "device": said["device"], **numbers}
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise BadAnswer(f"The answer is not that of a loss: {error!r}") from None
+        expected = {role: shape for role, (shape, _, _) in self.gradients.items()}
+        if "warnings" in said or None in numbers.values() or written != expected or datatypes - {datatype.name}:
+            return None
+        fields["precision"] = PRECISIONS[datatype]
+        if datatype is Datatype.FP32:  # whose shortest decimal is another number in float64
+            fields["value"] = float(np.float32(fields["value"]))
+        fields |= {"reduction": self.parameters.get("reduction", "mean"), "warnings": []}
+        return _Found(fields, datatype, reply.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The fields of an answer, without the gradients; the datatype of these, and the headers."""
+
+    fields: dict[str, Any]
+    datatype: Datatype
+    headers: Mapping[str, str]
+
+
+def _registration(segment: Segment) -> Request[None]:
+    """Tells the service of a segment."""
+    body = json.dumps({"key": segment.key, "offset": 0, "byte_size": segment.size}).encode()
+    path = f"/v2/systemsharedmemory/region/{segment.name}/register"
+    return Request("POST", path, lambda _: None, {"Content-Type": JSON_TYPE}, [body], repeatable=False)
+
+
+def _extensions(reply: Reply) -> Sequence[str]:
+    try:
+        return list(json.loads(str(reply.body, "utf-8"))["extensions"])
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _place(segment: Segment, offset: int, size: int) -> dict[str, Any]:
+    return {
+        "shared_memory_region": segment.name,
+        "shared_memory_offset": offset,
+        "shared_memory_byte_size": size,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _took_too_long(error: ServiceError) -> bool:
+    return isinstance(error, TimedOut) or getattr(error, "code", "") == TOOK_TOO_LONG

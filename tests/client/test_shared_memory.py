@@ -1,0 +1,399 @@
+"""Through shared memory a client gets what it gets by sending, whatever becomes of the memory, the service or the process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lossmeter.client import AsyncClient, Client
+from lossmeter.client import sharing as client_sharing
+from lossmeter.client.errors import InvalidRequest, TimedOut
+from lossmeter.client.exchanges import Request
+from lossmeter.client.results import LossResult
+from lossmeter.client.segments import FOLDER, MAX_SEGMENTS, PREFIX
+from lossmeter.losses import LOSSES, Loss
+from tests.support.open_inference import arrays
+from tests.support.service import serving
+
+RNG = np.random.default_rng(5)
+ROWS, CLASSES = 512, 100
+LABELS = RNG.integers(0, CLASSES, ROWS)
+
+
+@pytest.fixture(scope="module")
+def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(shared_memory=True, uds=str(tmp_path_factory.mktemp("uds") / "s")) as url:
+        yield url
+
+
+class Watched(Client):
+    """A client that remembers the addresses that it asked."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.asked: list[str] = []
+
+    def send(self, request: Request[Any]) -> Any:
+        self.asked.append(request.path.rpartition("/")[2])
+        return super().send(request)
+
+
+@pytest.fixture
+def client(shared_url: str) -> Iterator[Watched]:
+    with Watched(shared_url) as found:
+        yield found
+    assert mine(found) == []
+
+
+@pytest.fixture(scope="module")
+def plain(shared_url: str) -> Iterator[Client]:
+    with Client(shared_url, shared_memory=False) as found:
+        yield found
+
+
+def mine(client: Client) -> list[str]:
+    """The objects of a client that exist."""
+    assert client._sharing is not None
+    return [name for name in client._sharing.segments._known if (FOLDER / name).exists()]
+
+
+def batch(seed: int = 0, rows: int = ROWS) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=(rows, CLASSES)).astype(np.float32)
+
+
+def ask(client: Client, predictions: Any = None, labels: Any = None, **fields: Any) -> LossResult:
+    given = {
+        "predictions": batch() if predictions is None else predictions,
+        "labels": LABELS if labels is None else labels,
+    }
+    return client.loss("cross_entropy", gradients=["predictions"], **given, **fields)
+
+
+def assert_same(one: LossResult, other: LossResult) -> None:
+    for name in ("loss", "reduction", "value", "sum", "normalizer", "count", "precision", "device", "warnings"):
+        assert repr(getattr(one, name)) == repr(getattr(other, name)), name
+    assert one.gradients.keys() == other.gradients.keys()
+    for role, gradient in one.gradients.items():
+        expected = other.gradients[role]
+        assert type(gradient) is type(expected)
+        assert (gradient.dtype, gradient.shape) == (expected.dtype, expected.shape)
+        assert np.array_equal(np.asarray(gradient), np.asarray(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_every_loss_gives_the_same(
+    shared_url: str, plain: Client, monkeypatch: pytest.MonkeyPatch, loss: Loss, library: str
+) -> None:
+    monkeypatch.setattr(client_sharing, "LEAST_BYTES", 0)
+    with Watched(shared_url) as client:
+        for example in loss.examples:
+            tensors: dict[str, Any] = arrays(loss, example.request)
+            roles = [role.name for role in loss.roles if role.differentiable and tensors[role.name].dtype.kind == "f"]
+            if library == "torch":
+                tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
+            fields = {**example.request, **tensors, "reduction": "sum"}
+            found = client.loss(loss.name, gradients=roles, **fields)
+            assert_same(found, plain.loss(loss.name, gradients=roles, **fields))
+        # Null, which is another thing than nothing, has no place among the parameters of the protocol.
+        ways = [loss.name if None in example.request.values() else "infer" for example in loss.examples]
+        assert [one for one in client.asked if one != "register"] == ["v2", *ways]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"precision": "float64"}], ids=str
+)
+def test_parameters_change_the_result_as_they_do_without(
+    client: Watched, plain: Client, fields: dict[str, Any]
+) -> None:
+    assert_same(ask(client, **fields), ask(plain, **fields))
+    assert client.asked[-1] == "infer"
+
+
+def test_tensors_beside_the_roles_go_the_same_way(client: Watched, plain: Client) -> None:
+    fields = {
+        "weight": RNG.random(CLASSES).astype(np.float32),
+        "sample_weight": RNG.random(ROWS),
+        "mask": LABELS % 2 == 0,
+    }
+    assert_same(ask(client, **fields), ask(plain, **fields))
+    assert client.asked[-1] == "infer"
+    assert_same(
+        client.loss("cross_entropy", predictions=batch(), labels=LABELS),
+        plain.loss("cross_entropy", predictions=batch(), labels=LABELS),
+    )
+    assert client.asked[-1] == "infer"
+
+
+@pytest.mark.parametrize("kind", ["transposed", "strided", "half"])
+def test_arrays_in_any_order_of_memory_go_the_same_way(client: Watched, plain: Client, kind: str) -> None:
+    whole = batch(3, 2 * ROWS)
+    predictions = {
+        "transposed": np.asfortranarray(whole[:ROWS]),
+        "strided": whole[::2],
+        "half": whole[:ROWS].astype(np.float16),
+    }[kind]
+    assert_same(ask(client, predictions), ask(plain, predictions))
+
+
+def test_small_tensors_are_sent(client: Watched) -> None:
+    client.loss("mse", predictions=[1.0], labels=[2.0])
+    client.loss("mse", predictions=np.ones(100), labels=np.ones(100))
+    assert client.asked == ["mse", "mse"]
+
+
+@pytest.mark.parametrize("fields", [{"reduction": "none"}, {"labels": LABELS.tolist()}], ids=["unreduced", "a list"])
+def test_what_does_not_fit_the_protocol_is_sent(client: Watched, plain: Client, fields: dict[str, Any]) -> None:
+    assert np.array_equal(ask(client, **fields).gradients["predictions"], ask(plain, **fields).gradients["predictions"])
+    assert client.asked == ["cross_entropy"]
+
+
+def test_gradients_stay_as_they_are(client: Watched, plain: Client) -> None:
+    """However many are kept: those that find no room in shared memory are sent."""
+    results = [ask(client, batch(seed)) for seed in range(2 * MAX_SEGMENTS)]
+    assert len(mine(client)) == MAX_SEGMENTS
+    for seed, result in enumerate(results):
+        assert_same(result, ask(plain, batch(seed)))
+    assert client.asked.count("infer") == MAX_SEGMENTS
+
+
+def test_a_loop_needs_one_segment_that_grows(client: Watched) -> None:
+    for rows in (ROWS, ROWS, 16 * ROWS, ROWS, 8 * ROWS):
+        result = ask(client, batch(0, rows), np.resize(LABELS, rows))
+        del result
+        assert len(mine(client)) == 1
+    assert client.asked.count("register") == 2
+
+
+def test_a_gradient_that_is_kept_in_part_keeps_its_segment(client: Watched, plain: Client) -> None:
+    row = torch.from_numpy(ask(client, batch(1)).gradients["predictions"])[7, 3:9].view(2, 3)
+    expected = ask(plain, batch(1)).gradients["predictions"][7, 3:9].reshape(2, 3)
+    for seed in range(2, 8):
+        ask(client, batch(seed))
+    assert np.array_equal(row.numpy(), expected)
+    del row
+    gc.collect()
+    assert len(mine(client)) == 2
+
+
+def test_gradients_survive_the_client(shared_url: str, plain: Client) -> None:
+    with Watched(shared_url) as client:
+        result = ask(client)
+        names = mine(client)
+        assert len(names) == 1
+    assert not (FOLDER / names[0]).exists()
+    assert_same(result, ask(plain))
+
+
+def test_a_client_that_is_forgotten_leaves_nothing(shared_url: str) -> None:
+    client = Watched(shared_url)
+    ask(client)
+    names = mine(client)
+    client._transport.close()
+    del client
+    gc.collect()
+    assert [name for name in names if (FOLDER / name).exists()] == []
+
+
+def test_threads_do_not_get_in_each_others_way(client: Watched, plain: Client) -> None:
+    expected = [ask(plain, batch(seed)) for seed in range(8)]
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for _ in range(12):
+            try:
+                assert_same(ask(client, batch(seed)), expected[seed])
+            except AssertionError:
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(mine(client)) <= MAX_SEGMENTS
+    assert client.asked.count("infer") > 12
+
+
+def test_the_asynchronous_client_does_the_same(shared_url: str, plain: Client) -> None:
+    async def main() -> None:
+        async with AsyncClient(shared_url) as client:
+            calls = [
+                client.loss("cross_entropy", predictions=batch(seed), labels=LABELS, gradients="predictions")
+                for seed in range(6)
+            ]
+            results = await asyncio.gather(*calls)
+            assert client._sharing is not None
+            assert len(client._sharing.segments._known) == MAX_SEGMENTS
+        for seed, result in enumerate(results):
+            assert_same(result, ask(plain, batch(seed)))
+
+    asyncio.run(main())
+
+
+def test_an_error_says_what_it_says_without(client: Watched, plain: Client) -> None:
+    labels = LABELS.copy()
+    labels[17] = CLASSES
+    said = []
+    for one in (client, plain):
+        with pytest.raises(InvalidRequest) as error:
+            ask(one, labels=labels)
+        said.append((error.value.detail, error.value.errors))
+    assert said[0] == said[1]
+    assert client.asked[-2:] == ["infer", "cross_entropy"]
+    assert_same(ask(client), ask(plain))
+    assert client.asked[-1] == "infer"
+
+
+def test_warnings_are_those_that_the_service_gives(client: Watched, plain: Client) -> None:
+    predictions = batch()
+    predictions[3, 4] = np.inf
+    assert_same(ask(client, predictions, non_finite="allow"), ask(plain, predictions, non_finite="allow"))
+
+
+def test_a_service_without_shared_memory_is_sent_everything(tmp_path: Path, plain: Client) -> None:
+    with serving(uds=str(tmp_path / "s")) as url, Watched(url) as client:
+        assert_same(ask(client), ask(plain))
+        assert_same(ask(client), ask(plain))
+        assert client.asked == ["v2", "cross_entropy", "cross_entropy"]
+
+
+def test_over_tcp_everything_is_sent(plain: Client) -> None:
+    with serving(shared_memory=True) as url, Watched(url) as client:
+        assert_same(ask(client), ask(plain))
+        assert client.asked == ["cross_entropy"]
+
+
+def test_a_service_that_was_restarted_is_told_again(tmp_path: Path, plain: Client) -> None:
+    path = tmp_path / "s"
+    with Watched(f"http+unix://{path}") as client:
+        for _ in range(2):
+            with serving(shared_memory=True, uds=str(path)):
+                assert_same(ask(client), ask(plain))
+                assert_same(ask(client), ask(plain))
+            path.unlink()
+        assert client.asked.count("register") == 2
+
+
+def test_without_memory_everything_is_sent(client: Watched, plain: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    assert_same(ask(client), ask(plain))
+    assert_same(ask(client), ask(plain))
+    assert client.asked == ["v2", "cross_entropy", "cross_entropy"]
+
+
+def test_memory_that_the_service_may_still_write_to_is_not_used_again(
+    client: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(client)
+    names = mine(client)
+    del first
+    with monkeypatch.context() as patched:
+
+        def late(_: Request[Any]) -> Any:
+            raise TimedOut("late")
+
+        patched.setattr(client, "send", late)
+        with pytest.raises(TimedOut):
+            ask(client)
+    assert mine(client) == []
+    ask(client)
+    assert mine(client) != names
+
+
+FORKING = """
+import os, sys
+import numpy as np
+from lossmeter.client import Client
+
+def ask(client, seed):
+    predictions = np.random.default_rng(seed).normal(size=(512, 100)).astype(np.float32)
+    return client.loss("mse", predictions=predictions, labels=predictions * 0.5, gradients=["predictions"])
+
+def right(result, seed):
+    predictions = np.random.default_rng(seed).normal(size=(512, 100)).astype(np.float32)
+    return np.allclose(result.gradients["predictions"], predictions / predictions.size, rtol=1e-5)
+
+client = Client(sys.argv[1])
+kept = ask(client, 0)
+names = set(client._sharing.segments._known)
+child = os.fork()
+results = [ask(client, seed) for seed in range(1, 6)]
+del results[0]
+results.append(ask(client, 6))
+good = right(kept, 0) and all(right(r, s) for r, s in zip(results, range(2, 7)))
+if child == 0:
+    mine = set(client._sharing.segments._known)
+    good = good and not (mine & names)
+    del kept, results
+    client.close()
+    os._exit(0 if good else 1)
+del kept
+results = [ask(client, seed) for seed in range(7, 12)]
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+assert good
+assert all(right(r, s) for r, s in zip(results, range(7, 12)))
+assert client._sharing.offered
+"""
+
+
+def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-W", "error", "-c", program, url]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def objects() -> set[str]:
+    return {path.name for path in FOLDER.glob(f"{PREFIX}*")}
+
+
+def test_a_fork_shares_no_memory_with_its_parent(shared_url: str) -> None:
+    before = objects()
+    done = run(FORKING, shared_url)
+    assert done.returncode == 0, done.stderr
+    assert objects() <= before, "whatever a process made is gone with it"
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from lossmeter.client import Client
+client = Client(sys.argv[1])
+array = np.ones((512, 100), np.float32)
+client.loss("mse", predictions=array, labels=array)
+print(*client._sharing.segments._known, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(shared_url: str, client: Watched) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", KILLED, shared_url]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert name.startswith(PREFIX)
+        ask(client)
+        assert (FOLDER / name).exists(), "its process lives"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert (FOLDER / name).exists()
+    ask(client, batch(0, 8 * ROWS), np.resize(LABELS, 8 * ROWS))
+    assert not (FOLDER / name).exists()

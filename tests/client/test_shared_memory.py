@@ -32,6 +32,12 @@ ROWS, CLASSES = 512, 100
 LABELS = RNG.integers(0, CLASSES, ROWS)
 
 
+@pytest.fixture(autouse=True)
+def _small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of these tests are worth it."""
+    monkeypatch.setattr(client_sharing, "LEAST_BYTES", ROWS * CLASSES * 4)
+
+
 @pytest.fixture(scope="module")
 def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(shared_memory=True, uds=str(tmp_path_factory.mktemp("uds") / "s")) as url:
@@ -148,10 +154,13 @@ def test_arrays_in_any_order_of_memory_go_the_same_way(client: Watched, plain: C
     assert_same(ask(client, predictions), ask(plain, predictions))
 
 
-def test_small_tensors_are_sent(client: Watched) -> None:
+def test_small_tensors_are_sent(client: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     client.loss("mse", predictions=[1.0], labels=[2.0])
-    client.loss("mse", predictions=np.ones(100), labels=np.ones(100))
+    client.loss("mse", predictions=np.ones(1 << 16), labels=np.ones(1 << 16, np.float32))
     assert client.asked == ["mse", "mse"]
+    client.loss("mse", predictions=np.ones(1 << 16), labels=np.ones(1 << 16))
+    assert client.asked[-1] == "infer"
 
 
 @pytest.mark.parametrize("fields", [{"reduction": "none"}, {"labels": LABELS.tolist()}], ids=["unreduced", "a list"])
@@ -323,11 +332,11 @@ import numpy as np
 from lossmeter.client import Client
 
 def ask(client, seed):
-    predictions = np.random.default_rng(seed).normal(size=(512, 100)).astype(np.float32)
+    predictions = np.random.default_rng(seed).normal(size=(512, 600)).astype(np.float32)
     return client.loss("mse", predictions=predictions, labels=predictions * 0.5, gradients=["predictions"])
 
 def right(result, seed):
-    predictions = np.random.default_rng(seed).normal(size=(512, 100)).astype(np.float32)
+    predictions = np.random.default_rng(seed).normal(size=(512, 600)).astype(np.float32)
     return np.allclose(result.gradients["predictions"], predictions / predictions.size, rtol=1e-5)
 
 client = Client(sys.argv[1])
@@ -376,7 +385,7 @@ import sys, time
 import numpy as np
 from lossmeter.client import Client
 client = Client(sys.argv[1])
-array = np.ones((512, 100), np.float32)
+array = np.ones((512, 600), np.float32)
 client.loss("mse", predictions=array, labels=array)
 print(*client._sharing.segments._known, flush=True)
 time.sleep(60)

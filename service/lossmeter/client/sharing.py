@@ -23,8 +23,8 @@ from lossmeter.client.results import LossResult
 from lossmeter.client.segments import Segment, Segments, is_possible
 from lossmeter.tensors import Datatype, Tensor, elements
 
-LEAST_BYTES = 1 << 17
-"""Tensors that are smaller together are sent: looking after a segment would take longer."""
+LEAST_BYTES = 1 << 20
+"""Tensors that are smaller together are sent: that takes as long, or less (docs/decisions/0081-shared-memory.md)."""
 PAGE_BYTES = 4096
 """Where tensors begin: the kernel copies whole pages fastest."""
 MAX_FAILURES = 3

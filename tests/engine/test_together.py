@@ -13,6 +13,7 @@ import torch
 from lossmeter.engine import Call, Engine, Outcome, PassResult, Work, outcome
 from lossmeter.engine import compute as module
 from lossmeter.losses import LOSSES, Loss, find
+from lossmeter.losses.shapes import patterns
 from lossmeter.tensors import Datatype, Tensor
 from tests.losses.test_losses import converted, differentiable
 from tests.support.inputs import Case, smooth
@@ -59,8 +60,18 @@ def calls(loss: Loss, case: Case, precision: Any) -> list[Call]:
     return found
 
 
+def shared(loss: Loss) -> bool:
+    """Whether it needs a tensor that all rows share, such as a number per class: then batches stay apart."""
+    (first, *_) = patterns(loss.output)
+    needed = [role.shape for one in loss.tensors if one.required for role in one.options]
+    return any(patterns(shape)[0].names[:1] != first.names[:1] for shape in needed)
+
+
+TOGETHER = [loss for loss in LOSSES.values() if loss.chunked and not shared(loss)]
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.chunked], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", TOGETHER, ids=lambda loss: loss.name)
 def test_together_or_alone_gives_the_same_bits(loss: Loss, precision: Any) -> None:
     cases = fusable(loss, precision)
     assert cases, f"nothing of {loss.name} can be put together"

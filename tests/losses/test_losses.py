@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossmeter.losses import LOSSES, Loss, Support
-from lossmeter.losses.shapes import Mismatch, unify
+from lossmeter.losses.shapes import Mismatch, patterns, unify
 from tests.support.inputs import Case, cases, smooth
 from tests.support.references import REFERENCES
 
@@ -51,6 +51,8 @@ DISTANCES = {
     "manhattan": torch.nn.PairwiseDistance(p=1.0, eps=0.0),
     "cosine": lambda x, y: 1 - torch.nn.CosineSimilarity(dim=-1)(x, y),
 }
+# A part of these is taken as a constant by their gradients; tests of their own say what those are.
+HELD = {"beta_nll", "ciou"}
 FOCAL = ("binary_focal", "focal")
 
 # The mean of an empty batch is uninitialised memory in torch 2.13; everywhere else it is NaN.
@@ -91,7 +93,7 @@ def each(generate: Callable[[str], list[Case]], names: Iterable[str] = LOSSES) -
 
 every_case = each(cases)
 every_torch_case = each(cases, TORCH)
-every_smooth_case = each(smooth)
+every_smooth_case = each(smooth, [name for name in LOSSES if name not in HELD])
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
@@ -254,7 +256,9 @@ def test_inputs_are_not_modified(loss: Loss, case: Case) -> None:
 def batched(name: str) -> list[Case]:
     """The smooth cases of losses that may be computed in pieces, grown to 1001 samples, and the names to split."""
     loss = LOSSES[name]
-    roles = [role.name for role in loss.roles]
+    # A number per class is shared by all pieces.
+    (lead, *_) = patterns(loss.output)
+    roles = [role.name for role in loss.roles if patterns(role.options[0].shape)[0].names[:1] == lead.names[:1]]
     batches = []
     for case in smooth(name) if loss.chunked else []:
         size = loss.function(**case).shape[:1]

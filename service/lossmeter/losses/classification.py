@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossmeter.errors import Flaw, pointer
-from lossmeter.losses import _flaws
-from lossmeter.losses.catalogue import Arguments, Example, Support, loss
+from lossmeter.losses import _flaws, _labels
+from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import (
     ClassIndices,
     Features,
@@ -27,18 +27,6 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "classification"
-
-
-def _weighted_labels(arguments: Arguments) -> Support:
-    """Ignored labels do not count; the others add the weight of their class to the denominator of `mean`."""
-    labels = arguments["labels"]
-    if labels.is_floating_point():
-        return Support()
-    counted = labels != arguments["ignore_index"]
-    weight = arguments.get("weight")
-    if weight is None:
-        return Support(counted)
-    return Support(counted, weight[labels.where(counted, 0)] * counted)
 
 
 def _label_form(arguments: Arguments) -> Iterator[Flaw]:
@@ -57,10 +45,6 @@ def _cross_entropy_flaws(arguments: Arguments) -> Iterator[Flaw]:
     yield from _label_form(arguments)
 
 
-def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
-    yield from _flaws.classes("predictions", arguments["predictions"])
-
-
 def _classifier_flaws(arguments: Arguments) -> Iterator[Flaw]:
     if arguments["classifier"].shape[0] == 0:
         shape = list(arguments["classifier"].shape)
@@ -69,7 +53,7 @@ def _classifier_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
-    support=_weighted_labels,
+    support=_labels.weighted,
     check=_cross_entropy_flaws,
     examples=[
         Example(predictions=[[log(6), log(3), log(1)]], labels=[0], value=-log(0.6)),
@@ -137,8 +121,8 @@ def cross_entropy(
 
 
 @loss(
-    support=_weighted_labels,
-    check=_class_flaws,
+    support=_labels.weighted,
+    check=_labels.class_flaws,
     examples=[Example(predictions=[[log(0.7), log(0.3)], [log(0.4), log(0.6)]], labels=[0, 1], value=-log(0.42) / 2)],
 )
 def nll(
@@ -183,7 +167,7 @@ def nll(
 
 @loss(
     chunked=False,
-    support=_weighted_labels,
+    support=_labels.weighted,
     check=_classifier_flaws,
     examples=[
         Example(
@@ -267,13 +251,9 @@ def _focal_term(log_odds: Tensor, gamma: float) -> Tensor:
     return -torch.exp(gamma * F.logsigmoid(-log_odds)) * F.logsigmoid(log_odds)
 
 
-def _counted_labels(arguments: Arguments) -> Support:
-    return Support(arguments["labels"] != arguments["ignore_index"])
-
-
 @loss(
-    support=_counted_labels,
-    check=_class_flaws,
+    support=_labels.counted,
+    check=_labels.class_flaws,
     examples=[
         Example(predictions=[[log(6), log(3), log(1)]], labels=[0], value=-(0.4**2) * log(0.6)),
         Example(

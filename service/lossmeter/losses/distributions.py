@@ -135,19 +135,8 @@ def poisson_nll(
     return F.poisson_nll_loss(predictions, labels, log_input=log_input, full=full, eps=eps, reduction="none")
 
 
-def _variance_flaws(arguments: Arguments) -> Iterator[Flaw]:
-    shape, variance = arguments["predictions"].shape, arguments["variance"].shape
-    if variance in (shape, shape[:-1]):
-        return
-    # Shapes that broadcast in other ways would pair variances with the wrong elements, and torch refuses them.
-    different = [size for size, expected in zip(variance, shape, strict=False) if size != expected]
-    if len(variance) != len(shape) or different != [1]:
-        expected = f"{list(shape)}, the same with one size 1, or {list(shape[:-1])}"
-        yield Flaw("/variance", f"variance has shape {list(variance)}; expected {expected}.")
-
-
 @loss(
-    check=_variance_flaws,
+    check=_flaws.variances,
     examples=[
         Example(predictions=[1.0], labels=[3.0], variance=[4.0], value=log(2) + 0.5),
         Example(predictions=[[1.0, 2.0]], labels=[[3.0, 2.0]], variance=[1.0], reduction="sum", value=2.0),

@@ -27,6 +27,7 @@ __all__ = [
     "Kind",
     "Lengths",
     "LogProbabilities",
+    "LogVariances",
     "Logits",
     "Meaning",
     "NonNegative",
@@ -34,6 +35,7 @@ __all__ = [
     "OpenFraction",
     "PaddedClassIndices",
     "Positive",
+    "Positives",
     "Priors",
     "Probabilities",
     "Quantiles",
@@ -109,8 +111,10 @@ if TYPE_CHECKING:
     from typing import Annotated as Flags
     from typing import Annotated as Lengths
     from typing import Annotated as LogProbabilities
+    from typing import Annotated as LogVariances
     from typing import Annotated as Logits
     from typing import Annotated as PaddedClassIndices
+    from typing import Annotated as Positives
     from typing import Annotated as Priors
     from typing import Annotated as Probabilities
     from typing import Annotated as Scales
@@ -196,6 +200,12 @@ else:
 
     class Scales(_Word):
         meaning = Meaning("scales", "spreads of distributions, not negative", minimum=0.0)
+
+    class Positives(_Word):
+        meaning = Meaning("positive numbers", "numbers above 0")
+
+    class LogVariances(_Word):
+        meaning = Meaning("log-variances", "natural logarithms of variances; any real number")
 
     class Times(_Word):
         meaning = Meaning(

@@ -16,6 +16,7 @@ from tests.support.inputs.source import Case, Source
 
 OFFSETS = (0.0, 1.0, -1.0, 0.5, 1e6, -1e6)
 LOGITS = (-30.0, -1.0, 0.0, 2.0, 30.0)
+POSITIVES = (1e-9, 0.3, 1e6)
 IGNORED = (-100, 1, 255)
 
 
@@ -47,6 +48,8 @@ def _borders(meaning: Meaning) -> tuple[float, ...]:
         return meaning.choices
     if meaning.name == "logits":
         return LOGITS
+    if meaning.name == "positive numbers":
+        return POSITIVES
     if meaning.minimum is not None and meaning.maximum is not None:
         return (meaning.minimum, meaning.minimum + 1e-12, (meaning.minimum + meaning.maximum) / 2, meaning.maximum)
     return () if meaning.minimum is None else (meaning.minimum, meaning.minimum + 1e-9, 1.0)

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from lossmeter.catalogue import Parameter, annotated
 from lossmeter.catalogue.entries import members
 from lossmeter.losses import Loss, TensorArgument
-from lossmeter.losses.shapes import Pattern, patterns
+from lossmeter.losses.shapes import Pattern, patterns, term
 from lossmeter.losses.vocabulary import Role
 from tests.support.inputs.source import CLASSES, Case, Source
 
@@ -55,6 +55,11 @@ class Placement:
         return source.meant(meaning, shape, class_dim=class_dim, below=below)
 
 
+def _base(name: str) -> str:
+    """The dimension that a name is made of: C of C-1."""
+    return name if name[0] == "*" or name.isdigit() else term(name)[1]
+
+
 def placements(loss: Loss, *, empty: bool = False) -> list[Placement]:
     """Every option with every alternative and, of a variadic dimension, with several lengths; `empty`: without samples."""
     made: list[Placement] = []
@@ -62,7 +67,7 @@ def placements(loss: Loss, *, empty: bool = False) -> list[Placement]:
         roles = {one.name: one.options[min(option, len(one.options) - 1)] for one in loss.tensors}
         for number in range(max(len(patterns(role.shape)) for role in roles.values())):
             of_one = Placement(roles, number, {})
-            names = list(dict.fromkeys(name for role in roles for name in of_one.pattern(role).names))
+            names = list(dict.fromkeys(one for role in roles for one in map(_base, of_one.pattern(role).names)))
             plain = [name for name in names if name[0] != "*" and not name.isdigit()]
             variadic = [name for name in names if name[0] == "*"]
             leads = any(of_one.pattern(role).names[:1] == (name,) for role in roles for name in variadic)

@@ -62,6 +62,8 @@ class Source:
             return made.log() if meaning.name == "log-probabilities" else made
         if meaning.name == "log-probabilities":
             return self.uniform(*shape, low=0.02, high=0.98).log()
+        if meaning.name == "positive numbers":
+            return self.uniform(*shape, low=0.2, high=3.0)
         if meaning.minimum is not None and meaning.maximum is not None:
             width = meaning.maximum - meaning.minimum
             return meaning.minimum + width * self.uniform(*shape, low=0.02, high=0.98)

@@ -30,18 +30,18 @@ def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def coral(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]) -> Unreduced[Tensor, "N"]:
     r"""CORAL: classes with an order, as yes-or-no questions "is it more than this?".
 
-    With K classes there are K - 1 questions: more than the lowest, more than the second, and so on. Each has a logit, and the
+    With C classes there are C - 1 questions: more than the lowest, more than the second, and so on. Each has a logit, and the
     loss is the sum of their `binary_cross_entropy_with_logits`. A prediction that is off by three steps answers three questions
     wrongly and costs accordingly, while `cross_entropy` does not know how far off it is. Count the questions answered with yes
     to get the predicted class. In CORAL the questions share one vector of weights and differ by their bias alone, so that the
     answers never contradict each other; that is the model's part.
 
     Formula:
-        \ell_n = -\sum_{k=0}^{K-2} \left( [y_n > k] \, \log \sigma(x_{nk}) + [y_n \le k] \, \log (1 - \sigma(x_{nk})) \right)
+        \ell_n = -\sum_{k=0}^{C-2} \left( [y_n > k] \, \log \sigma(x_{nk}) + [y_n \le k] \, \log (1 - \sigma(x_{nk})) \right)
 
     Args:
-        predictions: logits $x$ of the K - 1 questions, in their order.
-        labels: the true class of each sample $y$, from 0 for the lowest to K - 1.
+        predictions: logits $x$ of the C - 1 questions, in their order.
+        labels: the true class of each sample $y$, from 0 for the lowest to C - 1.
 
     Returns:
         one loss per sample, in nats.
@@ -85,17 +85,17 @@ def corn(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]
     the probability of "more than k" is the product of the first answers, which never increases: consistent without
     any constraint on the model.
 
-    A sample of class y takes part in min(y + 1, K - 1) questions, and `mean` divides by the number of all questions asked, as
+    A sample of class y takes part in min(y + 1, C - 1) questions, and `mean` divides by the number of all questions asked, as
     coral-pytorch does since 1.4; `sum` is the plain sum.
 
     Formula:
-        \ell_n = -\sum_{k=0}^{\min(y_n, K-2)} \left( [y_n > k] \, \log \sigma(x_{nk})
+        \ell_n = -\sum_{k=0}^{\min(y_n, C-2)} \left( [y_n > k] \, \log \sigma(x_{nk})
         + [y_n = k] \, \log (1 - \sigma(x_{nk})) \right), \qquad
-        \mathrm{mean} = \frac{\sum_n \ell_n}{\sum_n \min(y_n + 1, K - 1)}
+        \mathrm{mean} = \frac{\sum_n \ell_n}{\sum_n \min(y_n + 1, C - 1)}
 
     Args:
-        predictions: logits $x$ of the K - 1 questions, in their order.
-        labels: the true class of each sample $y$, from 0 for the lowest to K - 1.
+        predictions: logits $x$ of the C - 1 questions, in their order.
+        labels: the true class of each sample $y$, from 0 for the lowest to C - 1.
 
     Returns:
         one loss per sample, the sum over its questions, in nats.

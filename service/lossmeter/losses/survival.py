@@ -67,9 +67,10 @@ def cox_ph(
         Covariance Analysis of Censored Survival Data, 1974. https://doi.org/10.2307/2529620.
     """
     ordered, order = times.sort(descending=True)
-    # Only differences matter: those from the highest risk leave the sums their digits.
+    # Only differences matter: those from the highest risk leave the sums their digits, and a set of low risks needs more.
     risk = predictions - predictions.detach().amax() if len(times) else predictions
-    sums = risk[order].logcumsumexp(0)
+    exact = risk if risk.device.type == "mps" else risk.double()
+    sums = exact[order].logcumsumexp(0)
     # The set of a time ends with the last of all who share it.
     last = torch.searchsorted(-ordered, -times, right=True) - 1
-    return torch.where(events > 0, sums[last] - risk, 0.0)
+    return torch.where(events > 0, sums[last] - exact, 0.0).to(risk.dtype)

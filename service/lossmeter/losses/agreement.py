@@ -24,6 +24,21 @@ from lossmeter.losses.vocabulary import (
 FAMILY = "classification"
 
 
+def _divergence(log_true: Tensor, log_model: Tensor) -> Tensor:
+    """The Kullback-Leibler divergence of a model, of log-probabilities."""
+    return (log_true.exp() * (log_true - log_model)).sum(1)
+
+
+def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], share: float) -> Tensor:
+    """The mean divergence of two distributions from their mixture, with a share of the second; of each its logarithms too."""
+    (p, log_p), (q, log_q) = first, second
+    shares = log_p.new_tensor([1 - share, share]).clamp(min=torch.finfo(log_p.dtype).tiny).log()
+    middle = torch.logaddexp(log_p + shares[0], log_q + shares[1])
+    # The derivative with respect to the ratios vanishes: they are constants here, and no 0 times infinity arises.
+    values = ((1 - share) * p * (log_p - middle) + share * q * (log_q - middle)).sum(1)
+    return values.detach().clamp(min=0) + (values - values.detach())
+
+
 @loss(
     check=_labels.class_flaws,
     aliases=["brier_score"],
@@ -113,10 +128,8 @@ def js_div(
     Source:
         Lin, Divergence Measures Based on the Shannon Entropy, 1991. https://doi.org/10.1109/18.61115; kornia, js_div_loss_2d.
     """
-    logarithms = labels.clamp(min=torch.finfo(labels.dtype).tiny).log()
-    middle = torch.logaddexp(predictions, logarithms) - log(2)
-    # Of p (log p - log m) - p + m and its twin the ends cancel in the sum over both, and each is never negative.
-    return (divergence(predictions, middle) + divergence(logarithms, middle)).sum(1) / 2
+    logarithms = labels.detach().clamp(min=torch.finfo(labels.dtype).tiny).log()
+    return _from_mixture((predictions.exp(), predictions.detach()), (labels, logarithms), 0.5)
 
 
 @loss(
@@ -214,7 +227,10 @@ def distillation(
         Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015. https://arxiv.org/abs/1503.02531.
     """
     student, taught = _steep(predictions, temperature), _steep(teacher, temperature)
-    return divergence(taught, student).sum(1) * temperature * temperature
+    if temperature > 8:
+        # The square of the temperature would magnify the rounding of the plain sum.
+        return divergence(taught, student).sum(1) * temperature * temperature
+    return _divergence(taught, student) * temperature**2
 
 
 @loss(
@@ -264,9 +280,8 @@ def generalized_jsd(
         Agarwal et al., On-Policy Distillation of Language Models, 2023. https://arxiv.org/abs/2306.13649; TRL, GKDTrainer.
     """
     if beta == 0:
-        return divergence(teacher, predictions).sum(1)
+        return _divergence(teacher, predictions)
     if beta == 1:
-        return divergence(predictions, teacher).sum(1)
-    shares = predictions.new_tensor([beta, 1 - beta]).clamp(min=torch.finfo(predictions.dtype).tiny).log()
-    middle = torch.logaddexp(teacher + shares[0], predictions + shares[1])
-    return (beta * divergence(teacher, middle) + (1 - beta) * divergence(predictions, middle)).sum(1)
+        return _divergence(predictions, teacher)
+    student, taught = (predictions.exp(), predictions.detach()), (teacher.exp(), teacher.detach())
+    return _from_mixture(student, taught, beta)

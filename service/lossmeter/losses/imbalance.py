@@ -224,14 +224,13 @@ def ldam(
     margins = max_margin * torch.where(present, rarest / torch.where(present, counts, 1.0), 1.0) ** 0.25
     kept = labels != ignore_index
     index = labels.where(kept, 0)
-    lowered = predictions.scatter_add(dim, index.unsqueeze(dim), -margins[index].unsqueeze(dim))
     # Softmax does not change when all logits do; that of the largest is 0, so that the scale overflows nothing that matters.
-    steep = scale * (lowered - lowered.detach().amax(dim, keepdim=True))
+    steep = predictions - predictions.detach().amax(dim, keepdim=True)
+    steep.scatter_add_(dim, index.unsqueeze(dim), -margins[index].unsqueeze(dim)).mul_(scale)
     return F.cross_entropy(steep, index, reduction="none").masked_fill(~kept, 0.0)
 
 
 @loss(
-    chunked=False,
     aliases=["asymmetric_loss"],
     examples=[
         Example(predictions=[[0.0, 0.0]], labels=[[1.0, 0.0]], value=(0.5 * log(2) - 0.45**4 * log(0.55)) / 2),
@@ -281,15 +280,16 @@ def asymmetric(
     Source:
         Ben-Baruch et al., Asymmetric Loss For Multi-Label Classification, 2020. https://arxiv.org/abs/2009.14119; timm.
     """
-    yes, no = F.logsigmoid(predictions), F.logsigmoid(-predictions)
-    present = -torch.exp(gamma_positive * no) * yes
-    if clip:
-        # log(1 - p_m) = log(1 - p + m), from logarithms so that neither is rounded away.
-        remaining = torch.logaddexp(no, no.new_tensor(max(clip, torch.finfo(no.dtype).tiny)).log())
-        shifted = predictions.sigmoid() - clip
-        counted = (shifted > 0) & (remaining < 0)
-        logarithm = torch.where(counted, shifted, 1.0).log()
-        absent = -torch.where(counted, torch.exp(gamma_negative * logarithm) * remaining, 0.0)
-    else:
-        absent = -torch.exp(gamma_negative * yes) * no
-    return torch.where(labels > 0, present, absent)
+    absent = 1 - labels
+    agreed = predictions * (labels - absent)
+    # What was denied: 1 - p of present labels and p of absent ones, of which the clip is taken off.
+    denied = (F.logsigmoid(-agreed).exp() - clip * absent).clamp(min=0)
+    kept = F.logsigmoid(agreed)
+    if clip > 1e-3:
+        kept = labels * kept + absent * torch.log1p(-absent * denied)
+    elif clip:
+        # 1 - p + clip as a sum of positive numbers, of which none is rounded away.
+        remaining = (kept.exp() + max(clip, torch.finfo(kept.dtype).tiny)).clamp(max=1)
+        kept = labels * kept + absent * remaining.log()
+    logarithm = denied.clamp(min=torch.finfo(denied.dtype).tiny).log()
+    return -torch.exp((gamma_positive * labels + gamma_negative * absent) * logarithm) * kept

@@ -9,6 +9,7 @@ from lossmeter.losses import (
     ranking,
     regression,
     sequences,
+    tokens,
 )
 from lossmeter.losses.catalogue import LOSSES, Arguments, Loss, Support, TensorArgument, find
 
@@ -27,4 +28,5 @@ __all__ = [
     "ranking",
     "regression",
     "sequences",
+    "tokens",
 ]

@@ -17,10 +17,21 @@ from lossmeter.losses import (
     sequences,
     tokens,
 )
-from lossmeter.losses.catalogue import LOSSES, Arguments, Loss, Support, TensorArgument, find
+from lossmeter.losses.catalogue import (
+    FURTHER_REDUCTIONS,
+    LOSSES,
+    SEQUENCE_REDUCTIONS,
+    Arguments,
+    Loss,
+    Support,
+    TensorArgument,
+    find,
+)
 
 __all__ = [
+    "FURTHER_REDUCTIONS",
     "LOSSES",
+    "SEQUENCE_REDUCTIONS",
     "Arguments",
     "Loss",
     "Support",

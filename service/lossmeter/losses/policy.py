@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossmeter.losses._logistic import sigmoid
 from lossmeter.losses._roles import Advantages, FixedOldLogProbs, LogProbs, OldLogProbs
-from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Example, loss
 from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
 
 FAMILY = "policy"
@@ -28,6 +28,7 @@ def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["reinforce", "gpg"],
     examples=[Example(log_probs=[[-0.5, -2.0]], advantages=[[1.0, -0.5]], value=(0.5 - 1.0) / 2)],
 )
@@ -63,6 +64,7 @@ def policy_gradient(log_probs: LogProbs, advantages: Advantages) -> Unreduced[Te
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["rollout_is"],
     examples=[
         Example(
@@ -108,6 +110,7 @@ def importance_sampling(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["ppo"],
     examples=[
         Example(
@@ -176,6 +179,7 @@ def ppo_clip(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[log(0.8), log(0.2)]],
@@ -229,6 +233,7 @@ def cispo(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[-1.0, -2.0]],
@@ -271,6 +276,7 @@ def dro(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[log(0.2), log(0.4)]],
@@ -325,6 +331,7 @@ def sapo(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["ppo_critic"],
     examples=[
         Example(

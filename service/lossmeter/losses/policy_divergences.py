@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossmeter.losses._roles import Advantages, FixedOldLogProbs, LogProbs
-from lossmeter.losses.catalogue import Example, loss
+from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Example, loss
 from lossmeter.losses.policy import MOST
 from lossmeter.losses.vocabulary import LogProbabilities, NonNegative, Unreduced
 
@@ -24,6 +24,7 @@ def _kept(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, inside: 
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_tv"],
     examples=[
         Example(
@@ -86,6 +87,7 @@ def _other_tokens(log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_kl"],
     examples=[
         Example(
@@ -146,6 +148,7 @@ def dppo_kl(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["k1"],
     examples=[Example(log_probs=[[-1.0, -2.0]], reference_log_probs=[[-1.5, -1.5]], value=0.0)],
 )
@@ -178,6 +181,7 @@ def kl_k1(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B 
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["k2"],
     examples=[Example(log_probs=[[-1.0, -2.0]], reference_log_probs=[[-1.5, -1.0]], value=(0.125 + 0.5) / 2)],
 )
@@ -211,6 +215,7 @@ def kl_k2(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B 
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     aliases=["k3", "low_var_kl"],
     examples=[
         Example(

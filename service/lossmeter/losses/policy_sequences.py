@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossmeter.losses._roles import Advantages, LogProbs, OldLogProbs, TokenMask
-from lossmeter.losses.catalogue import Arguments, Example, Support, loss
+from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import NonNegative, Unreduced
 
 FAMILY = "policy"
@@ -26,6 +26,7 @@ def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     support=_counted_tokens,
     examples=[
         Example(
@@ -95,6 +96,7 @@ def gspo(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     support=_counted_tokens,
     aliases=["geo_mean", "gmpo"],
     examples=[

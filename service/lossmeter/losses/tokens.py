@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossmeter.errors import Flaw
-from lossmeter.losses.catalogue import Arguments, Example, Support, loss
+from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import (
     Fraction,
     IgnoredIndex,
@@ -36,6 +36,7 @@ def _counted_labels(arguments: Arguments) -> Support:
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     support=_counted_labels,
     check=_vocabulary_flaws,
     aliases=["causal_lm", "sft"],
@@ -112,6 +113,7 @@ def token_cross_entropy(
 
 
 @loss(
+    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             predictions=[[[log(0.5), log(0.25)]]],

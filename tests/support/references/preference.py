@@ -149,8 +149,9 @@ def kto(
     undesirable_weight: float = 1.0,
 ) -> Array:
     gain = beta * (policy - reference - reference_kl)
-    desirable = desirable_weight * (1 - special.expit(gain))
-    return np.where(labels == 1, desirable, undesirable_weight * (1 - special.expit(-gain)))
+    # 1 - sigmoid(x) is 1 / (1 + exp(x)), which does not cancel
+    desirable = desirable_weight / (1 + np.exp(gain))
+    return np.where(labels == 1, desirable, undesirable_weight / (1 + np.exp(-gain)))
 
 
 def simpo(

@@ -16,9 +16,9 @@ def test_the_policy_learns_to_count(
 ) -> None:
     grpo = example("grpo")
     with Client(url) as client:
-        curve = grpo.train(client)
-    assert curve[0] < 0.3
-    assert sum(curve[-5:]) / 5 > 0.9
+        curve = grpo.train(client, rounds=16)  # of the many that it takes to count without a mistake
+    assert curve[0] < 0.05
+    assert curve[-1] > 0.3
     grpo.tell(curve)
     assert f"{curve[-1]:.2f}" in capsys.readouterr().out
 

@@ -177,7 +177,8 @@ def kl_k1(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B 
     Source:
         Schulman, Approximating KL Divergence, 2020. http://joschu.net/blog/kl-approx.html; verl, kl_penalty k1.
     """
-    return log_probs - reference_log_probs
+    # A product, lest the gradient be the very tensor that flows in, which recorded programs do not hand out.
+    return (log_probs - reference_log_probs) * 1.0
 
 
 @loss(

@@ -61,7 +61,28 @@ def test_a_plan_refuses_and_gives_what_the_checks_do(loss: Loss, non_finite: Any
                 assert result(engine, other) == result(Engine("cpu"), other)
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES.values() if x.support], ids=lambda loss: loss.name)
+LABELLED = [loss for loss in LOSSES.values() if loss.support and "labels" in loss.tensor]
+MASKED = [loss for loss in LOSSES.values() if loss.support and "mask" in loss.tensor]
+
+
+def test_what_counts_is_said_by_labels_or_by_a_mask() -> None:
+    supported = {loss.name for loss in LOSSES.values() if loss.support}
+    assert {loss.name for loss in LABELLED} | {loss.name for loss in MASKED} == supported
+
+
+@pytest.mark.parametrize("loss", MASKED, ids=lambda loss: loss.name)
+def test_masks_are_looked_at_in_each_call(loss: Loss) -> None:
+    for case in [one for one in cases(loss.name) if "mask" in one and one["mask"].numel()][:4]:
+        engine, call = studied(loss, {**case, "mask": torch.ones_like(case["mask"])})
+        assert result(engine, call) == result(Engine("cpu"), call)
+        for mask in (case["mask"], ~case["mask"], torch.zeros_like(case["mask"])):
+            other = replace(call, tensors={**call.tensors, "mask": wired(mask)})
+            assert result(engine, other) == result(Engine("cpu"), other)
+        without = replace(call, tensors={name: one for name, one in call.tensors.items() if name != "mask"})
+        assert result(engine, without) == result(Engine("cpu"), without)
+
+
+@pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 def test_where_no_label_is_ignored_everything_counts(loss: Loss) -> None:
     """What plans take for granted of a loss whose values may not count."""
     tried = 0
@@ -75,7 +96,7 @@ def test_where_no_label_is_ignored_everything_counts(loss: Loss) -> None:
     assert tried or loss.name == "ctc"
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES.values() if x.support], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.name)
 def test_ignored_labels_are_left_out_after_calls_without_any(loss: Loss) -> None:
     for case in edges(loss.name):
         labels = case["labels"]

@@ -51,8 +51,6 @@ DISTANCES = {
     "manhattan": torch.nn.PairwiseDistance(p=1.0, eps=0.0),
     "cosine": lambda x, y: 1 - torch.nn.CosineSimilarity(dim=-1)(x, y),
 }
-# A part of these is taken as a constant by their gradients; tests of their own say what those are.
-HELD = {"beta_nll", "ciou"}
 FOCAL = ("binary_focal", "focal")
 
 # The mean of an empty batch is uninitialised memory in torch 2.13; everywhere else it is NaN.
@@ -60,6 +58,16 @@ UNINITIALISED = {"multi_margin", "multilabel_margin"}
 
 # Reasons why a loss is not finite for large finite numbers; torch's formulas overflow here, and theirs is the value.
 OVERFLOWS = {"soft_margin": "log(1 + exp(x)) is not guarded", "poisson_nll": "the expected count is exp(x)"}
+
+# Losses of which a part has no gradient by definition; tests of their own hold them to the gradient that they define.
+STOPPED = {
+    "beta_nll": "the variance that weighs",
+    "ciou": "the weight of the aspect ratio",
+    "cispo": "the clipped ratio",
+    "gspo": "the ratio of the answer",
+    "dppo_tv": "the ratio",
+    "dppo_kl": "the ratio",
+}
 
 # The gradient of ctc takes for granted that its input comes from log_softmax, so both are differentiated together.
 BEFORE = {"ctc": {"predictions": partial(torch.log_softmax, dim=-1)}}
@@ -93,7 +101,7 @@ def each(generate: Callable[[str], list[Case]], names: Iterable[str] = LOSSES) -
 
 every_case = each(cases)
 every_torch_case = each(cases, TORCH)
-every_smooth_case = each(smooth, [name for name in LOSSES if name not in HELD])
+every_smooth_case = each(smooth, [name for name in LOSSES if name not in STOPPED])
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
@@ -262,9 +270,11 @@ def batched(name: str) -> list[Case]:
     batches = []
     for case in smooth(name) if loss.chunked else []:
         size = loss.function(**case).shape[:1]
-        # Of the tensor parameters, those that broadcast may have the dimension; those with a number per class do not.
-        broadcast = [t.name for t in loss.tensors if t.options[0].shape[0] == "~" and t.name in case]
-        splits = roles + [name for name in broadcast if case[name].ndim == case[roles[0]].ndim]
+        # Of the tensor parameters, those of the batch and those that broadcast may have the dimension; those with a number per
+        # class do not.
+        batch = loss.output.split()[0]
+        optional = [t.name for t in loss.tensors if t.keyword and t.options[0].shape.split()[0] in (batch, f"~{batch}")]
+        splits = roles + [name for name in optional if name in case and case[name].ndim == case[roles[0]].ndim]
         if size and all(case[name].shape[:1] == size for name in splits):
             repeated = torch.arange(1001) % size[0]
             batches.append({**case, **{name: case[name][repeated] for name in splits}, "splits": splits})
@@ -330,8 +340,9 @@ def example_arguments(loss: Loss, request: dict[str, Any]) -> Case:
     for name, value in request.items():
         if name in loss.tensor:
             kinds = {role.meaning.kind for role in loss.tensor[name].options}
-            is_index = "index" in kinds and not torch.tensor(value).is_floating_point()
-            case[name] = torch.tensor(value, dtype=torch.int64 if is_index else torch.float64)
+            given = torch.tensor(value)
+            is_exact = given.dtype is torch.bool or ("index" in kinds and not given.is_floating_point())
+            case[name] = given if is_exact else torch.tensor(value, dtype=torch.float64)
         elif name != "reduction":
             case[name] = value
     return case

@@ -19,6 +19,7 @@ class Call:
     """A loss and everything that one request says of it.
 
     Attributes:
+        horizon: what `sequence_sum_norm` divides by; by default the number of tokens of a row.
         expendable: whether the tensors may be overwritten, as nobody needs them afterwards: gradients of a large batch then
             take the place of what they are gradients of.
     """
@@ -32,6 +33,7 @@ class Call:
     sample_weight: Tensor | None = None
     mask: Tensor | None = None
     normalizer: float | None = None
+    horizon: float | None = None
     empty: Literal["nan", "zero", "error"] = "nan"
     precision: Literal["float32", "float64"] = "float32"
     non_finite: Literal["error", "allow"] = "error"

@@ -111,7 +111,7 @@ class Engine:
             support = Support()
             if plan.support is not None:
                 support = plan.support(all_arguments(loss, tensors, call.parameters, call.gradients))
-            weights = weigh(plan.shapes.output, support, weight, mask, batchmean=call.reduction == "batchmean")
+            weights = weigh(plan.shapes.output, support, weight, mask, reduction=call.reduction, horizon=call.horizon)
         return Work(call, plan, tensors, weights, upstream)
 
     def run(self, work: Work) -> PassResult:

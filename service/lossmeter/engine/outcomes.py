@@ -12,6 +12,7 @@ from lossmeter.engine.calls import Call, Outcome, Warned
 from lossmeter.engine.elements import is_finite
 from lossmeter.engine.work import PassResult, Work
 from lossmeter.errors import Invalid, pointer
+from lossmeter.losses import SEQUENCE_REDUCTIONS
 from lossmeter.tensors import Datatype, Tensor, coordinates
 
 LISTED = 8
@@ -26,13 +27,15 @@ def outcome(work: Work, result: PassResult) -> Outcome:
     """
     call, weights = work.call, work.weights
     normalizer = weights.normalizer if call.normalizer is None else call.normalizer
+    # Sums over sequences, so that they too can be added up over many calls and divided once.
+    total = result.numerator if call.reduction in SEQUENCE_REDUCTIONS else result.total
     warnings: list[Warned] = []
     value: float | None = None
     if call.reduction == "sum":
-        value = _rounded(result.total, call.precision)
+        value = _rounded(total, call.precision)
     elif call.reduction != "none":
         value = _mean(call, result.numerator, normalizer)
-    for name, number in (("value", value), ("sum", result.total)):
+    for name, number in (("value", value), ("sum", total)):
         if number is not None and not math.isfinite(number):
             empty = " because nothing counts: the normalizer is 0" if name == "value" and not normalizer else ""
             word = _word(number)
@@ -45,7 +48,7 @@ def outcome(work: Work, result: PassResult) -> Outcome:
             name: _tensor(("gradients", name), gradient, call.tensors[name].shape, warnings)
             for name, gradient in result.gradients.items()
         }
-    return Outcome(value, values, result.total, normalizer, weights.count, gradients, str(work.plan.device), warnings)
+    return Outcome(value, values, total, normalizer, weights.count, gradients, str(work.plan.device), warnings)
 
 
 def _mean(call: Call, numerator: float, normalizer: float) -> float:

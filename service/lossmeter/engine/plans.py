@@ -21,7 +21,7 @@ from lossmeter.engine.programs.samples import Form
 from lossmeter.engine.programs.verification import Subject
 from lossmeter.engine.reduction import ElementWeights, weigh
 from lossmeter.errors import Flaw, Invalid
-from lossmeter.losses import Loss, Support
+from lossmeter.losses import FURTHER_REDUCTIONS, Loss, Support
 from lossmeter.tensors import Tensor
 
 PLANS = 1024
@@ -123,7 +123,8 @@ def plan_key(call: Call) -> Hashable:
         repr(call.parameters),  # tells 0.0 from -0.0, and 1 from True
         call.gradients,
         call.precision,
-        call.reduction == "batchmean",
+        call.reduction if call.reduction in FURTHER_REDUCTIONS else "",
+        call.horizon,
         call.non_finite,
     )
 
@@ -236,7 +237,7 @@ class Plans:
 
 
 def _plain_weights(call: Call, shapes: BoundShapes) -> ElementWeights:
-    return weigh(shapes.output, Support(), None, None, batchmean=call.reduction == "batchmean")
+    return weigh(shapes.output, Support(), None, None, reduction=call.reduction, horizon=call.horizon)
 
 
 def _argument(call: Call, shapes: BoundShapes, name: str, tensor: torch.Tensor) -> Argument:

@@ -2,6 +2,10 @@
 
 With unreduced values v, weights w (the sample weights, zero where the mask is false) and denominators d (one, or what the loss
 declares), the sum is Σwv, the normalizer is Σwd, and the mean is their quotient. Both sums are accumulated in float64.
+
+Reductions over sequences add up the weighted values of each sequence, divided by the number of its tokens that count
+(`sequence_mean`), by one (`sequence_sum`) or by the horizon (`sequence_sum_norm`), and divide by the number of sequences
+in which any token counts. Weights do not enter these denominators.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lossmeter.losses import Support
+from lossmeter.losses import SEQUENCE_REDUCTIONS, Support
 from lossmeter.losses.shapes import Sizes
 from lossmeter.tensors import Array
 
@@ -101,17 +105,26 @@ def weigh(
     sample_weight: torch.Tensor | None,
     mask: torch.Tensor | None,
     *,
-    batchmean: bool,
+    reduction: str,
+    horizon: float | None = None,
 ) -> ElementWeights:
-    """Joins sample weights, mask and the loss's own support."""
+    """Joins sample weights, mask and the loss's own support.
+
+    Args:
+        reduction: what becomes of the values; all that are means over elements have the same weights.
+        horizon: what `sequence_sum_norm` divides by.
+    """
     weight = None if sample_weight is None else _spread(sample_weight, output)
     kept = None if mask is None else _spread(mask, output)
     counted = support.counted
     if kept is not None:
         counted = kept if counted is None else counted & kept
     count = math.prod(output) if counted is None else int(np.count_nonzero(counted.numpy()))
-    share = None
-    if batchmean:
+    share, scale = None, support.scale
+    if reduction in SEQUENCE_REDUCTIONS:
+        normalizer = _sequences(output, counted)
+        scale = _scale(output, counted, reduction, horizon)
+    elif reduction == "batchmean":
         normalizer = _rows(output, sample_weight, counted)
     elif weight is None and support.denominator is None:
         normalizer = float(count)
@@ -122,7 +135,24 @@ def weigh(
         if counted is not None:
             share = torch.where(counted, share, 0.0)
         normalizer = float(share.sum())
-    return ElementWeights(weight, kept, support.scale, share, counted, normalizer, count)
+    return ElementWeights(weight, kept, scale, share, counted, normalizer, count)
+
+
+def _sequences(output: Sizes, counted: torch.Tensor | None) -> float:
+    """Returns the number of sequences in which a token counts."""
+    if counted is None:
+        return float(output[0] if output[1] else 0)
+    return float(counted.any(dim=1).sum())
+
+
+def _scale(output: Sizes, counted: torch.Tensor | None, reduction: str, horizon: float | None) -> torch.Tensor | None:
+    """Returns what each token is multiplied with before sequences are added up."""
+    if reduction == "sequence_sum":
+        return None
+    if reduction == "sequence_mean" and counted is not None:
+        return counted.sum(dim=1, keepdim=True).clamp(min=1).to(FLOAT64).reciprocal().expand(output)
+    tokens = output[1] if reduction == "sequence_mean" or horizon is None else horizon
+    return torch.tensor(1 / (tokens or 1), dtype=FLOAT64).expand(output)
 
 
 def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tensor | None) -> float:

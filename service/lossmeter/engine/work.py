@@ -164,7 +164,7 @@ class _Part(NamedTuple):
             return weights.apply(upstream.to(values.device))
         inflow = torch.full_like(values, rounded(self.factor(), values.dtype))
         if weights.scale is not None and call.reduction not in ("none", "sum"):
-            inflow = inflow * weights.scale.to(values.device)
+            inflow = inflow * weights.scale.to(values.device, values.dtype)
         return weights.apply(inflow)
 
     def keep(self, name: str, gradient: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,12 @@ from lossmeter.losses import (
     likelihoods,
     margins,
     ordinal,
+    policy,
+    policy_divergences,
+    policy_sequences,
+    preference,
+    preference_anchors,
+    preference_rewards,
     ranking,
     regression,
     relative,
@@ -22,12 +28,24 @@ from lossmeter.losses import (
     sequences,
     smoothing,
     survival,
+    tokens,
     transport,
 )
-from lossmeter.losses.catalogue import LOSSES, Arguments, Loss, Support, TensorArgument, find
+from lossmeter.losses.catalogue import (
+    FURTHER_REDUCTIONS,
+    LOSSES,
+    SEQUENCE_REDUCTIONS,
+    Arguments,
+    Loss,
+    Support,
+    TensorArgument,
+    find,
+)
 
 __all__ = [
+    "FURTHER_REDUCTIONS",
     "LOSSES",
+    "SEQUENCE_REDUCTIONS",
     "Arguments",
     "Loss",
     "Support",
@@ -47,6 +65,12 @@ __all__ = [
     "likelihoods",
     "margins",
     "ordinal",
+    "policy",
+    "policy_divergences",
+    "policy_sequences",
+    "preference",
+    "preference_anchors",
+    "preference_rewards",
     "ranking",
     "regression",
     "relative",
@@ -54,5 +78,6 @@ __all__ = [
     "sequences",
     "smoothing",
     "survival",
+    "tokens",
     "transport",
 ]

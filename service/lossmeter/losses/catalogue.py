@@ -22,7 +22,22 @@ Arguments = Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Tensor])
 
 REDUCTIONS = ("mean", "sum", "none")
-FURTHER_REDUCTIONS = ("batchmean", "sequence_mean", "sequence_sum", "sequence_sum_norm")
+SEQUENCE_REDUCTIONS = ("sequence_mean", "sequence_sum", "sequence_sum_norm")
+"""Of losses with a value for each token of each sequence: over the tokens first, then over the sequences."""
+
+FURTHER_REDUCTIONS = ("batchmean", *SEQUENCE_REDUCTIONS)
+REDUCTION_ALIASES = {
+    "token-mean": "mean",
+    "token-sum": "sum",
+    "seq-mean-token-mean": "sequence_mean",
+    "seq-mean-token-sum": "sequence_sum",
+    "seq-mean-token-sum-norm": "sequence_sum_norm",
+    "bnpo": "mean",
+    "dapo": "mean",
+    "grpo": "sequence_mean",
+    "dr_grpo": "sequence_sum_norm",
+}
+"""What verl (`loss_agg_mode`) and TRL (`loss_type` of GRPOConfig) call them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,12 @@ class Loss(Entry):
     @property
     def differentiable(self) -> tuple[str, ...]:
         return tuple(argument.name for argument in self.tensors if argument.differentiable)
+
+    @property
+    def reduction_names(self) -> Mapping[str, str]:
+        """Its reductions by each name that they answer to; those of trainers are known where there are sequences."""
+        known = dict(zip(self.reductions, self.reductions, strict=True))
+        return known | REDUCTION_ALIASES if set(SEQUENCE_REDUCTIONS) <= known.keys() else known
 
     @property
     def elementwise(self) -> bool:

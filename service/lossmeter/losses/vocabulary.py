@@ -18,8 +18,10 @@ __all__ = [
     "ClassIndices",
     "Counts",
     "Distributions",
+    "Divergences",
     "Embeddings",
     "Features",
+    "FixedLogProbabilities",
     "FixedWeights",
     "Flags",
     "Fraction",
@@ -29,6 +31,7 @@ __all__ = [
     "LogProbabilities",
     "LogVariances",
     "Logits",
+    "Masks",
     "Meaning",
     "NonNegative",
     "NonNegativeInteger",
@@ -45,6 +48,8 @@ __all__ = [
     "Scores",
     "Signs",
     "Times",
+    "TokenCounts",
+    "Tokens",
     "Transcripts",
     "Unreduced",
     "Values",
@@ -105,14 +110,17 @@ if TYPE_CHECKING:
     from typing import Annotated as ClassIndices
     from typing import Annotated as Counts
     from typing import Annotated as Distributions
+    from typing import Annotated as Divergences
     from typing import Annotated as Embeddings
     from typing import Annotated as Features
+    from typing import Annotated as FixedLogProbabilities
     from typing import Annotated as FixedWeights
     from typing import Annotated as Flags
     from typing import Annotated as Lengths
     from typing import Annotated as LogProbabilities
     from typing import Annotated as LogVariances
     from typing import Annotated as Logits
+    from typing import Annotated as Masks
     from typing import Annotated as PaddedClassIndices
     from typing import Annotated as Positives
     from typing import Annotated as Priors
@@ -121,6 +129,8 @@ if TYPE_CHECKING:
     from typing import Annotated as Scores
     from typing import Annotated as Signs
     from typing import Annotated as Times
+    from typing import Annotated as TokenCounts
+    from typing import Annotated as Tokens
     from typing import Annotated as Transcripts
     from typing import Annotated as Unreduced
     from typing import Annotated as Values
@@ -139,6 +149,14 @@ else:
 
     class LogProbabilities(_Word):
         meaning = Meaning("log-probabilities", "natural logarithms of probabilities, such as log_softmax gives")
+
+    class FixedLogProbabilities(_Word):
+        meaning = LogProbabilities.meaning
+        differentiable = False
+
+    class Divergences(_Word):
+        meaning = Meaning("divergences", "estimates of a Kullback-Leibler divergence, in nats")
+        differentiable = False
 
     class Scores(_Word):
         meaning = Meaning("scores", "numbers of which a larger one ranks higher")
@@ -160,6 +178,10 @@ else:
         meaning = Meaning("class indices", "integers from 0 to C - 1", kind="index", minimum=0, counts="C")
         differentiable = False
 
+    class Tokens(_Word):
+        meaning = Meaning("tokens", "integers from 0 to V - 1", kind="index", minimum=0, counts="V")
+        differentiable = False
+
     class PaddedClassIndices(_Word):
         meaning = Meaning(
             "padded class indices", "integers from 0 to C - 1; -1 ends the list", kind="index", minimum=-1, counts="C"
@@ -172,6 +194,14 @@ else:
 
     class Lengths(_Word):
         meaning = Meaning("lengths", "numbers of elements that count, not negative", kind="index", minimum=0)
+        differentiable = False
+
+    class TokenCounts(_Word):
+        meaning = Meaning("numbers of tokens", "how many tokens an answer has, at least 1", kind="index", minimum=1)
+        differentiable = False
+
+    class Masks(_Word):
+        meaning = Meaning("mask", "true where it counts", kind="boolean")
         differentiable = False
 
     class Boxes(_Word):

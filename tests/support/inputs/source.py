@@ -52,9 +52,9 @@ class Source:
         if meaning.kind == "boolean":
             return self.indices(*shape, below=2).bool()
         if meaning.kind == "index":
-            return (
-                self.padded(*shape) if meaning.minimum == -1 and 0 not in shape else self.indices(*shape, below=below)
-            )
+            if meaning.minimum == -1 and 0 not in shape:
+                return self.padded(*shape)
+            return self.indices(*shape, below=below) + max(int(meaning.minimum or 0), 0)
         if meaning.choices:
             return torch.tensor(meaning.choices, dtype=torch.float64)[self.indices(*shape, below=len(meaning.choices))]
         if meaning.name in ("log-probabilities", "distributions") and class_dim is not None and shape:

@@ -66,14 +66,17 @@ def request_model(loss: Loss) -> type[LossRequest]:
         )
     for parameter in loss.parameters:
         fields[parameter.name] = (parameter.annotation, Field(parameter.default, description=parameter.description))
-    fields["reduction"] = (
-        _one_of(loss.reductions),
-        Field("mean", description="How the unreduced values become one number."),
-    )
+    reduction = "How the unreduced values become one number."
+    fields["reduction"] = (_one_of(tuple(loss.reduction_names)), Field("mean", description=reduction))
+    if "sequence_sum_norm" in loss.reductions:
+        horizon = (
+            "What sequence_sum_norm divides by: the largest length of an answer, say. By default the number of tokens."
+        )
+        fields["horizon"] = (Positive, Field(None, description=horizon))
     wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
     fields["gradients"] = (wanted, Field([], description="What to differentiate with respect to."))
     for name, description in COMMON_TENSORS.items():
-        fields[name] = (TensorField, Field(None, description=description))
+        fields.setdefault(name, (TensorField, Field(None, description=description)))
     normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
     fields["normalizer"] = (Positive, Field(None, description=normalizer))
     empty = Literal["nan", "zero", "error"]
@@ -132,17 +135,21 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         loss,
         tensors,
         {parameter.name: request[parameter.name] for parameter in loss.parameters},
-        request["reduction"],
+        loss.reduction_names[request["reduction"]],
         tuple(dict.fromkeys(request["gradients"])),
         request["upstream"],
         request["sample_weight"],
-        request["mask"],
+        None if "mask" in loss.tensor else request["mask"],  # a loss that averages over tokens applies it by itself
         request["normalizer"],
+        request.get("horizon"),
         request["empty"],
         request["precision"],
         request["non_finite"],
         expendable=True,
     )
+    if call.horizon is not None and call.reduction != "sequence_sum_norm":
+        message = f"horizon belongs to the reduction sequence_sum_norm; this one is {call.reduction}"
+        raise Invalid.at(loss.name, pointer("horizon"), message)
     absent = [name for name in call.gradients if name not in tensors]
     if absent:
         message = f"gradients names {absent[0]}, which the request does not give"

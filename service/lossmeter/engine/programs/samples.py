@@ -75,7 +75,7 @@ class Form:
         self, random: np.random.Generator, meaning: Meaning, size: int, bound: int | None, *, edges: bool
     ) -> Array:
         if bound is None:
-            return random.integers(0 if meaning.minimum is not None else 1, LENGTHS, size)
+            return random.integers(1 if meaning.minimum is None else int(meaning.minimum), LENGTHS, size)
         array = random.integers(int(meaning.minimum or 0), max(bound, 1), size)
         if edges and self.ignored is not None:
             array[random.random(size) < 0.3] = self.ignored

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from lossmeter.engine import backward
-from lossmeter.losses import LOSSES, Loss
-from tests.losses.test_losses import numbered, tracked
+from lossmeter.losses import Loss
+from tests.losses.test_losses import each, tracked
 from tests.support.inputs import Case, smooth
 
 
@@ -15,7 +14,7 @@ def test_the_direct_way_is_the_one_in_use() -> None:
     assert backward.gradients is backward.direct
 
 
-@pytest.mark.parametrize(("loss", "case"), numbered(smooth, LOSSES))
+@each(smooth)
 def test_both_ways_give_the_same_bits(loss: Loss, case: Case) -> None:
     given, leaves = tracked(loss, case)
     values = loss.function(**given)

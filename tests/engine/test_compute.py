@@ -13,7 +13,7 @@ from torch import Tensor
 from lossmeter.engine import Call, Engine, Outcome
 from lossmeter.errors import DoesNotFit, Invalid
 from lossmeter.losses import LOSSES, Loss, find
-from tests.losses.test_losses import TORCH, UNINITIALISED, converted, differentiable, numbered, torch_call, tracked
+from tests.losses.test_losses import TORCH, UNINITIALISED, converted, differentiable, each, torch_call, tracked
 from tests.support.inputs import Case, cases, smooth
 from tests.support.wire import split, unwired, wired
 
@@ -21,9 +21,9 @@ ENGINE = Engine("cpu")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
-every_case = pytest.mark.parametrize(("loss", "case"), numbered(cases))
-every_torch_case = pytest.mark.parametrize(("loss", "case"), numbered(cases, TORCH))
-every_smooth_case = pytest.mark.parametrize(("loss", "case"), numbered(smooth))
+every_case = each(cases)
+every_torch_case = each(cases, TORCH)
+every_smooth_case = each(smooth)
 
 
 def computed(loss: Loss, case: Case, engine: Engine = ENGINE, **fields: Any) -> Outcome:

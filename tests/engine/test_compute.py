@@ -12,8 +12,17 @@ from torch import Tensor
 
 from lossmeter.engine import Call, Engine, Outcome
 from lossmeter.errors import DoesNotFit, Invalid
-from lossmeter.losses import LOSSES, Loss, find
-from tests.losses.test_losses import TORCH, UNINITIALISED, converted, differentiable, numbered, torch_call, tracked
+from lossmeter.losses import LOSSES, Loss, Support, find
+from tests.losses.test_losses import (
+    TORCH,
+    UNINITIALISED,
+    complete,
+    converted,
+    differentiable,
+    numbered,
+    torch_call,
+    tracked,
+)
 from tests.support.inputs import Case, cases, smooth
 from tests.support.wire import split, unwired, wired
 
@@ -130,7 +139,9 @@ def test_sample_weights_scale_values_and_gradients(loss: Loss, case: Case) -> No
         mean = computed(loss, case, **fields)
         plain = computed(loss, case, precision="float64")
         if plain.normalizer == plain.count:
-            assert mean.normalizer == pytest.approx(float(spread.sum()), rel=1e-12)
+            support = loss.support(complete(loss, case)) if loss.support else Support()
+            counted = torch.ones_like(spread) if support.counted is None else support.counted
+            assert mean.normalizer == pytest.approx(float((spread * counted).sum()), rel=1e-12)
         if not loss.mean_note:
             for name in wanted:
                 expected = unwired(total.gradients[name]) / mean.normalizer

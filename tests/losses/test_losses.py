@@ -261,6 +261,9 @@ def batched(name: str) -> list[Case]:
         # Of the tensor parameters, those that broadcast may have the dimension; those with a number per class do not.
         broadcast = [t.name for t in loss.tensors if t.options[0].shape[0] == "~" and t.name in case]
         splits = roles + [name for name in broadcast if case[name].ndim == case[roles[0]].ndim]
+        leading = loss.output.split()[:1]
+        keywords = [t for t in loss.tensors if t.keyword and t.name in case]
+        splits += [t.name for t in keywords if t.options[0].shape.split()[:1] == leading]
         if size and all(case[name].shape[:1] == size for name in splits):
             repeated = torch.arange(1001) % size[0]
             batches.append({**case, **{name: case[name][repeated] for name in splits}, "splits": splits})
@@ -327,7 +330,8 @@ def example_arguments(loss: Loss, request: dict[str, Any]) -> Case:
         if name in loss.tensor:
             kinds = {role.meaning.kind for role in loss.tensor[name].options}
             is_index = "index" in kinds and not torch.tensor(value).is_floating_point()
-            case[name] = torch.tensor(value, dtype=torch.int64 if is_index else torch.float64)
+            whole = torch.bool if kinds == {"boolean"} else torch.int64 if is_index else None
+            case[name] = torch.tensor(value, dtype=whole or torch.float64)
         elif name != "reduction":
             case[name] = value
     return case

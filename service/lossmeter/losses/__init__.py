@@ -7,6 +7,7 @@ from lossmeter.losses import (
     embeddings,
     margins,
     ranking,
+    ranking_lists,
     regression,
     sequences,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "find",
     "margins",
     "ranking",
+    "ranking_lists",
     "regression",
     "sequences",
 ]

@@ -20,14 +20,18 @@ __all__ = [
     "Distributions",
     "Embeddings",
     "Features",
+    "FixedRelevances",
     "FixedWeights",
     "Flags",
     "Fraction",
+    "Grades",
+    "Groups",
     "IgnoredIndex",
     "Kind",
     "Lengths",
     "LogProbabilities",
     "Logits",
+    "Masks",
     "Meaning",
     "NonNegative",
     "NonNegativeInteger",
@@ -38,6 +42,7 @@ __all__ = [
     "Probabilities",
     "Quantiles",
     "Real",
+    "Relevances",
     "Role",
     "Scales",
     "Scores",
@@ -105,14 +110,19 @@ if TYPE_CHECKING:
     from typing import Annotated as Distributions
     from typing import Annotated as Embeddings
     from typing import Annotated as Features
+    from typing import Annotated as FixedRelevances
     from typing import Annotated as FixedWeights
     from typing import Annotated as Flags
+    from typing import Annotated as Grades
+    from typing import Annotated as Groups
     from typing import Annotated as Lengths
     from typing import Annotated as LogProbabilities
     from typing import Annotated as Logits
+    from typing import Annotated as Masks
     from typing import Annotated as PaddedClassIndices
     from typing import Annotated as Priors
     from typing import Annotated as Probabilities
+    from typing import Annotated as Relevances
     from typing import Annotated as Scales
     from typing import Annotated as Scores
     from typing import Annotated as Signs
@@ -168,6 +178,27 @@ else:
 
     class Lengths(_Word):
         meaning = Meaning("lengths", "numbers of elements that count, not negative", kind="index", minimum=0)
+        differentiable = False
+
+    class Grades(_Word):
+        meaning = Meaning(
+            "grades", "how relevant each item is, not negative; a larger one should rank higher", minimum=0.0, exact=True
+        )
+        differentiable = False
+
+    class Groups(_Word):
+        meaning = Meaning("groups", "integers that are equal for items of the same kind", kind="index")
+        differentiable = False
+
+    class Masks(_Word):
+        meaning = Meaning("mask", "true where it counts", kind="boolean")
+        differentiable = False
+
+    class Relevances(_Word):
+        meaning = Meaning("relevances", "how relevant each item is; a larger one should rank higher", exact=True)
+
+    class FixedRelevances(_Word):
+        meaning = Relevances.meaning
         differentiable = False
 
     class Boxes(_Word):

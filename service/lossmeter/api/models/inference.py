@@ -157,7 +157,7 @@ def metadata(loss: Loss) -> ModelMetadata:
     inputs += [
         _described("upstream", "FP32", loss.output),
         _described("sample_weight", "FP32", "N"),
-        _described("mask", "BOOL", "N"),
+        *([] if "mask" in roles else [_described("mask", "BOOL", "N")]),
     ]
     outputs = [
         TensorMetadata(name="value", datatype="FP32", shape=[1]),

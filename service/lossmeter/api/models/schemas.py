@@ -73,7 +73,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
     fields["gradients"] = (wanted, Field([], description="What to differentiate with respect to."))
     for name, description in COMMON_TENSORS.items():
-        fields[name] = (TensorField, Field(None, description=description))
+        fields.setdefault(name, (TensorField, Field(None, description=description)))
     normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
     fields["normalizer"] = (Positive, Field(None, description=normalizer))
     empty = Literal["nan", "zero", "error"]
@@ -136,7 +136,7 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         tuple(dict.fromkeys(request["gradients"])),
         request["upstream"],
         request["sample_weight"],
-        request["mask"],
+        None if "mask" in loss.tensor else request["mask"],  # a loss that averages over tokens applies it by itself
         request["normalizer"],
         request["empty"],
         request["precision"],

@@ -51,6 +51,8 @@ DISTANCES = {
     "manhattan": torch.nn.PairwiseDistance(p=1.0, eps=0.0),
     "cosine": lambda x, y: 1 - torch.nn.CosineSimilarity(dim=-1)(x, y),
 }
+# A part of these is taken as a constant by their gradients; tests of their own say what those are.
+HELD = {"circle"}
 FOCAL = ("binary_focal", "focal")
 
 # The mean of an empty batch is uninitialised memory in torch 2.13; everywhere else it is NaN.
@@ -91,7 +93,7 @@ def each(generate: Callable[[str], list[Case]], names: Iterable[str] = LOSSES) -
 
 every_case = each(cases)
 every_torch_case = each(cases, TORCH)
-every_smooth_case = each(smooth)
+every_smooth_case = each(smooth, [name for name in LOSSES if name not in HELD])
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 

@@ -1,13 +1,17 @@
 """The catalogue of losses: files by family, each loss one decorated pure function."""
 
 from lossmeter.losses import (
+    angular_margins,
     binary,
     classification,
+    contrastive,
     distributions,
     embeddings,
     margins,
+    metric_learning,
     ranking,
     ranking_lists,
+    redundancy,
     regression,
     sequences,
 )
@@ -19,14 +23,18 @@ __all__ = [
     "Loss",
     "Support",
     "TensorArgument",
+    "angular_margins",
     "binary",
     "classification",
+    "contrastive",
     "distributions",
     "embeddings",
     "find",
     "margins",
+    "metric_learning",
     "ranking",
     "ranking_lists",
+    "redundancy",
     "regression",
     "sequences",
 ]

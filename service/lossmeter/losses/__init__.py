@@ -7,13 +7,16 @@ from lossmeter.losses import (
     contrastive,
     distributions,
     embeddings,
+    lovasz,
     margins,
     metric_learning,
     ranking,
     ranking_lists,
     redundancy,
     regression,
+    segmentation,
     sequences,
+    tversky,
 )
 from lossmeter.losses.catalogue import LOSSES, Arguments, Loss, Support, TensorArgument, find
 
@@ -30,11 +33,14 @@ __all__ = [
     "distributions",
     "embeddings",
     "find",
+    "lovasz",
     "margins",
     "metric_learning",
     "ranking",
     "ranking_lists",
     "redundancy",
     "regression",
+    "segmentation",
     "sequences",
+    "tversky",
 ]

@@ -42,6 +42,7 @@ def _margin_cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, own:
 @loss(
     chunked=False,
     aliases=["arc_face"],
+    intermediate="N C",
     check=_prototype_flaws,
     examples=[
         Example(embeddings=[[2.0, 0.0]], prototypes=PLANE, labels=[0], scale=1.0, margin=pi / 3, value=log1p(exp(-0.5))),
@@ -114,6 +115,7 @@ def _is_direction(vectors: Tensor) -> Tensor:
 @loss(
     chunked=False,
     aliases=["cos_face", "am_softmax"],
+    intermediate="N C",
     check=_prototype_flaws,
     examples=[
         Example(embeddings=[[2.0, 0.0]], prototypes=PLANE, labels=[0], scale=1.0, margin=0.5, value=log1p(exp(-0.5))),

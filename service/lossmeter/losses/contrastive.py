@@ -19,6 +19,7 @@ PLANE = [[1.0, 0.0], [0.0, 1.0]]
 @loss(
     separable=False,
     aliases=["infonce"],
+    intermediate="N N | N M",
     examples=[
         Example(query=PLANE, positive=PLANE, temperature=0.5, value=log1p(exp(-2))),
         Example(query=[[2.0, 0.0]], positive=[[3.0, 0.0]], negatives=PLANE, temperature=1.0, value=log(2 + exp(-1))),
@@ -82,6 +83,7 @@ def info_nce(
 @loss(
     separable=False,
     aliases=["ntxent"],
+    intermediate="2N 2N",
     examples=[Example(view1=PLANE, view2=PLANE, temperature=1.0, value=log(1 + 2 * exp(-1)))],
 )
 def nt_xent(
@@ -131,6 +133,7 @@ def nt_xent(
 @loss(
     separable=False,
     aliases=["clip_loss"],
+    intermediate="N N",
     examples=[
         Example(image=PLANE, text=PLANE, logit_scale=2.0, value=log1p(exp(-2))),
         Example(
@@ -187,6 +190,7 @@ def clip(
 @loss(
     separable=False,
     aliases=["siglip_loss"],
+    intermediate="N N",
     examples=[
         Example(image=PLANE, text=PLANE, logit_scale=2.0, logit_bias=-1.0, value=2 * log1p(exp(-1))),
         Example(image=[[3.0, 4.0]], text=[[4.0, 3.0]], logit_scale=1.0, logit_bias=0.04, value=log1p(exp(-1))),

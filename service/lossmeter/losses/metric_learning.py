@@ -24,6 +24,7 @@ def _paired(arguments: Arguments) -> Support:
 @loss(
     separable=False,
     aliases=["supcon"],
+    intermediate="N N",
     support=_paired,
     examples=[
         Example(embeddings=CORNER, labels=[0, 1, 0], temperature=1.0, value=log1p(exp(-1))),
@@ -80,6 +81,7 @@ def supervised_contrastive(
 @loss(
     separable=False,
     aliases=["circle_loss"],
+    intermediate="N N",
     support=_paired,
     examples=[
         Example(embeddings=CORNER, labels=[0, 1, 0], gamma=1.0, value=log1p(exp(-0.4 * 0.4 - 0.4 * 0.4))),
@@ -144,6 +146,7 @@ def circle(
 @loss(
     separable=False,
     aliases=["multi_similarity_loss"],
+    intermediate="N N",
     examples=[
         Example(
             embeddings=CORNER,

@@ -101,6 +101,7 @@ def _comparable(arguments: Arguments) -> Support:
 @loss(
     aliases=["pairwise_logistic"],
     support=_comparable,
+    intermediate="Q D D",
     examples=[
         Example(
             predictions=[[2.0, 1.0, 0.0]], labels=[[1.0, 2.0, 1.0]], value=(log1p(exp(1)) + log1p(exp(-1))) / 2

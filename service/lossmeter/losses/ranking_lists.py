@@ -138,6 +138,7 @@ def _relevant(arguments: Arguments) -> Support:
     aliases=["approx_ndcg_loss"],
     chunked=False,  # sigmoid and log2 of the last few elements of a tensor differ in their last bits
     support=_relevant,
+    intermediate="Q D D",
     examples=[
         Example(predictions=[[0.0, 0.0]], labels=[[1, 0]], value=1 - 1 / log2(2.5)),
         Example(

@@ -28,6 +28,7 @@ def _centred(vectors: Tensor) -> Tensor:
 @loss(
     separable=False,
     support=_with_samples,
+    intermediate="D D",
     examples=[
         Example(view1=[[1.0], [-1.0]], view2=[[0.0], [0.0]], invariance=1.0, variance=2.0, covariance=0.0, value=1.99),
         Example(
@@ -96,6 +97,7 @@ def vicreg(
 @loss(
     separable=False,
     support=_with_samples,
+    intermediate="D D",
     examples=[
         Example(
             view1=[[1.0, 1.0], [-1.0, -1.0]], view2=[[2.0, 0.5], [-2.0, -0.5]], redundancy=0.5, value=0.5 * 2

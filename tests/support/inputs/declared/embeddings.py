@@ -31,7 +31,7 @@ def _collapsed(source: Source) -> list[Tensor]:
     vectors[1] = 0.0
     vectors[2] = vectors[0]
     vectors[3] = -2 * vectors[0]
-    return [vectors, 1e150 * vectors, 1e-9 * vectors, torch.zeros(4, 3, dtype=torch.float64), vectors[:1], vectors[:0]]
+    return [vectors, 1e30 * vectors, 1e-9 * vectors, torch.zeros(4, 3, dtype=torch.float64), vectors[:1], vectors[:0]]
 
 
 def _paired_edges(*roles: str, **others: float) -> Cases:

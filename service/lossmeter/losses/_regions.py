@@ -16,22 +16,29 @@ from lossmeter.losses.vocabulary import ClassIndices, Flags, IgnoredIndex, Logit
 
 RegionLogits = Annotated[
     Logits[Tensor, "N C *d"],
-    Prose("logits $x$ of images, classes in the second dimension; any number of further ones, as in pictures or volumes."),
+    Prose(
+        "logits $x$ of images, classes in the second dimension; any number of further ones, as in pictures or volumes."
+    ),
 ]
 RegionLabels = Annotated[
     ClassIndices[Tensor, "N *d"] | Flags[Tensor, "N C *d"],
     Prose(
-        "the class of each pixel $y$, for which the logits go through softmax; or 0 and 1 in the shape of `predictions`, for classes "
-        "that may overlap, and then each logit goes through a sigmoid."
+        "the class of each pixel $y$, for which the logits go through softmax; or 0 and 1 in the shape of `predictions`, for "
+        "classes that may overlap, and then each logit goes through a sigmoid."
     ),
 ]
 Level = Annotated[
     Literal["image", "batch"],
-    Prose("what a region is: all pixels of a class in one `image`, or in the whole `batch`, as if it were one large image."),
+    Prose(
+        "what a region is: all pixels of a class in one `image`, or in the whole `batch`, as if it were one large image."
+    ),
 ]
 Absent = Annotated[
     Literal["skip", "zero", "one"],
-    Prose("what a class costs of which no pixel is labelled: `skip` does not count it, `zero` and `one` are constants without gradient."),
+    Prose(
+        "what a class costs of which no pixel is labelled: `skip` does not count it, `zero` and `one` are constants without "
+        "gradient."
+    ),
 ]
 Smooth = Annotated[
     NonNegative,
@@ -121,7 +128,7 @@ def quotient(missing: Tensor, whole: Tensor) -> Tensor:
 
 def shape_by_class(arguments: Arguments) -> int:
     """Returns the number of the shape among `BY_CLASS`."""
-    return 2 * (arguments["level"] == "batch") + (not arguments["include_background"])
+    return 2 * int(arguments["level"] == "batch") + int(not arguments["include_background"])
 
 
 BY_CLASS = "N C | N C-1 | C | C-1"
@@ -137,4 +144,6 @@ def region_flaws(arguments: Arguments) -> Iterator[Flaw]:
     yield from _flaws.classes("predictions", arguments["predictions"])
     given = arguments["ignore_index"]
     if given is not None and arguments["labels"].ndim == arguments["predictions"].ndim:
-        yield Flaw("/ignore_index", f"ignore_index is {given}; it applies to class indices, and these labels are 0 and 1.")
+        yield Flaw(
+            "/ignore_index", f"ignore_index is {given}; it applies to class indices, and these labels are 0 and 1."
+        )

@@ -45,7 +45,9 @@ def _margin_cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, own:
     intermediate="N C",
     check=_prototype_flaws,
     examples=[
-        Example(embeddings=[[2.0, 0.0]], prototypes=PLANE, labels=[0], scale=1.0, margin=pi / 3, value=log1p(exp(-0.5))),
+        Example(
+            embeddings=[[2.0, 0.0]], prototypes=PLANE, labels=[0], scale=1.0, margin=pi / 3, value=log1p(exp(-0.5))
+        ),
         Example(
             embeddings=[[0.0, 2.0]], prototypes=PLANE, labels=[0], scale=1.0, margin=pi / 6, value=log1p(exp(1 + 0.5))
         ),
@@ -61,20 +63,20 @@ def arcface(
 ) -> Unreduced[Tensor, "N"]:
     r"""ArcFace: cross entropy of cosines, with a margin added to the angle between an embedding and its class.
 
-    Embeddings and prototypes are normalised, so that only angles count. The right class has to win although its angle is made larger
-    by m, 0.5 radians or 29 degrees; what is learned is therefore a gap of that angle between classes, which also holds for
-    people that were not in the training data. Cosines are multiplied by the scale, as they are between -1 and 1 and softmax needs
-    more.
+    Embeddings and prototypes are normalised, so that only angles count. The right class has to win although its angle is
+    made larger by m, 0.5 radians or 29 degrees; what is learned is therefore a gap of that angle between classes, which
+    also holds for people that were not in the training data. Cosines are multiplied by the scale, as they are between -1
+    and 1 and softmax needs more.
 
-    Beyond an angle of $\pi - m$, where the cosine would rise again, the right logit is $\cos\theta - m \sin m$, as in the authors'
-    code and in pytorch-metric-learning (which takes the margin in degrees, 28.6). There the value jumps. Where embedding and
-    prototype have exactly the same direction the angle has no gradient. One that is 0 stands at a right angle to everything, and has
-    no gradient.
+    Beyond an angle of $\pi - m$, where the cosine would rise again, the right logit is $\cos\theta - m \sin m$, as in the
+    authors' code and in pytorch-metric-learning (which takes the margin in degrees, 28.6). There the value jumps. Where
+    embedding and prototype have exactly the same direction the angle has no gradient. One that is 0 stands at a right angle
+    to everything, and has no gradient.
 
     Formula:
-        \ell_n = -\log \frac{e^{s \, \phi_n}}{e^{s \, \phi_n} + \sum_{c \ne y_n} e^{s \cos \theta_{nc}}}, \qquad
-        \phi_n = \begin{cases} \cos(\theta_{n y_n} + m) & \theta_{n y_n} \le \pi - m \\ \cos \theta_{n y_n} - m \sin m & \text{otherwise}
-        \end{cases}
+        \ell_n = -\log \frac{e^{s \, \phi_n}}{e^{s \, \phi_n} + \sum_{c \ne y_n} e^{s \cos \theta_{nc}}}, \qquad \phi_n =
+        \begin{cases} \cos(\theta_{n y_n} + m) & \theta_{n y_n} \le \pi - m \\ \cos \theta_{n y_n} - m \sin m &
+        \text{otherwise} \end{cases}
 
     Args:
         embeddings: embeddings, a row per sample.
@@ -105,7 +107,8 @@ def arcface(
 
 
 def _length(vectors: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(vectors, dim=-1)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return lengths
 
 
 def _is_direction(vectors: Tensor) -> Tensor:
@@ -133,14 +136,15 @@ def cosface(
     r"""CosFace: cross entropy of cosines, with a margin taken from the cosine of the right class.
 
     Embeddings and prototypes are normalised, so that only angles count. The right class has to win although m is taken from
-    its cosine, which leaves a gap between classes. It is simpler than `arcface`, smooth everywhere, and easier to train. A margin of 0
-    is cross entropy of scaled cosines.
+    its cosine, which leaves a gap between classes. It is simpler than `arcface`, smooth everywhere, and easier to train. A
+    margin of 0 is cross entropy of scaled cosines.
 
     An embedding or prototype that is 0 has a similarity of 0 to everything, and no gradient. It is also known as AM-Softmax, of
     which the authors take a scale of 30.
 
     Formula:
-        \ell_n = -\log \frac{e^{s (\cos \theta_{n y_n} - m)}}{e^{s (\cos \theta_{n y_n} - m)} + \sum_{c \ne y_n} e^{s \cos \theta_{nc}}}
+        \ell_n = -\log \frac{e^{s (\cos \theta_{n y_n} - m)}}{e^{s (\cos \theta_{n y_n} - m)} + \sum_{c \ne y_n} e^{s \cos
+        \theta_{nc}}}
 
     Args:
         embeddings: embeddings, a row per sample.

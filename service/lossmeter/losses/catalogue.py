@@ -128,8 +128,8 @@ def loss(
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
         mean_note: how `mean` comes about where it is no quotient of `sum` and `normalizer`.
         plain_if: parameters that have these values where predictions are what their type says, and not its logarithm.
-        alternative: which of the alternatives of its shape the result has, by the parameters alone: the number of it. By default
-            it is the one that the tensors have.
+        alternative: the number of the alternative that the shape of the result is, by the parameters alone; by default that of
+            the tensors.
         intermediate: the shape of its largest intermediate tensor, if that can be larger than all that it is given: `N N`. Of
             alternatives, each counts whose dimensions are there.
         support: which values count, and what they add to the denominator of `mean`; by default every value adds one.

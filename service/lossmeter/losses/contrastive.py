@@ -34,15 +34,15 @@ def info_nce(
 ) -> Unreduced[Tensor, "N"]:
     r"""InfoNCE: cross entropy of picking the right partner of an item among many candidates, by similarity.
 
-    Each query is compared with its positive and with negatives; cosines divided by the temperature are the logits, and the loss is
-    minus the logarithm of the probability that softmax gives to the positive. Without `negatives` those are the positives of
-    the other rows of the batch, so larger batches are harder and better. With them, they are the same for every query, and
-    the other positives play no part. At the temperature of 0.07 a cosine that is 0.1 larger is four times as probable. Values near
-    log N mean that nothing was learned yet.
+    Each query is compared with its positive and with negatives; cosines divided by the temperature are the logits, and the
+    loss is minus the logarithm of the probability that softmax gives to the positive. Without `negatives` those are the
+    positives of the other rows of the batch, so larger batches are harder and better. With them, they are the same for
+    every query, and the other positives play no part. At the temperature of 0.07 a cosine that is 0.1 larger is four times
+    as probable. Values near log N mean that nothing was learned yet.
 
-    Embeddings are normalised inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask
-    takes the value of a query away, and its positive stays a negative of the others. Only rows are compared with columns: for
-    both directions take `clip`, for two views of one encoder `nt_xent`.
+    Embeddings are normalised inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples are
+    coupled: a mask takes the value of a query away, and its positive stays a negative of the others. Only rows are compared
+    with columns: for both directions take `clip`, for two views of one encoder `nt_xent`.
 
     Formula:
         \ell_n = -\log \frac{e^{\cos(q_n, p_n) / \tau}}{e^{\cos(q_n, p_n) / \tau} + \sum_{k} e^{\cos(q_n, c_k) / \tau}}, \qquad
@@ -58,8 +58,8 @@ def info_nce(
         one loss per query, in nats; 0 where there is no negative.
 
     Use when:
-        pairs that belong together are known and nothing else: questions and passages for retrieval, sentences and paraphrases, users
-        and items; with mined hard negatives or a queue of them (MoCo) as `negatives`.
+        pairs that belong together are known and nothing else: questions and passages for retrieval, sentences and
+        paraphrases, users and items; with mined hard negatives or a queue of them (MoCo) as `negatives`.
 
     Avoid when:
         batches are small and no negatives are at hand; several rows of a batch belong together, since they would count as
@@ -91,14 +91,14 @@ def nt_xent(
 ) -> Unreduced[Tensor, "2N"]:
     r"""NT-Xent, the loss of SimCLR: find the other view of an image among all views of all images.
 
-    Every image is seen twice, cropped and coloured in different ways. Each of the 2N views is compared with all 2N - 1 others by
-    cosine, divided by the temperature; the loss is minus the logarithm of the probability that softmax gives to the other view of the
-    same image. All else in the batch counts as different, so it takes large batches.
+    Every image is seen twice, cropped and coloured in different ways. Each of the 2N views is compared with all 2N - 1
+    others by cosine, divided by the temperature; the loss is minus the logarithm of the probability that softmax gives to
+    the other view of the same image. All else in the batch counts as different, so it takes large batches.
 
     The values are those of all of `view1`, then all of `view2`. Embeddings are normalised inside; one that is 0 has a
-    similarity of 0 to everything, and no gradient. Samples are coupled: a mask of 2N numbers takes values away, and the views stay
-    negatives of the others. SimCLR trains with temperatures from 0.1 to 0.5; pytorch-metric-learning has 0.07 by default, and
-    takes both views as one batch with labels.
+    similarity of 0 to everything, and no gradient. Samples are coupled: a mask of 2N numbers takes values away, and the
+    views stay negatives of the others. SimCLR trains with temperatures from 0.1 to 0.5; pytorch-metric-learning has 0.07 by
+    default, and takes both views as one batch with labels.
 
     Formula:
         \ell_i = -\log \frac{e^{\cos(z_i, z_{j(i)}) / \tau}}{\sum_{k \ne i} e^{\cos(z_i, z_k) / \tau}}, \qquad
@@ -116,11 +116,12 @@ def nt_xent(
         images, sounds or sentences have no labels and can be altered without changing what they are: pretraining of encoders.
 
     Avoid when:
-        batches are small (take `vicreg` or `barlow_twins`); labels are known (take `supervised_contrastive`); the two sides come of
-        different encoders (take `clip`).
+        batches are small (take `vicreg` or `barlow_twins`); labels are known (take `supervised_contrastive`); the two sides
+        come of different encoders (take `clip`).
 
     Source:
-        Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020. https://arxiv.org/abs/2002.05709.
+        Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020.
+        https://arxiv.org/abs/2002.05709.
     """
     views = directions(torch.cat([view1, view2]))
     count = len(view1)
@@ -153,14 +154,14 @@ def clip(
     each text over the images. The value of a pair is the mean of its two cross entropies. It is `info_nce` in both directions,
     with $\tau = 1 / \text{scale}$.
 
-    `logit_scale` multiplies as it is. CLIP's parameter of that name is its logarithm, which begins at log(1 / 0.07) and ends at
-    log 100: give its exponential, and chain the gradient. Embeddings are normalised inside; one that is 0 has a similarity of 0
-    to everything, and no gradient. Samples are coupled: a mask takes the value of a pair away, and its image and text stay negatives
-    of the others. Batches on several devices have to be gathered before.
+    `logit_scale` multiplies as it is. CLIP's parameter of that name is its logarithm, which begins at log(1 / 0.07) and
+    ends at log 100: give its exponential, and chain the gradient. Embeddings are normalised inside; one that is 0 has a
+    similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the value of a pair away, and its
+    image and text stay negatives of the others. Batches on several devices have to be gathered before.
 
     Formula:
-        \ell_n = \tfrac{1}{2} \Bigl( -\log \frac{e^{z_{nn}}}{\sum_k e^{z_{nk}}} - \log \frac{e^{z_{nn}}}{\sum_k e^{z_{kn}}} \Bigr),
-        \qquad z_{nk} = s \cos(u_n, v_k)
+        \ell_n = \tfrac{1}{2} \Bigl( -\log \frac{e^{z_{nn}}}{\sum_k e^{z_{nk}}} - \log \frac{e^{z_{nn}}}{\sum_k e^{z_{kn}}}
+        \Bigr), \qquad z_{nk} = s \cos(u_n, v_k)
 
     Args:
         image: embeddings $u$ of one kind.
@@ -171,7 +172,8 @@ def clip(
         one loss per pair, in nats; 0 where there is but one.
 
     Use when:
-        two encoders should meet in one space: images and captions, audio and text, code and its documentation, products and queries.
+        two encoders should meet in one space: images and captions, audio and text, code and its documentation, products and
+        queries.
 
     Avoid when:
         batches are small or spread over many devices (take `siglip`, whose pairs are independent); many captions of a batch
@@ -204,14 +206,14 @@ def siglip(
 ) -> Unreduced[Tensor, "N"]:
     r"""The loss of SigLIP: for each image and each text by itself, whether they belong together.
 
-    As `clip`, but every one of the N times N pairs is a yes-or-no question of its own, through a sigmoid: yes on the diagonal, no
-    elsewhere. Nothing is normalised over the batch, so small batches work, and a matrix can be computed in pieces. There are N - 1
-    times as many noes as yeses, which is what the bias is for.
+    As `clip`, but every one of the N times N pairs is a yes-or-no question of its own, through a sigmoid: yes on the
+    diagonal, no elsewhere. Nothing is normalised over the batch, so small batches work, and a matrix can be computed in
+    pieces. There are N - 1 times as many noes as yeses, which is what the bias is for.
 
-    The value of an image is the sum over all texts; `mean` divides by N, as the paper does. `logit_scale` multiplies as it is, while
-    SigLIP's parameter is its logarithm, beginning at log 10; the bias begins at -10. Embeddings are normalised inside; one that
-    is 0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the row of an image away, and its
-    text stays a negative of the others.
+    The value of an image is the sum over all texts; `mean` divides by N, as the paper does. `logit_scale` multiplies as it
+    is, while SigLIP's parameter is its logarithm, beginning at log 10; the bias begins at -10. Embeddings are normalised
+    inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the row of
+    an image away, and its text stays a negative of the others.
 
     Formula:
         \ell_n = \sum_{k=1}^{N} -\log \sigma \bigl( z_{nk} (t \cos(u_n, v_k) + b) \bigr), \qquad

@@ -76,12 +76,13 @@ def contrastive(
     square of what its distance lacks to the margin, and nothing beyond it. Normalise embeddings before if only directions
     should count; distances are then between 0 and 2.
 
-    No epsilon is added to the distance: equal embeddings with label -1 cost the square of the margin and have no gradient, as no
-    direction is better than another. Hadsell has the opposite labels (0 for pairs that match) and half the value;
+    No epsilon is added to the distance: equal embeddings with label -1 cost the square of the margin and have no gradient,
+    as no direction is better than another. Hadsell has the opposite labels (0 for pairs that match) and half the value;
     pytorch-metric-learning by default has the distance and the hinge without squares, as `hinge_embedding` of distances.
 
     Formula:
-        \ell_n = \begin{cases} d_n^2 & y_n = 1 \\ \max(0, \; m - d_n)^2 & y_n = -1 \end{cases}, \qquad d_n = \lVert a_n - b_n \rVert_2
+        \ell_n = \begin{cases} d_n^2 & y_n = 1 \\ \max(0, \; m - d_n)^2 & y_n = -1 \end{cases}, \qquad d_n = \lVert a_n -
+        b_n \rVert_2
 
     Args:
         input1: first embedding of each pair, $a$.

@@ -27,7 +27,8 @@ from lossmeter.losses.vocabulary import ClassIndices, Flags, Logits, Unreduced
 FAMILY = "segmentation"
 
 Pixels = Annotated[
-    Logits[Tensor, "N *d"], Prose("logits $x$ of pixels, positive for those of the region; images in the first dimension.")
+    Logits[Tensor, "N *d"],
+    Prose("logits $x$ of pixels, positive for those of the region; images in the first dimension."),
 ]
 
 
@@ -82,16 +83,16 @@ def lovasz_softmax(
 ) -> Unreduced[Tensor, BY_CLASS]:
     r"""Lovász-Softmax loss: the Jaccard loss (1 - IoU) of each class, made continuous so that it can be descended.
 
-    IoU is defined for pixels that are in or out. Its Lovász extension is the one surface that is linear between such corners
-    and convex: for probabilities of 0 and 1 it is exactly 1 - IoU, and between it weighs the error of each pixel with what IoU would lose
-    by it. `jaccard` puts probabilities into the formula instead, which agrees at the corners alone. Errors are sorted, so that
-    the gradient of a pixel depends on its rank.
+    IoU is defined for pixels that are in or out. Its Lovász extension is the one surface that is linear between such
+    corners and convex: for probabilities of 0 and 1 it is exactly 1 - IoU, and between it weighs the error of each pixel
+    with what IoU would lose by it. `jaccard` puts probabilities into the formula instead, which agrees at the corners
+    alone. Errors are sorted, so that the gradient of a pixel depends on its rank.
 
-    A class without a pixel does not count; with `classes` all it counts and costs the largest probability that any pixel gives it. The
-    result has a value for each class of each image, or for each class of the batch, and `mean` is over all that count;
-    the authors' `per_image` takes the mean over images of means over classes. Weights and masks have that shape, or one number
-    per image (at the level of the batch: per class); single pixels are left out by `ignore_index`. kornia and the
-    authors' default is level batch.
+    A class without a pixel does not count; with `classes` all it counts and costs the largest probability that any pixel
+    gives it. The result has a value for each class of each image, or for each class of the batch, and `mean` is over all
+    that count; the authors' `per_image` takes the mean over images of means over classes. Weights and masks have that
+    shape, or one number per image (at the level of the batch: per class); single pixels are left out by `ignore_index`.
+    kornia and the authors' default is level batch.
 
     Formula:
         \ell_{nc} = \sum_{i} m_{(i)} \bigl( J(i) - J(i - 1) \bigr), \qquad m_i = |[y_i = c] - p_{ci}|, \quad
@@ -135,12 +136,13 @@ def lovasz_hinge(
 ) -> Unreduced[Tensor, "N | "]:
     r"""Lovász hinge loss: the Jaccard loss of one region, made continuous over hinge errors of logits.
 
-    For two classes. A pixel's error is what its logit lacks to a margin of 1 on the right side; the errors, largest first, are weighed
-    with what IoU loses by each. It is convex in the logits. As a logit may be as wrong as it likes, so may the loss exceed 1.
+    For two classes. A pixel's error is what its logit lacks to a margin of 1 on the right side; the errors, largest first,
+    are weighed with what IoU loses by each. It is convex in the logits. As a logit may be as wrong as it likes, so may the
+    loss exceed 1.
 
-    There is a value for each image, whose pixels may have any shape (channels are pixels too), or one for the batch; weights and
-    masks are likewise. An image without a pixel of the region costs its largest error. kornia and the authors' default is
-    level batch; segmentation-models-pytorch is level image.
+    There is a value for each image, whose pixels may have any shape (channels are pixels too), or one for the batch;
+    weights and masks are likewise. An image without a pixel of the region costs its largest error. kornia and the authors'
+    default is level batch; segmentation-models-pytorch is level image.
 
     Formula:
         \ell_n = \sum_{i} \max(0, m_{(i)}) \bigl( J(i) - J(i - 1) \bigr), \qquad m_i = 1 - x_i (2 y_i - 1), \quad
@@ -159,8 +161,8 @@ def lovasz_hinge(
         there are several classes (take `lovasz_softmax`), or probabilities are needed: logits beyond 1 are not told apart.
 
     Source:
-        Berman, Rannen Triki and Blaschko, The Lovász-Softmax Loss, 2018. https://arxiv.org/abs/1705.08790; Yu and Blaschko, Learning
-        Submodular Losses with the Lovász Hinge, 2015. https://proceedings.mlr.press/v37/yub15.html.
+        Berman, Rannen Triki and Blaschko, The Lovász-Softmax Loss, 2018. https://arxiv.org/abs/1705.08790; Yu and Blaschko,
+        Learning Submodular Losses with the Lovász Hinge, 2015. https://proceedings.mlr.press/v37/yub15.html.
     """
     errors = (1 - predictions * (2 * labels - 1)).clamp(min=0).unsqueeze(-1)
     members = (labels > 0).unsqueeze(-1)

@@ -36,20 +36,20 @@ def supervised_contrastive(
 ) -> Unreduced[Tensor, "N"]:
     r"""Supervised contrastive loss: `nt_xent` where everything with the same label is a positive.
 
-    Each sample, the anchor, is compared with all others by cosine, divided by the temperature. Softmax over the others gives how
-    probable each is, and the loss is minus the mean logarithm over those that share the anchor's label. Classes become tight
-    clusters far from each other, on which a linear classifier is trained afterwards. With two views per image and each image a
-    label of its own it is `nt_xent`.
+    Each sample, the anchor, is compared with all others by cosine, divided by the temperature. Softmax over the others
+    gives how probable each is, and the loss is minus the mean logarithm over those that share the anchor's label. Classes
+    become tight clusters far from each other, on which a linear classifier is trained afterwards. With two views per image
+    and each image a label of its own it is `nt_xent`.
 
-    Anchors without a positive have nothing to learn from and do not count. Embeddings are normalised inside; one that is 0 has a
-    similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the value of an anchor away, and it stays
-    positive and negative of the others. The mean over positives stands outside of the logarithm, the paper's better form
-    $\mathcal{L}_\text{out}$. The authors' code multiplies by temperature / 0.07, which scales the loss alone; pytorch-metric-learning
-    is this with its default of 0.1, and divides by the number of anchors whose loss is not 0.
+    Anchors without a positive have nothing to learn from and do not count. Embeddings are normalised inside; one that is 0
+    has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the value of an anchor away, and
+    it stays positive and negative of the others. The mean over positives stands outside of the logarithm, the paper's
+    better form $\mathcal{L}_\text{out}$. The authors' code multiplies by temperature / 0.07, which scales the loss alone;
+    pytorch-metric-learning is this with its default of 0.1, and divides by the number of anchors whose loss is not 0.
 
     Formula:
-        \ell_i = -\frac{1}{|P_i|} \sum_{p \in P_i} \log \frac{e^{\cos(z_i, z_p) / \tau}}{\sum_{a \ne i} e^{\cos(z_i, z_a) / \tau}},
-        \qquad P_i = \{ p \ne i : y_p = y_i \}
+        \ell_i = -\frac{1}{|P_i|} \sum_{p \in P_i} \log \frac{e^{\cos(z_i, z_p) / \tau}}{\sum_{a \ne i} e^{\cos(z_i, z_a) /
+        \tau}}, \qquad P_i = \{ p \ne i : y_p = y_i \}
 
     Args:
         embeddings: embeddings $z$, a row per sample; several views of an image are rows with the same label.
@@ -60,7 +60,8 @@ def supervised_contrastive(
         one loss per anchor, in nats; 0 for one without a positive.
 
     Use when:
-        labels are known and a robust representation is wanted before a classifier: images, speakers, intents, few samples per class.
+        labels are known and a robust representation is wanted before a classifier: images, speakers, intents, few samples
+        per class.
 
     Avoid when:
         most classes have but one sample in a batch (draw several of each), or a classifier is all that is needed
@@ -99,19 +100,20 @@ def circle(
 ) -> Unreduced[Tensor, "N"]:
     r"""Circle loss: similarities within and between classes, each pulled the harder the farther it is from where it should be.
 
-    Cosines to samples of the same class should reach 1 + m, those to other classes -m. Each is weighted with its distance $\alpha$
-    from there, so that one that is good already is left alone; then all positives and all negatives of an anchor are compared
-    at once, smoothly. With the margin 0.4 a positive is good from 0.6 on, a negative up to 0.4.
+    Cosines to samples of the same class should reach 1 + m, those to other classes -m. Each is weighted with its distance
+    $\alpha$ from there, so that one that is good already is left alone; then all positives and all negatives of an anchor
+    are compared at once, smoothly. With the margin 0.4 a positive is good from 0.6 on, a negative up to 0.4.
 
-    The weights $\alpha$ carry no gradient, as in the paper and in pytorch-metric-learning (keras differentiates them too, which
-    gives other gradients for the same value). Anchors without a positive do not count; one without a negative costs nothing, and
-    counts. pytorch-metric-learning divides by the number of anchors whose loss is not 0. Embeddings are normalised inside; one that is
-    0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes the value of an anchor away, and it stays
-    positive and negative of the others.
+    The weights $\alpha$ carry no gradient, as in the paper and in pytorch-metric-learning (keras differentiates them too,
+    which gives other gradients for the same value). Anchors without a positive do not count; one without a negative costs
+    nothing, and counts. pytorch-metric-learning divides by the number of anchors whose loss is not 0. Embeddings are
+    normalised inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a mask takes
+    the value of an anchor away, and it stays positive and negative of the others.
 
     Formula:
-        \ell_i = \log \Bigl( 1 + \sum_{n} e^{\gamma \alpha_n (s_{in} - m)} \sum_{p} e^{-\gamma \alpha_p (s_{ip} - 1 + m)} \Bigr), \qquad
-        \alpha_n = \max(0, s_{in} + m), \quad \alpha_p = \max(0, 1 + m - s_{ip}), \quad s_{ij} = \cos(z_i, z_j)
+        \ell_i = \log \Bigl( 1 + \sum_{n} e^{\gamma \alpha_n (s_{in} - m)} \sum_{p} e^{-\gamma \alpha_p (s_{ip} - 1 + m)}
+        \Bigr), \qquad \alpha_n = \max(0, s_{in} + m), \quad \alpha_p = \max(0, 1 + m - s_{ip}), \quad s_{ij} = \cos(z_i,
+        z_j)
 
     Args:
         embeddings: embeddings $z$, a row per sample.
@@ -166,14 +168,14 @@ def multi_similarity(
 ) -> Unreduced[Tensor, "N"]:
     r"""Multi-similarity loss: a soft maximum over the negatives and one over the positives, each with a sharpness of its own.
 
-    Cosines to other classes above the base cost, those of the same class below it cost too. The sum of exponentials inside of the
-    logarithm looks at the hardest pairs most: sharply for negatives (50), so that the nearest wrong item decides, softly for positives
-    (2), so that a class may be spread out.
+    Cosines to other classes above the base cost, those of the same class below it cost too. The sum of exponentials inside
+    of the logarithm looks at the hardest pairs most: sharply for negatives (50), so that the nearest wrong item decides,
+    softly for positives (2), so that a class may be spread out.
 
-    The paper also drops easy pairs before ("mining"); that is left to the caller, as in pytorch-metric-learning, of which this is the
-    loss alone. Every anchor counts: one without a positive still has negatives to keep away from, and the other way round.
-    Embeddings are normalised inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples are coupled: a
-    mask takes the value of an anchor away, and it stays positive and negative of the others.
+    The paper also drops easy pairs before ("mining"); that is left to the caller, as in pytorch-metric-learning, of which
+    this is the loss alone. Every anchor counts: one without a positive still has negatives to keep away from, and the other
+    way round. Embeddings are normalised inside; one that is 0 has a similarity of 0 to everything, and no gradient. Samples
+    are coupled: a mask takes the value of an anchor away, and it stays positive and negative of the others.
 
     Formula:
         \ell_i = \frac{1}{\alpha} \log \Bigl( 1 + \sum_{p} e^{-\alpha (s_{ip} - \lambda)} \Bigr)
@@ -193,7 +195,8 @@ def multi_similarity(
         images or products are to be retrieved by class, with batches of several samples of each of many classes.
 
     Avoid when:
-        classes are fixed and all in the data (take `cosface` or `cross_entropy`); labels are noisy, since the hardest pairs decide.
+        classes are fixed and all in the data (take `cosface` or `cross_entropy`); labels are noisy, since the hardest pairs
+        decide.
 
     Source:
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning, 2019.

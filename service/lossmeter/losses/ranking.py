@@ -60,10 +60,10 @@ def margin_ranking(
 def bpr(positive: Scores[Tensor, "*shape"], negative: Scores[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
     r"""Bayesian personalised ranking: what somebody chose should score above what they did not choose.
 
-    The difference of the two scores, through a sigmoid, is the probability that the chosen item is preferred; the loss is minus its
-    logarithm. Equal scores cost log 2 = 0.69, a chosen item that is far ahead costs nothing, one that is behind costs as much as it
-    is behind. Nobody has to say that the other item is bad: it is enough that it was not chosen, so that negatives can be drawn at
-    random from everything else.
+    The difference of the two scores, through a sigmoid, is the probability that the chosen item is preferred; the loss is
+    minus its logarithm. Equal scores cost log 2 = 0.69, a chosen item that is far ahead costs nothing, one that is behind
+    costs as much as it is behind. Nobody has to say that the other item is bad: it is enough that it was not chosen, so
+    that negatives can be drawn at random from everything else.
 
     Formula:
         \ell_i = -\log \sigma(p_i - n_i)
@@ -79,8 +79,8 @@ def bpr(positive: Scores[Tensor, "*shape"], negative: Scores[Tensor, "*shape"]) 
         there is implicit feedback only: clicks, purchases, plays, visits; recommendation by matrix factorisation or two towers.
 
     Avoid when:
-        grades of whole lists are known (take `ranknet`, `listnet` or `approx_ndcg`), or negatives should stop mattering beyond a
-        margin (take `margin_ranking`).
+        grades of whole lists are known (take `ranknet`, `listnet` or `approx_ndcg`), or negatives should stop mattering
+        beyond a margin (take `margin_ranking`).
 
     Source:
         Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, 2009. https://arxiv.org/abs/1205.2618.
@@ -103,9 +103,7 @@ def _comparable(arguments: Arguments) -> Support:
     support=_comparable,
     intermediate="Q D D",
     examples=[
-        Example(
-            predictions=[[2.0, 1.0, 0.0]], labels=[[1.0, 2.0, 1.0]], value=(log1p(exp(1)) + log1p(exp(-1))) / 2
-        ),
+        Example(predictions=[[2.0, 1.0, 0.0]], labels=[[1.0, 2.0, 1.0]], value=(log1p(exp(1)) + log1p(exp(-1))) / 2),
         Example(
             predictions=[[2.0, 1.0, 0.0]],
             labels=[[1.0, 2.0, 1.0]],
@@ -119,14 +117,15 @@ def ranknet(
 ) -> Unreduced[Tensor, "Q"]:
     r"""RankNet: of any two documents of a query the more relevant one should score higher.
 
-    All pairs of documents of which one is more relevant are looked at. The difference of their scores, through a sigmoid, is the
-    probability of the right order, and the pair costs minus its logarithm; pairs of equal relevance cost nothing, however they are
-    scored. The value of a query is the mean over its pairs, so that long lists do not outweigh short ones. Only the order of
-    the labels counts, not by how much they differ.
+    All pairs of documents of which one is more relevant are looked at. The difference of their scores, through a sigmoid,
+    is the probability of the right order, and the pair costs minus its logarithm; pairs of equal relevance cost nothing,
+    however they are scored. The value of a query is the mean over its pairs, so that long lists do not outweigh short ones.
+    Only the order of the labels counts, not by how much they differ.
 
-    A query without two documents of different relevance has nothing to teach and does not count. A mask of one number per document
-    leaves documents out; one of one number per query leaves queries out. TF-Ranking's `pairwise_logistic_loss` and allRank's
-    `rankNet` sum or average over all pairs of the batch instead: weigh queries with their number of pairs for that.
+    A query without two documents of different relevance has nothing to teach and does not count. A mask of one number per
+    document leaves documents out; one of one number per query leaves queries out. TF-Ranking's `pairwise_logistic_loss` and
+    allRank's `rankNet` sum or average over all pairs of the batch instead: weigh queries with their number of pairs for
+    that.
 
     Formula:
         \ell_q = \frac{1}{|P_q|} \sum_{(i, j) \in P_q} -\log \sigma(s_{qi} - s_{qj}), \qquad
@@ -139,8 +138,8 @@ def ranknet(
         one loss per query, in nats; 0 where no document is more relevant than another.
 
     Use when:
-        search results or candidates are graded and pairs in the wrong order should count alike, wherever they stand; labels are an
-        order without a scale.
+        search results or candidates are graded and pairs in the wrong order should count alike, wherever they stand; labels
+        are an order without a scale.
 
     Avoid when:
         the top of the list matters most (take `approx_ndcg`), lists are so long that all pairs are too many (take `listnet` or

@@ -30,13 +30,13 @@ FAMILY = "ranking"
 def listnet(
     predictions: QueryScores, labels: Relevances[Tensor, "Q D"], *, mask: DocumentMask | None = None
 ) -> Unreduced[Tensor, "Q"]:
-    r"""ListNet: cross entropy between two distributions over the documents of a query, that of the labels and that of the scores.
+    r"""ListNet: cross entropy between two distributions over the documents of a query, of the labels and of the scores.
 
-    Softmax makes of the scores how probable each document is to come first, and of the labels how probable it should be; the loss
-    compares the two. It is cheap, smooth, and looks at the whole list at once. The best scores are the labels themselves, up to a
-    constant, and even they cost the entropy of the labels: watch how the loss changes, not how far from 0 it is. With two documents
-    it is the logistic loss of their difference. Differences of labels are log-odds: grades 0 to 4 make the best document 55 times as
-    probable as the worst, so scale the labels if that is not what they mean.
+    Softmax makes of the scores how probable each document is to come first, and of the labels how probable it should be;
+    the loss compares the two. It is cheap, smooth, and looks at the whole list at once. The best scores are the labels
+    themselves, up to a constant, and even they cost the entropy of the labels: watch how the loss changes, not how far from
+    0 it is. With two documents it is the logistic loss of their difference. Differences of labels are log-odds: grades 0 to
+    4 make the best document 55 times as probable as the worst, so scale the labels if that is not what they mean.
 
     A mask of one number per document leaves documents out; one of one number per query leaves queries out. optax's
     `ranking_softmax_loss` and TF-Ranking's `softmax_loss` take labels as weights, without the softmax: give the logarithms of
@@ -59,7 +59,8 @@ def listnet(
         (take `approx_ndcg`).
 
     Source:
-        Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, 2007. https://doi.org/10.1145/1273496.1273513.
+        Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, 2007.
+        https://doi.org/10.1145/1273496.1273513.
     """
     present = documents(mask, predictions)
     lowest = torch.finfo(predictions.dtype).min
@@ -106,7 +107,8 @@ def list_mle(
         one loss per query, in nats; 0 for a query without documents, which does not count.
 
     Use when:
-        the whole order is known and matters: rankings by people, tournaments, preferences over several answers of a language model.
+        the whole order is known and matters: rankings by people, tournaments, preferences over several answers of a
+        language model.
 
     Avoid when:
         labels have few levels, so that most of the order is arbitrary (take `listnet`, `ranknet` or `approx_ndcg`).
@@ -157,14 +159,14 @@ def approx_ndcg(
 ) -> Unreduced[Tensor, "Q"]:
     r"""ApproxNDCG: 1 minus the metric NDCG itself, with smooth ranks in place of counted ones.
 
-    NDCG adds up the gains of the documents, each discounted by its rank, and divides by the best sum there could be. Ranks jump, so
-    they have no gradient; here the rank of a document is 1 plus the sum of how surely each other document scores higher, a sigmoid
-    of the difference. The loss is between 0 (perfect) and 1 and follows what searchers see: an error at the top costs much, one
-    far down little.
+    NDCG adds up the gains of the documents, each discounted by its rank, and divides by the best sum there could be. Ranks
+    jump, so they have no gradient; here the rank of a document is 1 plus the sum of how surely each other document scores
+    higher, a sigmoid of the difference. The loss is between 0 (perfect) and 1 and follows what searchers see: an error at
+    the top costs much, one far down little.
 
-    A low temperature is closer to NDCG and has less gradient; scores a few units apart at temperature 1 are ranks already. TF-Ranking
-    takes 0.1, allRank 1. A query without any relevant document has no NDCG and does not count. A mask of one number per document
-    leaves documents out; one of one number per query leaves queries out.
+    A low temperature is closer to NDCG and has less gradient; scores a few units apart at temperature 1 are ranks already.
+    TF-Ranking takes 0.1, allRank 1. A query without any relevant document has no NDCG and does not count. A mask of one
+    number per document leaves documents out; one of one number per query leaves queries out.
 
     Formula:
         \ell_q = 1 - \frac{\sum_i g_{qi} / \log_2 (1 + \tilde r_{qi})}{\sum_i g_{qi} / \log_2 (1 + r^*_{qi})}, \qquad

@@ -50,14 +50,14 @@ def vicreg(
     r"""VICReg: two views of a sample should have the same embedding, whose dimensions all vary and are not correlated.
 
     Three terms, each for one danger. Invariance: the mean squared difference of the views. Variance: what the standard
-    deviation of each dimension over the batch lacks to 1, so that not everything collapses to one point. Covariance: the squares of
-    all covariances of two different dimensions, so that they do not all say the same. No negatives, no normalisation, no large
-    batches are needed, and the two branches may differ.
+    deviation of each dimension over the batch lacks to 1, so that not everything collapses to one point. Covariance: the
+    squares of all covariances of two different dimensions, so that they do not all say the same. No negatives, no
+    normalisation, no large batches are needed, and the two branches may differ.
 
-    The value is one number for the batch: a weight or mask is one number too, and `mean` and `sum` are the value itself; of an empty
-    batch nothing counts. Variances and covariances divide by N - 1; those of a single sample are 0. 1e-4 is added to variances below
-    the root. The variance term of a view is the mean over dimensions halved, as in the authors' code; covariances are added up and
-    divided by D, those of both views together.
+    The value is one number for the batch: a weight or mask is one number too, and `mean` and `sum` are the value itself; of
+    an empty batch nothing counts. Variances and covariances divide by N - 1; those of a single sample are 0. 1e-4 is added
+    to variances below the root. The variance term of a view is the mean over dimensions halved, as in the authors' code;
+    covariances are added up and divided by D, those of both views together.
 
     Formula:
         \ell = \frac{\lambda}{N D} \sum_{n, d} (a_{nd} - b_{nd})^2
@@ -75,7 +75,8 @@ def vicreg(
         one number for the whole batch.
 
     Use when:
-        encoders are pretrained without labels and batches are small; the two sides are of different kinds, such as pictures and sounds.
+        encoders are pretrained without labels and batches are small; the two sides are of different kinds, such as pictures
+        and sounds.
 
     Avoid when:
         batches have but a few samples, of which covariances are noise; negatives are at hand and many (take `nt_xent`).
@@ -99,9 +100,7 @@ def vicreg(
     support=_with_samples,
     intermediate="D D",
     examples=[
-        Example(
-            view1=[[1.0, 1.0], [-1.0, -1.0]], view2=[[2.0, 0.5], [-2.0, -0.5]], redundancy=0.5, value=0.5 * 2
-        ),
+        Example(view1=[[1.0, 1.0], [-1.0, -1.0]], view2=[[2.0, 0.5], [-2.0, -0.5]], redundancy=0.5, value=0.5 * 2),
         Example(view1=[[0.0, 1.0], [2.0, 1.0]], view2=[[3.0, 1.0], [1.0, 4.0]], value=4 + 1 + 0.005),
     ],
 )
@@ -110,14 +109,14 @@ def barlow_twins(
 ) -> Unreduced[Tensor, ""]:
     r"""Barlow Twins: the correlation of the dimensions of two views should be the identity.
 
-    Each dimension of the first view is correlated over the batch with each of the second. On the diagonal the correlation should be 1,
-    so that the views agree; elsewhere 0, so that no two dimensions say the same. There are no negatives, and scale and shift of the
-    embeddings do not matter. Wide embeddings help: thousands of dimensions.
+    Each dimension of the first view is correlated over the batch with each of the second. On the diagonal the correlation
+    should be 1, so that the views agree; elsewhere 0, so that no two dimensions say the same. There are no negatives, and
+    scale and shift of the embeddings do not matter. Wide embeddings help: thousands of dimensions.
 
-    The value is one number for the batch: a weight or mask is one number too, and `mean` and `sum` are the value itself; of an empty
-    batch nothing counts. A dimension that is the same for all samples (with a single sample, every one) has a correlation of 0 to
-    everything, and no gradient. The authors normalise by batch normalisation, whose 1e-5 makes correlations of narrow dimensions
-    smaller; here they are Pearson's.
+    The value is one number for the batch: a weight or mask is one number too, and `mean` and `sum` are the value itself; of
+    an empty batch nothing counts. A dimension that is the same for all samples (with a single sample, every one) has a
+    correlation of 0 to everything, and no gradient. The authors normalise by batch normalisation, whose 1e-5 makes
+    correlations of narrow dimensions smaller; here they are Pearson's.
 
     Formula:
         \ell = \sum_d (1 - C_{dd})^2 + \lambda \sum_{d \ne e} C_{de}^2, \qquad

@@ -61,19 +61,21 @@ def dice(
     r"""Dice loss: 1 minus twice the overlap of a predicted and a true region, divided by the sum of their sizes.
 
     Cross entropy counts pixels, so a small organ or a thin road drowns in background. Dice compares regions: the
-    coefficient is 1 for a perfect overlap and 0 for none, whatever the size of the region. Probabilities stand in for pixels that
-    are in or out, so that there is a gradient. On a mostly empty image it is noisy where `cross_entropy` is not, so the sum of both is
-    the usual choice.
+    coefficient is 1 for a perfect overlap and 0 for none, whatever the size of the region. Probabilities stand in for
+    pixels that are in or out, so that there is a gradient. On a mostly empty image it is noisy where `cross_entropy` is
+    not, so the sum of both is the usual choice.
 
-    The result has a value for each class of each image, or for each class of the batch. Weights and masks have that shape, or one
-    number per image (at the level of the batch: per class); single pixels are left out by `ignore_index`. Libraries
-    differ: MONAI has smooth 1e-5 and gives absent classes their quotient, close to 1; segmentation-models-pytorch is level batch,
-    absent zero, smooth 0; optax is smooth 1; kornia's `macro` is smooth 0, its default `micro` one region of all classes. With
-    every class present they agree. `squared` adds up squares of probabilities in the denominator, as V-Net does.
+    The result has a value for each class of each image, or for each class of the batch. Weights and masks have that shape,
+    or one number per image (at the level of the batch: per class); single pixels are left out by `ignore_index`. Libraries
+    differ: MONAI has smooth 1e-5 and gives absent classes their quotient, close to 1; segmentation-models-pytorch is level
+    batch, absent zero, smooth 0; optax is smooth 1; kornia's `macro` is smooth 0, its default `micro` one region of all
+    classes. With every class present they agree. `squared` adds up squares of probabilities in the denominator, as V-Net
+    does.
 
     Formula:
-        \ell_{nc} = 1 - \frac{2 \sum_i p_{nci} y_{nci} + s}{\sum_i p_{nci} + \sum_i y_{nci} + s}, \qquad
-        p = \mathrm{softmax}(x) \text{ or } \sigma(x); \quad \text{squared:} \; \sum_i p_{nci}^2 \text{ in place of } \sum_i p_{nci}
+        \ell_{nc} = 1 - \frac{2 \sum_i p_{nci} y_{nci} + s}{\sum_i p_{nci} + \sum_i y_{nci} + s}, \qquad p =
+        \mathrm{softmax}(x) \text{ or } \sigma(x); \quad \text{squared:} \; \sum_i p_{nci}^2 \text{ in place of } \sum_i
+        p_{nci}
 
     Args:
         squared: squares of probabilities in the denominator.
@@ -138,17 +140,18 @@ def generalized_dice(
     `dice` over classes, one class that is missed entirely does not cost a fixed share.
 
     Sums that are divided by squares are small, of the size of 1 over the number of pixels: mind that `smooth` is added to
-    them. At the default of 1, which all losses of this family have, large regions have hardly any loss; take 1e-5, as MONAI does, for
-    regions of more than a few pixels. A class without a pixel has the weight 0 (MONAI gives it the largest one of the others); `absent`
-    says what an image costs in which no class has any. The result has a value for each image, or one for the batch, and so have
-    weights and masks.
+    them. At the default of 1, which all losses of this family have, large regions have hardly any loss; take 1e-5, as MONAI
+    does, for regions of more than a few pixels. A class without a pixel has the weight 0 (MONAI gives it the largest one of
+    the others); `absent` says what an image costs in which no class has any. The result has a value for each image, or one
+    for the batch, and so have weights and masks.
 
     Formula:
         \ell_n = 1 - \frac{2 \sum_c w_{nc} \sum_i p_{nci} y_{nci} + s}{\sum_c w_{nc} \sum_i (p_{nci} + y_{nci}) + s}, \qquad
         w_{nc} = \Bigl( \sum_i y_{nci} \Bigr)^{-2}, \quad 0 \text{ for absent classes}
 
     Args:
-        weighting: what the sums of a class are divided by: the `square` of its size, its size (`simple`), or nothing (`uniform`).
+        weighting: what the sums of a class are divided by: the `square` of its size, its size (`simple`), or nothing
+            (`uniform`).
 
     Returns:
         one loss per image (N), or one number at the level of the batch, between 0 and 1.
@@ -196,13 +199,14 @@ def jaccard(
 ) -> Unreduced[Tensor, BY_CLASS]:
     r"""Jaccard loss: 1 minus the intersection of a predicted and a true region over their union, IoU, with probabilities.
 
-    IoU is what segmentation is mostly judged by. It is close kin to `dice`, whose loss L gives 2L / (1 + L) here (without smoothing):
-    both rank predictions of a region alike, but IoU is stricter with a poor overlap, which matters in a mean over regions.
+    IoU is what segmentation is mostly judged by. It is close kin to `dice`, whose loss L gives 2L / (1 + L) here (without
+    smoothing): both rank predictions of a region alike, but IoU is stricter with a poor overlap, which matters in a mean
+    over regions.
 
-    The result has a value for each class of each image, or for each class of the batch. Weights and masks have that shape, or one
-    number per image (at the level of the batch: per class); single pixels are left out by `ignore_index`.
-    segmentation-models-pytorch is level batch, absent zero, smooth 0; MONAI's `DiceLoss(jaccard=True)` doubles both sums, so its
-    smoothing of 1e-5 is 5e-6 here.
+    The result has a value for each class of each image, or for each class of the batch. Weights and masks have that shape,
+    or one number per image (at the level of the batch: per class); single pixels are left out by `ignore_index`.
+    segmentation-models-pytorch is level batch, absent zero, smooth 0; MONAI's `DiceLoss(jaccard=True)` doubles both sums,
+    so its smoothing of 1e-5 is 5e-6 here.
 
     Formula:
         \ell_{nc} = 1 - \frac{\sum_i p_{nci} y_{nci} + s}{\sum_i p_{nci} + \sum_i y_{nci} - \sum_i p_{nci} y_{nci} + s}, \qquad

@@ -76,15 +76,15 @@ def tversky(
 ) -> Unreduced[Tensor, BY_CLASS]:
     r"""Tversky loss: Dice loss with separate prices for pixels that are predicted too much and for those that are missed.
 
-    With $\alpha = \beta = 1/2$ it is `dice`, with 1 and 1 it is `jaccard`. More weight on $\beta$ buys recall: lesions are found even
-    if their outline is too wide; the paper has $\alpha = 0.3$, $\beta = 0.7$.
+    With $\alpha = \beta = 1/2$ it is `dice`, with 1 and 1 it is `jaccard`. More weight on $\beta$ buys recall: lesions are
+    found even if their outline is too wide; the paper has $\alpha = 0.3$, $\beta = 0.7$.
 
-    `smooth` is added to both sums as they stand here, where the overlap is counted once: 1 here is 2 in `dice`, which counts it
-    twice. Mind that libraries differ in which letter is which: $\alpha$ is for false positives here, in the paper, MONAI
-    and segmentation-models-pytorch. MONAI has 0.5, 0.5 and smooth 1e-5, and gives absent classes their quotient;
-    segmentation-models-pytorch is level batch, absent zero, smooth 0. The result has a value for each class of each image, or for each
-    class of the batch. Weights and masks have that shape, or one number per image (at the level of the batch: per class);
-    single pixels are left out by `ignore_index`.
+    `smooth` is added to both sums as they stand here, where the overlap is counted once: 1 here is 2 in `dice`, which
+    counts it twice. Mind that libraries differ in which letter is which: $\alpha$ is for false positives here, in the
+    paper, MONAI and segmentation-models-pytorch. MONAI has 0.5, 0.5 and smooth 1e-5, and gives absent classes their
+    quotient; segmentation-models-pytorch is level batch, absent zero, smooth 0. The result has a value for each class of
+    each image, or for each class of the batch. Weights and masks have that shape, or one number per image (at the level of
+    the batch: per class); single pixels are left out by `ignore_index`.
 
     Formula:
         \ell_{nc} = 1 - \frac{\mathrm{TP} + s}{\mathrm{TP} + \alpha \, \mathrm{FP} + \beta \, \mathrm{FN} + s}, \qquad
@@ -98,14 +98,15 @@ def tversky(
         one loss per image and class (N, C), or per class (C) at the level of the batch, between 0 and 1.
 
     Use when:
-        missing something is worse than a false alarm, or the other way round: lesions, tumours, cracks, changes in satellite images.
+        missing something is worse than a false alarm, or the other way round: lesions, tumours, cracks, changes in
+        satellite images.
 
     Avoid when:
         both errors cost the same: take `dice`.
 
     Source:
-        Salehi, Erdogmus and Gholipour, Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional Deep Networks, 2017.
-        https://arxiv.org/abs/1706.05721.
+        Salehi, Erdogmus and Gholipour, Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional Deep
+        Networks, 2017. https://arxiv.org/abs/1706.05721.
     """
     found = regions(predictions, labels, include_background=include_background, ignore_index=ignore_index)
     return unless_absent(_values(found, alpha, beta, level, smooth), found.members.any(places(level)), absent)
@@ -119,9 +120,7 @@ def tversky(
     check=region_flaws,
     examples=[
         Example(**CASES, alpha=0.0, beta=1.0, smooth=0.0, gamma=1.0, value=1 - (1.75 / 3 + 0.75) / 2),
-        Example(
-            **CASES, alpha=0.0, beta=1.0, smooth=0.0, gamma=2.0, value=((1.25 / 3) ** 0.5 + 0.25**0.5) / 2
-        ),
+        Example(**CASES, alpha=0.0, beta=1.0, smooth=0.0, gamma=2.0, value=((1.25 / 3) ** 0.5 + 0.25**0.5) / 2),
     ],
 )
 def focal_tversky(
@@ -139,16 +138,17 @@ def focal_tversky(
 ) -> Unreduced[Tensor, BY_CLASS]:
     r"""Focal Tversky loss: a root of the Tversky loss, by which regions that are nearly right keep a gradient.
 
-    `tversky` to the power $1 / \gamma$. With $\gamma > 1$ small losses are raised, and the gradient grows as a region gets better: hard
-    small regions are finished rather than left at half. With $\gamma = 1$ it is `tversky`; below 1 the opposite happens, and regions that
-    are far off weigh most. A region without any error has the loss 0 and no gradient.
+    `tversky` to the power $1 / \gamma$. With $\gamma > 1$ small losses are raised, and the gradient grows as a region gets
+    better: hard small regions are finished rather than left at half. With $\gamma = 1$ it is `tversky`; below 1 the
+    opposite happens, and regions that are far off weigh most. A region without any error has the loss 0 and no gradient.
 
-    The paper has $\gamma = 4/3$, $\alpha = 0.3$ and $\beta = 0.7$ (called the other way round there), and applies the power to each
-    class; segmentation-models-pytorch raises the mean over classes to the power `gamma` itself, not its inverse. All else is as in
-    `tversky`: shapes, weights, masks, smoothing.
+    The paper has $\gamma = 4/3$, $\alpha = 0.3$ and $\beta = 0.7$ (called the other way round there), and applies the power
+    to each class; segmentation-models-pytorch raises the mean over classes to the power `gamma` itself, not its inverse.
+    All else is as in `tversky`: shapes, weights, masks, smoothing.
 
     Formula:
-        \ell_{nc} = \Bigl( 1 - \frac{\mathrm{TP} + s}{\mathrm{TP} + \alpha \, \mathrm{FP} + \beta \, \mathrm{FN} + s} \Bigr)^{1 / \gamma}
+        \ell_{nc} = \Bigl( 1 - \frac{\mathrm{TP} + s}{\mathrm{TP} + \alpha \, \mathrm{FP} + \beta \, \mathrm{FN} + s}
+        \Bigr)^{1 / \gamma}
 
     Args:
         gamma: $\gamma$, of which the inverse is the exponent; between 1 and 3.

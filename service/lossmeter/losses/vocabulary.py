@@ -182,7 +182,10 @@ else:
 
     class Grades(_Word):
         meaning = Meaning(
-            "grades", "how relevant each item is, not negative; a larger one should rank higher", minimum=0.0, exact=True
+            "grades",
+            "how relevant each item is, not negative; a larger one should rank higher",
+            minimum=0.0,
+            exact=True,
         )
         differentiable = False
 

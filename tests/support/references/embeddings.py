@@ -176,7 +176,10 @@ def arcface(embeddings: Array, prototypes: Array, labels: Array, margin: float =
 def cosface(embeddings: Array, prototypes: Array, labels: Array, margin: float = 0.35, scale: float = 64.0) -> Array:
     logits = scale * _cosines(embeddings, prototypes)
     return np.array(
-        [_surprise(row[label] - scale * margin, np.delete(row, label)) for row, label in zip(logits, labels, strict=True)]
+        [
+            _surprise(row[label] - scale * margin, np.delete(row, label))
+            for row, label in zip(logits, labels, strict=True)
+        ]
     )
 
 

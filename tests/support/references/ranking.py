@@ -59,9 +59,7 @@ def list_mle(predictions: Array, labels: Array, mask: Array | None = None) -> Ar
     return _by_query(predictions, labels, mask, value)
 
 
-def approx_ndcg(
-    predictions: Array, labels: Array, mask: Array | None = None, temperature: float = 1.0
-) -> Array:
+def approx_ndcg(predictions: Array, labels: Array, mask: Array | None = None, temperature: float = 1.0) -> Array:
     def value(pairs: list[Any]) -> Any:
         best = sorted((y for _, y in pairs), reverse=True)
         ideal = mpmath.fsum((mpmath.mpf(2) ** y - 1) / mpmath.log(2 + place, 2) for place, y in enumerate(best))

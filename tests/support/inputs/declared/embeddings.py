@@ -62,7 +62,12 @@ def _grouped_edges(source: Source) -> Iterator[Case]:
     """No positives, no negatives, both, and labels of any size."""
     for vectors in _collapsed(source):
         size = len(vectors)
-        for labels in (torch.zeros(size), torch.arange(size), torch.arange(size) // 2, torch.arange(size) % 2 * -(2**40)):
+        for labels in (
+            torch.zeros(size),
+            torch.arange(size),
+            torch.arange(size) // 2,
+            torch.arange(size) % 2 * -(2**40),
+        ):
             yield {"embeddings": vectors, "labels": labels.long()}
 
 

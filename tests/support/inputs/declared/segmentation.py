@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 import torch
 
 from tests.support.inputs.declared._inputs import Cases, Inputs

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """Largest body of a request, in bytes, before and after it is expanded."""
     max_elements: int = Field(default=100_000_000, ge=1)
-    """Most elements that the tensors of one request may have together."""
+    """Most elements that the tensors of one request may have together, and a single one that a loss makes of them."""
 
     max_bytes_in_flight: int = Field(default=1024 * 1024 * 1024, ge=1)
     """Bytes of bodies that one worker holds at the same time; beyond it new requests get 503."""

@@ -29,7 +29,9 @@ NEVER = 0
 KINDS = 4
 """Kinds of each loss that are tried: one for each set of roles, and then whatever comes first."""
 
+PAIRS = ("info_nce", "clip", "siglip", "supervised_contrastive", "circle", "multi_similarity")
 READS_NUMBERS = {
+    **dict.fromkeys(PAIRS, "which pairs are of one sample with itself is a constant that depends on the size"),
     "ctc": "lengths drawn at random fit few of its shapes",
     "focal": "one factor is picked by one label, which is read to do so, where there is no batch",
 }

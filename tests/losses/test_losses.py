@@ -63,6 +63,7 @@ OVERFLOWS = {"soft_margin": "log(1 + exp(x)) is not guarded", "poisson_nll": "th
 STOPPED = {
     "beta_nll": "the variance that weighs",
     "ciou": "the weight of the aspect ratio",
+    "circle": "the weights of the pairs",
     "cispo": "the clipped ratio",
     "gspo": "the ratio of the answer",
     "dppo_tv": "the ratio",
@@ -241,7 +242,10 @@ def test_shapes_are_the_declared_ones(loss: Loss, case: Case) -> None:
         name: t.options[-1 if len(t.options) > 1 and case[name].is_floating_point() else 0]
         for name, t in tensors.items()
     }
-    texts = {**{name: role.shape for name, role in chosen.items()}, "output": loss.output}
+    output = loss.output
+    if loss.alternative is not None:
+        output = output.split("|")[loss.alternative(complete(loss, case))]
+    texts = {**{name: role.shape for name, role in chosen.items()}, "output": output}
     values = loss.function(**case)
     shapes = {**{name: tuple(case[name].shape) for name in tensors}, "output": tuple(values.shape)}
     assert not isinstance(unify(texts, shapes), Mismatch)
@@ -270,11 +274,12 @@ def batched(name: str) -> list[Case]:
     batches = []
     for case in smooth(name) if loss.chunked else []:
         size = loss.function(**case).shape[:1]
-        # Of the tensor parameters, those of the batch and those that broadcast may have the dimension; those with a number per
-        # class do not.
-        batch = loss.output.split()[0]
-        optional = [t.name for t in loss.tensors if t.keyword and t.options[0].shape.split()[0] in (batch, f"~{batch}")]
-        splits = roles + [name for name in optional if name in case and case[name].ndim == case[roles[0]].ndim]
+        # Of the tensor parameters, those that broadcast may have the dimension; those with a number per class do not.
+        broadcast = [t.name for t in loss.tensors if t.options[0].shape[0] == "~" and t.name in case]
+        splits = roles + [name for name in broadcast if case[name].ndim == case[roles[0]].ndim]
+        leading = loss.output.split()[:1]
+        keywords = [t for t in loss.tensors if t.keyword and t.name in case]
+        splits += [t.name for t in keywords if t.options[0].shape.split()[:1] == leading]
         if size and all(case[name].shape[:1] == size for name in splits):
             repeated = torch.arange(1001) % size[0]
             batches.append({**case, **{name: case[name][repeated] for name in splits}, "splits": splits})
@@ -341,8 +346,11 @@ def example_arguments(loss: Loss, request: dict[str, Any]) -> Case:
         if name in loss.tensor:
             kinds = {role.meaning.kind for role in loss.tensor[name].options}
             given = torch.tensor(value)
-            is_exact = given.dtype is torch.bool or ("index" in kinds and not given.is_floating_point())
-            case[name] = given if is_exact else torch.tensor(value, dtype=torch.float64)
+            if kinds == {"boolean"}:
+                given = given.bool()
+            elif given.dtype is not torch.bool and ("index" not in kinds or given.is_floating_point()):
+                given = torch.tensor(value, dtype=torch.float64)
+            case[name] = given
         elif name != "reduction":
             case[name] = value
     return case

@@ -69,7 +69,7 @@ def build(settings: Settings) -> Resources:
     """Builds all resources; nothing of them runs before the lifespan begins, except threads that wait."""
     devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
-    engine = Engine(settings.device, settings.chunk_elements)
+    engine = Engine(settings.device, settings.chunk_elements, settings.max_elements)
     devices.share(engine.device, settings.workers)
     database = Database(settings.store_url, settings.store_timeout_seconds)
     store = StoreThreads()

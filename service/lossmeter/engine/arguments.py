@@ -79,7 +79,7 @@ def check_arguments(
     Raises:
         Invalid: with every flaw.
     """
-    shapes = bind_shapes(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given))
+    shapes = bind_shapes(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given), parameters)
     elements = ElementCheck(non_finite=non_finite)
     elements.flaws += _too_large(parameters, dtype)
     ignored = parameters.get("ignore_index")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lossmeter.errors import Invalid, pointer
 from lossmeter.losses import Loss
@@ -22,6 +24,7 @@ class BoundShapes:
         roles: the role that each tensor plays, after unions are decided.
         sizes: what the names of dimensions are bound to.
         output: shape of the unreduced loss.
+        intermediate: elements of the largest tensor on the way to it, as far as the loss declares one.
         batched: names of the tensors whose first dimension is the batch.
         batch_key: what has to be equal for two batches to be one when put together; None if they cannot be.
     """
@@ -29,12 +32,16 @@ class BoundShapes:
     roles: Mapping[str, Role]
     sizes: Bindings
     output: Sizes
+    intermediate: int
     batched: frozenset[str]
     batch_key: BatchKey | None
 
 
-def bind_shapes(loss: Loss, shapes: Shapes) -> BoundShapes:
+def bind_shapes(loss: Loss, shapes: Shapes, parameters: Mapping[str, Any]) -> BoundShapes:
     """Binds shapes to a loss.
+
+    Args:
+        parameters: of the call; the shape of the result may depend on them.
 
     Raises:
         Invalid: naming the first tensor that does not fit, and the shape that would.
@@ -50,12 +57,17 @@ def bind_shapes(loss: Loss, shapes: Shapes) -> BoundShapes:
             continue
         sizes, number = binding
         output = patterns(loss.output)
-        pattern = output[number if len(output) > 1 else 0]
+        if loss.alternative is not None:
+            pattern = output[loss.alternative(parameters)]
+        else:
+            pattern = output[number if len(output) > 1 else 0]
         shape = pattern.substitute(sizes)
         batched = _batched(texts, number, pattern.names, shape, dict(shapes)) if shape else frozenset[str]()
         if not pattern.names or not sizes.get(pattern.names[0]):
             batched = frozenset()  # the leading dimension is none that all share
-        return BoundShapes(roles, sizes, shape, batched, _batch_key(roles, dict(shapes), shape, batched))
+        large = [one.substitute(sizes) for one in patterns(loss.intermediate) if one.known(sizes)]
+        intermediate = max(math.prod(one) for one in large) if loss.intermediate else 0
+        return BoundShapes(roles, sizes, shape, intermediate, batched, _batch_key(roles, dict(shapes), shape, batched))
     assert mismatch is not None
     expected = mismatch.pattern
     if mismatch.expected is not None:

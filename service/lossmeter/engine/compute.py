@@ -14,12 +14,12 @@ from lossmeter.engine import devices
 from lossmeter.engine.arguments import all_arguments, check_arguments, check_weights
 from lossmeter.engine.calls import PRECISIONS, Call, Outcome
 from lossmeter.engine.outcomes import outcome
-from lossmeter.engine.plans import STUDY_AFTER, Plans, plan_key
+from lossmeter.engine.plans import STUDY_AFTER, Plan, Plans, plan_key
 from lossmeter.engine.programs import Programs
 from lossmeter.engine.reduction import RowSums, weigh
 from lossmeter.engine.threads import Threads
 from lossmeter.engine.work import PassResult, Work, rounded, run_together
-from lossmeter.errors import DoesNotFit
+from lossmeter.errors import DoesNotFit, TooLarge
 from lossmeter.losses import Support, find
 from lossmeter.tensors import Datatype, Tensor
 
@@ -35,11 +35,13 @@ class Engine:
     Args:
         device: the name of a torch device, or `auto`.
         chunk_elements: a separable loss over more elements is computed in chunks; 0 takes what suits the device.
+        max_elements: how many elements a tensor may have that a loss makes on its way; 0 for any number.
     """
 
-    def __init__(self, device: str = "auto", chunk_elements: int = 0) -> None:
+    def __init__(self, device: str = "auto", chunk_elements: int = 0, max_elements: int = 0) -> None:
         self.device = devices.choose(device)
         self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
+        self.max_elements = max_elements
         self.threads = torch.get_num_threads()
         """Threads of long work. Short work has one."""
         self.programs = Programs()
@@ -85,6 +87,7 @@ class Engine:
 
         Raises:
             Invalid: if the arguments are not what the loss declares.
+            TooLarge: if a tensor on the way would have too many elements.
         """
         loss = call.loss
         key = plan_key(call)
@@ -103,7 +106,9 @@ class Engine:
             tensors, weights = arguments.tensors, None
             if plan is None:
                 device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
-                plan = self.plans.add(key, call, arguments, device)
+                plan = self.plans.make(call, arguments, device)
+                self._check_size(call, plan)
+                self.plans.add(key, plan)
         if call.sample_weight is None and call.mask is None and call.upstream is None and weights is not None:
             return Work(call, plan, tensors, weights, None)
         weight, mask, upstream = check_weights(call, plan.shapes.output, dtype)
@@ -113,6 +118,21 @@ class Engine:
                 support = plan.support(all_arguments(loss, tensors, call.parameters, call.gradients))
             weights = weigh(plan.shapes.output, support, weight, mask, reduction=call.reduction, horizon=call.horizon)
         return Work(call, plan, tensors, weights, upstream)
+
+    def _check_size(self, call: Call, plan: Plan) -> None:
+        """Refuses what is small on the wire and large in memory: two rows of it, or all of it where rows belong together.
+
+        Raises:
+            TooLarge: if a tensor on the way would have too many elements.
+        """
+        made = plan.shapes.intermediate
+        if plan.divisible and plan.rows > 2:
+            made = 2 * (made // plan.rows)
+        if self.max_elements and made > self.max_elements:
+            raise TooLarge(
+                f"{call.loss.name}: makes a tensor of {made} elements ({call.loss.intermediate}); this server takes "
+                f"{self.max_elements} (LOSSMETER_MAX_ELEMENTS)."
+            )
 
     def run(self, work: Work) -> PassResult:
         """Does the second half: forward and backward, in as many chunks as the memory asks for.

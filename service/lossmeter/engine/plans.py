@@ -64,7 +64,7 @@ class Plan:
         rows: the size of the batch.
         batch_key: calls for which this is equal can be computed as one batch, bit for bit; None for one that has to be alone.
         divisible: rows can be computed apart. A gradient that all rows share cannot.
-        elements: of the largest tensor.
+        elements: of the largest tensor, those on the way included.
         short: the call takes so little time that a second thread is not worth waiting for.
         program_rows: the largest batch that a program is for.
         program: of this kind, if there is one.
@@ -148,14 +148,12 @@ class Plans:
         """Returns the plan of that key, if there is one."""
         return self._plans.get(key)
 
-    def add(self, key: Hashable, call: Call, arguments: Arguments, device: torch.device) -> Plan:
-        """Makes the plan of a call that has been checked."""
-        plan = self._make(call, arguments, device)
+    def add(self, key: Hashable, plan: Plan) -> None:
+        """Keeps a plan for all calls of its key."""
         with self._lock:
             self._plans[key] = plan
             while len(self._plans) > PLANS:
                 del self._plans[next(iter(self._plans))]
-        return plan
 
     def study(self, plan: Plan, call: Call, tensors: dict[str, torch.Tensor]) -> None:
         """Finds out which hooks of the loss depend on shapes alone, and need not be called again.
@@ -173,18 +171,20 @@ class Plans:
         if support.counted is None:
             plan.weights = _plain_weights(call, shapes)
             return
-        # What counts can depend on nothing but which labels are ignored (tests hold the catalogue to it), and an index
-        # that is none of a class is told from the others by the test of the labels.
+        # What counts of values that are one for each label can depend on nothing but which labels are ignored (tests hold
+        # the catalogue to it), and an index that is none of a class is told from the others by the test of the labels.
         meanings = [role.meaning for role in shapes.roles.values() if role.meaning.counts]
         bounds = [range(int(m.minimum or 0), shapes.sizes[m.counts][0]) for m in meanings if m.counts]
         ignored = call.parameters.get("ignore_index")
-        if ignored is not None and bounds and all(ignored not in bound for bound in bounds):
+        by_label = "labels" in shapes.roles and loss.output == shapes.roles["labels"].shape
+        if by_label and ignored is not None and bounds and all(ignored not in bound for bound in bounds):
             plan.ignoring = True
             plan.weights = _plain_weights(call, shapes)
 
-    def _make(self, call: Call, arguments: Arguments, device: torch.device) -> Plan:
+    def make(self, call: Call, arguments: Arguments, device: torch.device) -> Plan:
+        """Makes the plan of a call that has been checked."""
         loss, shapes = call.loss, arguments.shapes
-        operations = math.prod(size for sizes in shapes.sizes.values() for size in sizes)
+        operations = max(shapes.intermediate, math.prod(size for sizes in shapes.sizes.values() for size in sizes))
         together = shapes.batch_key if loss.chunked and device.type == "cpu" else None
         parameters = repr(call.parameters)
         program_rows, program = self._program(call, shapes, device, operations)
@@ -198,7 +198,7 @@ class Plans:
             device,
             together and (loss.name, together, parameters, call.precision, call.gradients),
             loss.chunked and bool(shapes.batched) and all(name in shapes.batched for name in call.gradients),
-            max((tensor.numel() for tensor in arguments.tensors.values()), default=0),
+            max(shapes.intermediate, *(tensor.numel() for tensor in arguments.tensors.values())),
             operations <= SHORT_OPERATIONS,
             program_rows,
             program,

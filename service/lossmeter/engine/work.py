@@ -172,8 +172,13 @@ class _Part(NamedTuple):
         mask = self.weights.mask
         if mask is None or self.work.call.non_finite != "allow" or name not in self.work.plan.shapes.batched:
             return gradient
-        if gradient.shape[: mask.dim()] != mask.shape:
-            return gradient
+        loss = self.work.call.loss
+        if (
+            not loss.separable
+            or (mask.dim() > 1 and not loss.elementwise)
+            or gradient.shape[: mask.dim()] != mask.shape
+        ):
+            return gradient  # what does not count itself is part of what does
         return torch.where(mask.view(*mask.shape, *(1,) * (gradient.dim() - mask.dim())), gradient, 0.0)
 
 

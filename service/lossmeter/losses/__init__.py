@@ -1,36 +1,8 @@
 """The catalogue of losses: files by family, each loss one decorated pure function."""
 
-from lossmeter.losses import (
-    agreement,
-    binary,
-    boxes,
-    classification,
-    deviances,
-    distributions,
-    embeddings,
-    forecasts,
-    hinges,
-    imbalance,
-    latent,
-    likelihoods,
-    margins,
-    ordinal,
-    policy,
-    policy_divergences,
-    policy_sequences,
-    preference,
-    preference_anchors,
-    preference_rewards,
-    ranking,
-    regression,
-    relative,
-    robust,
-    sequences,
-    smoothing,
-    survival,
-    tokens,
-    transport,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from lossmeter.losses.catalogue import (
     FURTHER_REDUCTIONS,
     LOSSES,
@@ -42,6 +14,10 @@ from lossmeter.losses.catalogue import (
     find,
 )
 
+# A loss joins the catalogue when its file is imported.
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
 __all__ = [
     "FURTHER_REDUCTIONS",
     "LOSSES",
@@ -50,34 +26,5 @@ __all__ = [
     "Loss",
     "Support",
     "TensorArgument",
-    "agreement",
-    "binary",
-    "boxes",
-    "classification",
-    "deviances",
-    "distributions",
-    "embeddings",
     "find",
-    "forecasts",
-    "hinges",
-    "imbalance",
-    "latent",
-    "likelihoods",
-    "margins",
-    "ordinal",
-    "policy",
-    "policy_divergences",
-    "policy_sequences",
-    "preference",
-    "preference_anchors",
-    "preference_rewards",
-    "ranking",
-    "regression",
-    "relative",
-    "robust",
-    "sequences",
-    "smoothing",
-    "survival",
-    "tokens",
-    "transport",
 ]

@@ -91,6 +91,8 @@ class Loss(Entry):
     chunked: bool = True
     mean_note: str = ""
     plain_if: Mapping[str, Any] = field(default_factory=dict)
+    alternative: Callable[[Arguments], int] | None = None
+    intermediate: str = ""
     support: Callable[[Arguments], Support] | None = None
     check: Callable[[Arguments], Iterable[Flaw]] | None = None
     tensor: Mapping[str, TensorArgument] = field(init=False)
@@ -132,6 +134,8 @@ def loss(
     chunked: bool | None = None,
     mean_note: str = "",
     plain_if: Mapping[str, Any] | None = None,
+    alternative: Callable[[Arguments], int] | None = None,
+    intermediate: str = "",
     support: Callable[[Arguments], Support] | None = None,
     check: Callable[[Arguments], Iterable[Flaw]] | None = None,
 ) -> Callable[[F], F]:
@@ -145,6 +149,10 @@ def loss(
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
         mean_note: how `mean` comes about where it is no quotient of `sum` and `normalizer`.
         plain_if: parameters that have these values where predictions are what their type says, and not its logarithm.
+        alternative: the number of the alternative that the shape of the result is, by the parameters alone; by default that of
+            the tensors.
+        intermediate: the shape of its largest intermediate tensor, if that can be larger than all that it is given: `N N`. Of
+            alternatives, each counts whose dimensions are there.
         support: which values count, and what they add to the denominator of `mean`; by default every value adds one.
         check: flaws that the declared types cannot express; called before any kernel runs.
     """
@@ -159,6 +167,8 @@ def loss(
             chunked=separable if chunked is None else chunked,
             mean_note=mean_note,
             plain_if=plain_if or {},
+            alternative=alternative,
+            intermediate=intermediate,
             support=support,
             check=check,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,6 +49,67 @@ def hinge_embedding(
         https://doi.org/10.1109/CVPR.2006.100; torch.nn.HingeEmbeddingLoss.
     """
     return F.hinge_embedding_loss(predictions, labels, margin=margin, reduction="none")
+
+
+@loss(
+    aliases=["contrastive_loss"],
+    examples=[
+        Example(
+            input1=[[0.0, 0.0], [0.0, 0.0]],
+            input2=[[0.3, 0.4], [0.3, 0.4]],
+            labels=[1.0, -1.0],
+            margin=2.0,
+            value=(0.25 + 2.25) / 2,
+        )
+    ],
+)
+def contrastive(
+    input1: Embeddings[Tensor, "N D"],
+    input2: Embeddings[Tensor, "N D"],
+    labels: Signs[Tensor, "N"],
+    *,
+    margin: NonNegative = 1.0,
+) -> Unreduced[Tensor, "N"]:
+    r"""Contrastive loss: pairs that match are drawn together, the others pushed apart up to a margin, by squared distance.
+
+    The distance is Euclidean, and lengths count. A pair with label 1 costs its squared distance; a pair with label -1 costs the
+    square of what its distance lacks to the margin, and nothing beyond it. Normalise embeddings before if only directions
+    should count; distances are then between 0 and 2.
+
+    No epsilon is added to the distance: equal embeddings with label -1 cost the square of the margin and have no gradient,
+    as no direction is better than another. Hadsell has the opposite labels (0 for pairs that match) and half the value;
+    pytorch-metric-learning by default has the distance and the hinge without squares, as `hinge_embedding` of distances.
+
+    Formula:
+        \ell_n = \begin{cases} d_n^2 & y_n = 1 \\ \max(0, \; m - d_n)^2 & y_n = -1 \end{cases}, \qquad d_n = \lVert a_n -
+        b_n \rVert_2
+
+    Args:
+        input1: first embedding of each pair, $a$.
+        input2: second embedding of each pair, $b$; same shape.
+        labels: 1 for pairs that match, -1 for others $y$.
+        margin: the distance $m$ that others should keep.
+
+    Returns:
+        one loss per pair, in the unit of the embeddings squared.
+
+    Use when:
+        pairs are labelled as matching or not: verification of faces, voices or signatures, near-duplicates, entity resolution.
+
+    Avoid when:
+        only relative order is known (take `triplet_margin`), or only directions count (take `cosine_embedding`).
+
+    Source:
+        Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, 2006.
+        https://doi.org/10.1109/CVPR.2006.100.
+    """
+    matching = (labels > 0).unsqueeze(-1)
+    difference = input1 - input2
+    pulled = torch.where(matching, difference, 0.0).square().sum(-1)
+    # A pair beyond the margin has no part in the gradient, however large its distance is.
+    near = ~matching & (torch.linalg.vector_norm(difference.detach(), dim=-1, keepdim=True) < margin)
+    lacking = margin - torch.linalg.vector_norm(torch.where(near, difference, 0.0), dim=-1)
+    return pulled + torch.where(near.squeeze(-1), lacking.square(), 0.0)
 
 
 @loss(

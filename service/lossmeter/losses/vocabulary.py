@@ -22,9 +22,12 @@ __all__ = [
     "Embeddings",
     "Features",
     "FixedLogProbabilities",
+    "FixedRelevances",
     "FixedWeights",
     "Flags",
     "Fraction",
+    "Grades",
+    "Groups",
     "IgnoredIndex",
     "Kind",
     "Lengths",
@@ -43,6 +46,7 @@ __all__ = [
     "Probabilities",
     "Quantiles",
     "Real",
+    "Relevances",
     "Role",
     "Scales",
     "Scores",
@@ -114,8 +118,11 @@ if TYPE_CHECKING:
     from typing import Annotated as Embeddings
     from typing import Annotated as Features
     from typing import Annotated as FixedLogProbabilities
+    from typing import Annotated as FixedRelevances
     from typing import Annotated as FixedWeights
     from typing import Annotated as Flags
+    from typing import Annotated as Grades
+    from typing import Annotated as Groups
     from typing import Annotated as Lengths
     from typing import Annotated as LogProbabilities
     from typing import Annotated as LogVariances
@@ -125,6 +132,7 @@ if TYPE_CHECKING:
     from typing import Annotated as Positives
     from typing import Annotated as Priors
     from typing import Annotated as Probabilities
+    from typing import Annotated as Relevances
     from typing import Annotated as Scales
     from typing import Annotated as Scores
     from typing import Annotated as Signs
@@ -200,8 +208,28 @@ else:
         meaning = Meaning("numbers of tokens", "how many tokens an answer has, at least 1", kind="index", minimum=1)
         differentiable = False
 
+    class Grades(_Word):
+        meaning = Meaning(
+            "grades",
+            "how relevant each item is, not negative; a larger one should rank higher",
+            minimum=0.0,
+            exact=True,
+        )
+        differentiable = False
+
+    class Groups(_Word):
+        meaning = Meaning("groups", "integers that are equal for items of the same kind", kind="index")
+        differentiable = False
+
     class Masks(_Word):
         meaning = Meaning("mask", "true where it counts", kind="boolean")
+        differentiable = False
+
+    class Relevances(_Word):
+        meaning = Meaning("relevances", "how relevant each item is; a larger one should rank higher", exact=True)
+
+    class FixedRelevances(_Word):
+        meaning = Relevances.meaning
         differentiable = False
 
     class Boxes(_Word):

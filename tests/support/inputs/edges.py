@@ -78,7 +78,7 @@ def _bordering(source: Source, loss: Loss, placement: Placement) -> Case:
             offsets = torch.tensor(OFFSETS, dtype=torch.float64)
             repeated = offsets.repeat(case[twin].numel() // len(OFFSETS) + 1)[: case[twin].numel()]
             case[name] = case[twin] + repeated.reshape(case[twin].shape)
-        elif meaning.name == "scores" and twin == name:
+        elif meaning.name in ("scores", "relevances") and twin == name:
             case[name] = (2 * case[name]).round()
         elif meaning.name == "logits" and name not in flat:
             case[name] = 15 * case[name]

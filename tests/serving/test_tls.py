@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from lossmeter.cli import program
 from lossmeter.client import Client
 from lossmeter.client.clients import Options
-from lossmeter.client.errors import NoAnswer
+from lossmeter.client.errors import Busy, NoAnswer
 from lossmeter.client.exchanges import Retries
 from tests.support.certificates import certificate_in
-from tests.support.processes import started
+from tests.support.processes import started, wait_until
 from tests.support.service import serving
 
 MSE = {"predictions": [1.0], "labels": [0.0]}
@@ -59,13 +59,22 @@ def test_old_versions_of_tls_are_refused(certificate: Path) -> None:
             old.wrap_socket(connection)
 
 
+def is_ready(client: Client) -> bool:
+    try:
+        client.health()
+    except (Busy, NoAnswer):
+        return False
+    return True
+
+
 def test_several_workers_speak_it_too(certificate: Path) -> None:
     trusted = ssl.create_default_context(cafile=str(certificate))
     key = str(certificate.with_name("key.pem"))
     arguments = ("--workers", "2", "--tls-certificate", str(certificate), "--tls-key", key)
     with started(*arguments, wait=False) as service:
         url = service.url.replace("http", "https")
-        with Client(url, verify=trusted, retries=Retries(attempts=12)) as client:
+        with Client(url, verify=trusted, **ONCE) as client:
+            wait_until(lambda: is_ready(client), "ready", 180)
             assert client.loss("mse", **MSE).value == 1.0
         assert url in service.output
 

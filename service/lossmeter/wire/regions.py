@@ -71,6 +71,10 @@ class Slice(NamedTuple):
 class Memory(Protocol):
     """Memory of one kind: copies between it and this process, and never maps what a client could take away."""
 
+    @property
+    def exists(self) -> bool:
+        """Returns whether this machine has such memory."""
+
     def read(self, region: Region, offset: int, into: Array) -> None:
         """Fills an array of bytes."""
 

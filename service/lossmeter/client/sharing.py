@@ -7,7 +7,7 @@ way, which knows everything and says what is wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from lossmeter.client import results
 from lossmeter.client.arrays import tensor_of
 from lossmeter.client.codecs import JSON_TYPE
 from lossmeter.client.errors import BadAnswer, ServiceError, TimedOut
-from lossmeter.client.exchanges import TOOK_TOO_LONG, Reply, Request
+from lossmeter.client.exchanges import TOOK_TOO_LONG, Conversation, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
 from lossmeter.client.segments import Segment, Segments, is_possible
 from lossmeter.tensors import Datatype, Tensor, elements
@@ -34,8 +34,6 @@ NUMBERS = ("value", "sum", "normalizer", "count")
 GRADIENT = "gradient_"
 PRECISIONS = {Datatype.FP32: "float32", Datatype.FP64: "float64"}
 
-Steps = Generator[Request[Any], Any, LossResult]
-"""Requests, each to be answered by its result, or by the exception that it ended in."""
 Ordinary = Callable[[], Request[LossResult]]
 """Makes the request that sends everything."""
 
@@ -60,38 +58,40 @@ class Sharing:
                 return False
         return size >= LEAST_BYTES and all(role in fields for role in gradients)
 
-    def loss(self, name: str, gradients: Sequence[str], fields: Mapping[str, Any], ordinary: Ordinary) -> Steps:
-        """The steps to a loss, whose last is the ordinary request if nothing else leads there."""
+    def loss(
+        self, name: str, gradients: Sequence[str], fields: Mapping[str, Any], ordinary: Ordinary, retries: Retries
+    ) -> Conversation[LossResult]:
+        """Asks for a loss, by the ordinary request if nothing else leads there."""
         layout = Layout.of(gradients, fields)
-        segment = yield from self._segment(layout.size)
+        segment = yield from self._segment(layout.size, retries)
         if segment is None:
-            result: LossResult = yield ordinary()
-            return result
+            return (yield from conversation(ordinary(), retries))
         try:
             for tensor, offset in layout.tensors.values():
                 segment.write(offset, tensor.data)
-            found: _Found | None = yield layout.request(name, segment)
+            outcome = yield from conversation(layout.request(name, segment), retries)
         except BaseException as error:
             # The service may still be writing.
             self.segments.discard(segment)
             if not isinstance(error, ServiceError) or _took_too_long(error):
                 raise
         else:
-            if found is not None:
+            if outcome is not None:
                 self._failures = 0
-                return self._result(found, layout, segment)
+                return self._result(outcome, layout, segment)
             self.segments.give(segment)
-        result = yield ordinary()
+        result = yield from conversation(ordinary(), retries)
         self._failures += 1
         if self._failures >= MAX_FAILURES:
             self.offered = False
         return result
 
-    def _segment(self, size: int) -> Generator[Request[Any], Any, Segment | None]:
-        """A segment that the service knows; none if it knows of none, or there is no memory."""
+    def _segment(self, size: int, retries: Retries) -> Conversation[Segment | None]:
+        """Finds a segment that the service knows; none if it knows of none, or there is no memory."""
         if self.offered is None:
             try:
-                self.offered = EXTENSION in (yield Request("GET", "/v2", _extensions, repeatable=False))
+                extensions = yield from conversation(Request("GET", "/v2", _extensions, repeatable=False), retries)
+                self.offered = EXTENSION in extensions
             except ServiceError:
                 self.offered = False
         if not self.offered:
@@ -104,7 +104,7 @@ class Sharing:
         if segment is None or segment.registered:
             return segment
         try:
-            yield _registration(segment)
+            yield from conversation(_registration(segment), retries)
         except BaseException as error:
             self.segments.discard(segment)
             if not isinstance(error, ServiceError):
@@ -114,18 +114,18 @@ class Sharing:
         segment.registered = True
         return segment
 
-    def _result(self, found: _Found, layout: Layout, segment: Segment) -> LossResult:
+    def _result(self, outcome: _Outcome, layout: Layout, segment: Segment) -> LossResult:
         gradients = {}
         if layout.gradients:
             memory = self.segments.lend(segment)
             for role, (shape, offset, _) in layout.gradients.items():
-                size = elements(shape) * found.datatype.size
+                size = elements(shape) * outcome.datatype.size
                 gradients[role] = Tensor(
-                    found.datatype, shape, memory[offset : offset + size].view(found.datatype.dtype)
+                    outcome.datatype, shape, memory[offset : offset + size].view(outcome.datatype.dtype)
                 )
         else:
             self.segments.give(segment)
-        return results.loss_result({**found.fields, "gradients": gradients}, found.headers, layout.like)
+        return results.loss_result({**outcome.fields, "gradients": gradients}, outcome.headers, layout.like)
 
     def close(self) -> None:
         """Removes the memory."""
@@ -174,7 +174,7 @@ class Layout:
         like = {name: arrays[name] for name in tensors}
         return cls(placed, wanted, rest, like, max(position, PAGE_BYTES))
 
-    def request(self, loss: str, segment: Segment) -> Request[_Found | None]:
+    def request(self, loss: str, segment: Segment) -> Request[_Outcome | None]:
         """The request, whose result is nothing if there is more to say than fits an answer of this protocol."""
         inputs = [
             {
@@ -196,7 +196,7 @@ class Layout:
         path = f"/v2/models/{quote(loss, safe='')}/infer"
         return Request("POST", path, self._read, {"Content-Type": JSON_TYPE}, [text.encode()], repeatable=False)
 
-    def _read(self, reply: Reply) -> _Found | None:
+    def _read(self, reply: Reply) -> _Outcome | None:
         try:
             answer = json.loads(str(reply.body, "utf-8"))
             said = answer.get("parameters", {})
@@ -215,11 +215,11 @@ class Layout:
         if datatype is Datatype.FP32:  # whose shortest decimal is another number in float64
             fields["value"] = float(np.float32(fields["value"]))
         fields |= {"reduction": self.parameters.get("reduction", "mean"), "warnings": []}
-        return _Found(fields, datatype, reply.headers)
+        return _Outcome(fields, datatype, reply.headers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Outcome:
     """The fields of an answer, without the gradients; the datatype of these, and the headers."""
 
     fields: dict[str, Any]

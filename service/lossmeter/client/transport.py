@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from lossmeter.client.answers import Answer
-from lossmeter.client.errors import BadAnswer, NoAnswer, TimedOut
+from lossmeter.client.errors import BadAnswer, NoAnswer, ServiceError, TimedOut
 from lossmeter.client.exchanges import Piece, Reply, Request
 from lossmeter.client.sockets import Address, AsyncSockets, Outgoing, Sockets
 
@@ -208,17 +208,15 @@ class _Arriving:
         return Reply(self.response.status_code, self.response.headers, bytearray().join(self.pieces))
 
 
-def _failure(request: Request[Any], error: Exception) -> NoAnswer:
+def _failure(request: Request[Any], error: Exception) -> ServiceError:
+    if isinstance(error, httpx.DecodingError):
+        return BadAnswer(f"The answer cannot be expanded: {error}")
     if isinstance(error, NoAnswer):
         return type(error)(f"{request.method} {request.path}: {error}".removesuffix(": "))
     what = f"{request.method} {request.path}: {type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return TimedOut(what)
     return NoAnswer(what)
-
-
-def _undecodable(error: httpx.DecodingError) -> BadAnswer:
-    return BadAnswer(f"The answer cannot be expanded: {error}")
 
 
 class Transport:
@@ -231,21 +229,15 @@ class Transport:
         self._route = _Route(endpoint, self._http)
         self._sockets = Sockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
-    def send(self, request: Request[Any]) -> Reply | NoAnswer:
-        """Sends a request; returns the answer, or why there is none.
-
-        Raises:
-            BadAnswer: if it is compressed, and cannot be expanded.
-        """
+    def send(self, request: Request[Any]) -> Reply | ServiceError:
+        """Sends a request; returns the answer, or why there is none that can be read."""
         route = self._route
         try:
             if self._sockets is None or route.cookies:
                 return self._send_by_httpx(request)
             return route.reply(request, self._sockets.send(route.outgoing(request)))
-        except (httpx.TransportError, NoAnswer) as error:
+        except (httpx.RequestError, NoAnswer) as error:
             return _failure(request, error)
-        except httpx.DecodingError as error:
-            raise _undecodable(error) from None
 
     def _send_by_httpx(self, request: Request[Any]) -> Reply:
         deadline = monotonic() + self._endpoint.timeout_seconds
@@ -275,17 +267,15 @@ class AsyncTransport:
         self._route = _Route(endpoint, self._http)
         self._sockets = AsyncSockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
-    async def send(self, request: Request[Any]) -> Reply | NoAnswer:
+    async def send(self, request: Request[Any]) -> Reply | ServiceError:
         """As `Transport.send`."""
         route = self._route
         try:
             if self._sockets is None or route.cookies:
                 return await self._send_by_httpx(request)
             return route.reply(request, await self._sockets.send(route.outgoing(request)))
-        except (httpx.TransportError, NoAnswer) as error:
+        except (httpx.RequestError, NoAnswer) as error:
             return _failure(request, error)
-        except httpx.DecodingError as error:
-            raise _undecodable(error) from None
 
     async def _send_by_httpx(self, request: Request[Any]) -> Reply:
         deadline = monotonic() + self._endpoint.timeout_seconds

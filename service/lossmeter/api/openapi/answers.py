@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from lossmeter.api import problems
-from lossmeter.api.openapi.components import REF
+from lossmeter.api.openapi.components import ref
 from lossmeter.errors import Flaw
 
 Answers = dict[int | str, dict[str, Any]]
@@ -134,7 +134,7 @@ def responses() -> dict[str, Any]:
 
 
 def common_headers(**more: str) -> dict[str, Any]:
-    """References to the headers of an answer, by their names on the wire."""
+    """Returns references to the headers of an answer, by their names on the wire."""
     return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**COMMON_HEADERS, **more}.items()}
 
 
@@ -142,7 +142,7 @@ def _response(status: int, media_type: str, model: str, example: Any) -> dict[st
     return {
         "description": ERRORS[status],
         "headers": common_headers(**OWN_HEADERS.get(status, {})),
-        "content": {media_type: {"schema": {"$ref": REF.format(model=model)}, "example": example}},
+        "content": {media_type: {"schema": ref(model), "example": example}},
     }
 
 

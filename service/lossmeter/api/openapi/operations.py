@@ -6,7 +6,7 @@ from typing import Any
 
 from lossmeter.api.models.schemas import request_model
 from lossmeter.api.openapi.answers import error_answers, plain_errors
-from lossmeter.api.openapi.components import REF
+from lossmeter.api.openapi.components import ref
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
 
@@ -59,7 +59,7 @@ BINARY: dict[str, Any] = {
 
 def json_content(model: str, examples: dict[str, Any] | None = None) -> dict[str, Any]:
     """Declares a body of JSON, by the name of its model."""
-    schema: dict[str, Any] = {"schema": {"$ref": REF.format(model=model)}}
+    schema: dict[str, Any] = {"schema": ref(model)}
     return {"application/json": schema if examples is None else schema | {"examples": examples}}
 
 

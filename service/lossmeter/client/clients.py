@@ -216,7 +216,7 @@ class Client(_Configured):
     def close(self) -> None:
         """Closes its connections, and removes its shared memory."""
         if self._sharing is not None:
-            self._sharing.close()
+            self._sharing.segments.close()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -293,7 +293,7 @@ class AsyncClient(_Configured):
     async def close(self) -> None:
         """Closes its connections, and removes its shared memory."""
         if self._sharing is not None:
-            self._sharing.close()
+            self._sharing.segments.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -64,7 +64,7 @@ class Request(Generic[T]):
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Counts the bytes of the body."""
         return sum(map(len, self.body))
 
 

@@ -1,7 +1,7 @@
-"""A loss through shared memory: with a service on the same machine, large tensors are copied once and sent not at all.
+"""Asks for a loss through shared memory: a service on the same machine reads large tensors there, and none are sent.
 
-It is asked for by the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the ordinary
-way, which knows everything and says what is wrong.
+The request is one of the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the
+ordinary way, which knows everything and says what is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from lossmeter.client import results
-from lossmeter.client.arrays import tensor_of
+from lossmeter.client.arrays import tensors_of
 from lossmeter.client.codecs import JSON_TYPE
 from lossmeter.client.errors import BadAnswer, ServiceError, TimedOut
 from lossmeter.client.exchanges import TOOK_TOO_LONG, Conversation, Reply, Request, Retries, conversation
@@ -28,7 +28,7 @@ LEAST_BYTES = 1 << 20
 PAGE_BYTES = 4096
 """Where tensors begin: the kernel copies whole pages fastest."""
 MAX_FAILURES = 3
-"""Of the service to take what it takes the ordinary way, one after the other; then it is not asked again."""
+"""After so many refusals in a row of what the service takes the ordinary way, it is not asked this way again."""
 EXTENSION = "system_shared_memory"
 NUMBERS = ("value", "sum", "normalizer", "count")
 GRADIENT = "gradient_"
@@ -39,7 +39,7 @@ Ordinary = Callable[[], Request[LossResult]]
 
 
 class Sharing:
-    """What one client shares with its service."""
+    """Shares memory between one client and its service."""
 
     def __init__(self) -> None:
         self.segments = Segments()
@@ -47,7 +47,7 @@ class Sharing:
         self._failures = 0
 
     def takes(self, gradients: Sequence[str], fields: Mapping[str, Any]) -> bool:
-        """Whether a loss of these fields is worth it, and can be asked for in this way."""
+        """Returns whether a loss of these fields can go this way, and is large enough to gain by it."""
         if self.offered is False or fields.get("reduction", "mean") == "none":
             return False
         size = 0
@@ -127,14 +127,10 @@ class Sharing:
             self.segments.give(segment)
         return results.loss_result({**outcome.fields, "gradients": gradients}, outcome.headers, layout.like)
 
-    def close(self) -> None:
-        """Removes the memory."""
-        self.segments.close()
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a request puts where in a segment.
+    """Lays the tensors of a request, and the gradients of its answer, out in a segment.
 
     Attributes:
         tensors: by role, each with its offset.
@@ -152,13 +148,12 @@ class Layout:
 
     @classmethod
     def of(cls, gradients: Sequence[str], fields: Mapping[str, Any]) -> Layout:
-        """The layout for a call.
+        """Makes the layout for a call.
 
         Raises:
             TypeError: if a tensor has a dtype that no service knows.
         """
-        arrays = {name: value for name, value in fields.items() if hasattr(value, "__array__")}
-        tensors = {name: tensor for name, value in arrays.items() if (tensor := tensor_of(name, value)) is not None}
+        tensors = tensors_of(fields)
         double = fields.get("precision") == "float64" or any(t.datatype is Datatype.FP64 for t in tensors.values())
         room = {role: elements(tensors[role].shape) * (8 if double else 4) for role in gradients}
         position = 0
@@ -171,11 +166,11 @@ class Layout:
         placed = {name: (tensor, place(tensor.data.nbytes)) for name, tensor in tensors.items()}
         wanted = {role: (tensors[role].shape, place(size), size) for role, size in room.items()}
         rest = {name: _plain(value) for name, value in fields.items() if name not in tensors}
-        like = {name: arrays[name] for name in tensors}
+        like = {name: fields[name] for name in tensors}
         return cls(placed, wanted, rest, like, max(position, PAGE_BYTES))
 
     def request(self, loss: str, segment: Segment) -> Request[_Outcome | None]:
-        """The request, whose result is nothing if there is more to say than fits an answer of this protocol."""
+        """Makes the request; its result is None if the answer says more than this protocol has fields for."""
         inputs = [
             {
                 "name": name,

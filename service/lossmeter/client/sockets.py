@@ -63,7 +63,7 @@ class Connection:
 
     @property
     def silent(self) -> bool:
-        """False if the peer has closed it, or sent what nobody asked for."""
+        """Returns False if the peer has closed it, or sent what nobody asked for."""
         if not hasattr(select, "poll"):  # Windows
             return not select.select([self.socket], [], [], 0)[0]
         poll = select.poll()  # which, unlike select, takes any number of open files

@@ -1,4 +1,4 @@
-"""Who may use shared memory: clients of this machine, where a setting allows it."""
+"""Opens shared memory to clients of this machine, where a setting allows it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Sharing:
             self._memory = SharedMemory(Registry(Path(path)), self.memories)
 
     def open_to(self, scope: Scope) -> SharedMemory | None:
-        """The memory, for a request that may use it."""
+        """Returns the memory, for a request that may use it; None for others."""
         return self._memory if self._memory is not None and is_of_this_machine(scope) else None
 
     def registry(self, scope: Scope) -> Registry:
-        """The regions.
+        """Returns the registry of regions.
 
         Raises:
             NotFound: for a request that may know of none.
@@ -58,7 +58,7 @@ class Sharing:
         return memory.registry
 
     def extensions(self, scope: Scope) -> list[str]:
-        """The extensions of the protocol that a request may use."""
+        """Lists the extensions of the protocol that a request may use."""
         if self.open_to(scope) is None:
             return []
         return [f"{kind}_shared_memory" for kind, memory in self.memories.items() if memory.exists]
@@ -69,7 +69,7 @@ class Sharing:
 
 
 def is_of_this_machine(scope: Scope) -> bool:
-    """Whether a request came from this machine, by both ends of its connection.
+    """Returns whether a request came from this machine, by both ends of its connection.
 
     No header makes a request one of this machine; some say that it is none.
     """

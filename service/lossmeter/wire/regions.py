@@ -1,4 +1,4 @@
-"""Regions of shared memory that clients have registered: which there are, and slices of them read and written.
+"""Keeps the regions of shared memory that clients register, and reads and writes slices of them.
 
 The registry is a folder with a file for each region, written whole and in one step. So a region that was registered with one
 worker of a server can be used with any of them, and one that was unregistered is gone for all of them at once.
@@ -61,7 +61,7 @@ class Region:
 
 
 class Slice(NamedTuple):
-    """Where a tensor lies: bytes of a region."""
+    """Locates a tensor: bytes of a region."""
 
     region: str
     offset: int
@@ -82,11 +82,11 @@ class Memory(Protocol):
         """Writes an array of bytes."""
 
     def lasts(self, region: Region) -> bool:
-        """Whether the memory of a region is still there."""
+        """Returns whether the memory of a region is still there."""
 
 
 class _Known(NamedTuple):
-    """What was read of a file, and by which a change of it is noticed: most uses of a region look no further."""
+    """A file of the registry as it was read, with its version: while that stays the same, the file is not read again."""
 
     path: Path
     version: tuple[int, int]
@@ -94,7 +94,7 @@ class _Known(NamedTuple):
 
 
 class Registry:
-    """The regions of a server.
+    """Keeps the regions of a server.
 
     Args:
         folder: one that the workers of one server share, and nobody else writes to.
@@ -135,7 +135,7 @@ class Registry:
             beside.rename(path)
 
     def find(self, name: str) -> Region:
-        """The region of that name.
+        """Finds the region of a name.
 
         Raises:
             NotFound: if none is registered.
@@ -157,7 +157,7 @@ class Registry:
         return region
 
     def all(self, kind: Kind | None = None) -> list[Region]:
-        """Those of a kind, or all, by name."""
+        """Lists the regions of a kind, or all, by name."""
         found = []
         for path in self.folder.glob("*.region"):
             with suppress(FileNotFoundError):
@@ -165,7 +165,7 @@ class Registry:
         return sorted((one for one in found if kind in (None, one.kind)), key=lambda one: one.name)
 
     def remove(self, kind: Kind, name: str | None = None) -> None:
-        """Forgets a region of a kind, or all of them; none of that name is as good."""
+        """Forgets one region of a kind, or all of them; does nothing if there is none of that name."""
         for one in self.all(kind):
             if name in (None, one.name):
                 self._path(one.name).unlink(missing_ok=True)
@@ -177,7 +177,7 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One registration at a time, whichever worker is asked."""
+        """Lets one registration run at a time, whichever worker is asked."""
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -187,7 +187,7 @@ class Registry:
 
 
 class SharedMemory:
-    """What requests read and write.
+    """Reads and writes slices of regions, for requests.
 
     Args:
         registry: of the regions.
@@ -199,7 +199,7 @@ class SharedMemory:
         self.memories = memories
 
     def read(self, where: Slice) -> Array:
-        """The bytes of a slice, in memory of this process.
+        """Copies the bytes of a slice into memory of this process.
 
         Raises:
             NotFound: if there is no such region.

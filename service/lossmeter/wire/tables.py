@@ -27,7 +27,7 @@ DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": 
 
 @dataclass(frozen=True)
 class Columns:
-    """Says which columns of the table are what.
+    """Assigns columns of the table to the parts of a batch.
 
     Attributes:
         predictions: one column of numbers or of lists, or one for each class.

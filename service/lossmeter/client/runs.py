@@ -61,7 +61,7 @@ class _Batches:
 
     @property
     def id(self) -> str:
-        """The id by which the service knows the run.
+        """Returns the id by which the service knows the run.
 
         Raises:
             RuntimeError: if it has not been opened.

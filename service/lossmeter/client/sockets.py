@@ -102,7 +102,10 @@ class _Idle:
                 return connection
             connection.socket.close()
 
-    def _give(self, connection: Connection) -> None:
+    def _give(self, connection: Connection, *, reusable: bool) -> None:
+        if not reusable:
+            connection.socket.close()
+            return
         connection.idle_since = monotonic()
         self._idle.append(connection)
         if self.closed:
@@ -151,10 +154,7 @@ class Sockets(_Idle):
             connection = self._take() or self._connected()
             self._write(connection.socket, outgoing.chunks)
             received = self._read(connection.socket, answer(outgoing.method, connection.memory), outgoing.deadline)
-            if received.reusable:
-                self._give(connection)
-            else:
-                connection.socket.close()
+            self._give(connection, reusable=received.reusable)
         except BaseException:
             if connection is not None:
                 connection.socket.close()
@@ -232,10 +232,7 @@ class AsyncSockets(_Idle):
             await self._write(loop, connection.socket, outgoing.chunks)
             steps = answer(outgoing.method, connection.memory)
             received = await self._read(loop, connection.socket, steps, outgoing.deadline)
-            if received.reusable:
-                self._give(connection)
-            else:
-                connection.socket.close()
+            self._give(connection, reusable=received.reusable)
         except BaseException:
             if connection is not None:
                 connection.socket.close()

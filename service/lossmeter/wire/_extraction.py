@@ -31,7 +31,7 @@ _NUMERIC = re.compile(rb"\[[\[ \t\r\n]*+(?=[-0-9tfnNI])")
 _RUN = re.compile(rb"\[[\[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _KEY = re.compile(rb"[ \t\r\n]*+:")
-QUOTE, BACKSLASH, OPEN = b'"\\['
+QUOTE, OPEN = b'"['
 
 
 class Text(NamedTuple):

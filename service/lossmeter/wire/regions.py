@@ -88,7 +88,6 @@ class Memory(Protocol):
 class _Known(NamedTuple):
     """A file of the registry as it was read, with its version: while that stays the same, the file is not read again."""
 
-    path: Path
     version: tuple[int, int]
     region: Region
 
@@ -141,7 +140,7 @@ class Registry:
             NotFound: if none is registered.
         """
         known = self._known.get(name)
-        path = self._path(name) if known is None else known.path
+        path = self._path(name)
         try:
             status = path.stat()
             version = status.st_ino, status.st_mtime_ns
@@ -153,16 +152,16 @@ class Registry:
             raise NotFound(f"No region of shared memory is registered under {shown(name)}.") from None
         if len(self._known) >= 2 * self.max_regions:
             self._known.clear()
-        self._known[name] = _Known(path, version, region)
+        self._known[name] = _Known(version, region)
         return region
 
     def all(self, kind: Kind | None = None) -> list[Region]:
         """Lists the regions of a kind, or all, by name."""
-        found = []
+        regions = []
         for path in self.folder.glob("*.region"):
             with suppress(FileNotFoundError):
-                found.append(_region(path))
-        return sorted((one for one in found if kind in (None, one.kind)), key=lambda one: one.name)
+                regions.append(_region(path))
+        return sorted((one for one in regions if kind in (None, one.kind)), key=lambda one: one.name)
 
     def remove(self, kind: Kind, name: str | None = None) -> None:
         """Forgets one region of a kind, or all of them; does nothing if there is none of that name."""
@@ -206,7 +205,7 @@ class SharedMemory:
             Invalid: if it does not reach that far.
             Conflict: if its memory is gone, or is less than it was.
         """
-        region = self._found(where)
+        region = self._region_of(where)
         content = _aligned(where.size)
         self.memories[region.kind].read(region, where.offset, content)
         return content
@@ -218,13 +217,13 @@ class SharedMemory:
             Invalid: if they do not fit the slice, or the slice the region.
             NotFound, Conflict: as `read`.
         """
-        region = self._found(where)
+        region = self._region_of(where)
         if len(content) > where.size:
             message = f"has room for {where.size} bytes in {shown(where.region)}; expected {len(content)}"
             raise Invalid.at("shared memory", "/outputs", f"an output {message}")
         self.memories[region.kind].write(region, where.offset, content)
 
-    def _found(self, where: Slice) -> Region:
+    def _region_of(self, where: Slice) -> Region:
         region = self.registry.find(where.region)
         if where.offset + where.size > region.byte_size:
             message = (

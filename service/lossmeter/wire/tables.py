@@ -43,7 +43,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """The columns that are read, each once."""
+        """Lists the columns that are read, each once."""
         more = [one for one in (self.sample_weight, self.sample_ids, self.groups) if one is not None]
         return list(dict.fromkeys((*self.predictions, *self.labels, *more, *self.slices)))
 

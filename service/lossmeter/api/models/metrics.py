@@ -62,7 +62,11 @@ def metric_entry(metric: Metric) -> MetricEntry:
     return MetricEntry(
         **described(metric),
         tasks=list(metric.tasks),
-        usual_for=[task for task in metric.tasks if _usual(metric, task)],
+        usual_for=[
+            task
+            for task in metric.tasks
+            if any({"metric": metric.name} in usual(task, kind) for kind in TASKS[task].measured)
+        ],
         predictions_are={task: [kind for kind in TASKS[task].measured if metric.takes(kind)] for task in metric.tasks},
         kind=metric.kind,
         minimum=metric.minimum,
@@ -73,10 +77,6 @@ def metric_entry(metric: Metric) -> MetricEntry:
         grows=any("samples" in item.needs or "curves" in item.parameters for item in metric.statistics),
         examples=[_example(metric, example) for example in metric.examples],
     )
-
-
-def _usual(metric: Metric, task: str) -> bool:
-    return any({"metric": metric.name} in usual(task, are) for are in TASKS[task].measured)
 
 
 def _example(metric: Metric, example: Example) -> MetricExample:

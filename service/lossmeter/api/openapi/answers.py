@@ -106,7 +106,10 @@ DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
     504: ("The answer was not there within 300 s (LOSSMETER_COMPUTE_SECONDS).", ()),
     507: ("cuda:0 has no room for the 4000000000 bytes that this request needs.", ()),
 }
-"""For each status, what an example of it says."""
+"""For each status, the detail and the flaws of its example."""
+KINDS = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
+KINDS[500] = ("internal", "Internal error")
+"""Code and title of the first error of each status."""
 
 
 def error_answers(*statuses: int) -> Answers:
@@ -150,12 +153,3 @@ def _example(status: int) -> bytes:
     code, title = KINDS[status]
     detail, flaws = DETAILS[status]
     return problems.encode_problem(status, code, title, detail, HEADERS["RequestId"]["example"], flaws)
-
-
-def _kinds() -> dict[int, tuple[str, str]]:
-    """Code and title of the first error of each status."""
-    kinds = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
-    return {**kinds, 500: ("internal", "Internal error")}
-
-
-KINDS = _kinds()

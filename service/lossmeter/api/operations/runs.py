@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lossmeter.api.headers import Headers
-from lossmeter.api.models.evaluation import TENSORS
+from lossmeter.api.models.evaluation import TENSORS, validate_given
 from lossmeter.api.models.runs import (
     PRINTABLE,
     ComparisonRequest,
@@ -19,7 +19,6 @@ from lossmeter.api.models.runs import (
     parse_batch,
     parse_plan,
     run_fields,
-    validate_given,
 )
 from lossmeter.api.negotiation import JSON, request_format
 from lossmeter.api.operation import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossmeter.api.openapi import ERRORS
+from lossmeter.api.openapi.answers import ERRORS
 from lossmeter.api.problems import STATUS, answer
 from lossmeter.errors import Busy, DeviceLost, LossmeterError, NotReady, StoreUnavailable
 from lossmeter.telemetry.request import SCOPE_KEY, RequestState

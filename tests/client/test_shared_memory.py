@@ -19,10 +19,11 @@ import torch
 
 from lossmeter.client import AsyncClient, Client
 from lossmeter.client import sharing as client_sharing
-from lossmeter.client.errors import InvalidRequest, TimedOut
-from lossmeter.client.exchanges import Request
+from lossmeter.client.errors import InvalidRequest, ServiceError, TimedOut
+from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
 from lossmeter.client.segments import FOLDER, MAX_SEGMENTS, PREFIX
+from lossmeter.client.transport import Endpoint, Transport
 from lossmeter.losses import LOSSES, Loss
 from tests.support.open_inference import arrays
 from tests.support.service import serving
@@ -44,16 +45,26 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+class WatchedTransport(Transport):
+    """A transport that remembers the addresses that it asked."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.asked: list[str] = []
+
+    def send(self, request: Request[Any]) -> Reply | ServiceError:
+        self.asked.append(request.path.rpartition("/")[2])
+        return super().send(request)
+
+
 class Watched(Client):
     """A client that remembers the addresses that it asked."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self.asked: list[str] = []
-
-    def send(self, request: Request[Any]) -> Any:
-        self.asked.append(request.path.rpartition("/")[2])
-        return super().send(request)
+        self._transport.close()
+        self._transport = transport = WatchedTransport(self._endpoint)
+        self.asked = transport.asked
 
 
 @pytest.fixture
@@ -314,11 +325,7 @@ def test_memory_that_the_service_may_still_write_to_is_not_used_again(
     names = mine(client)
     del first
     with monkeypatch.context() as patched:
-
-        def late(_: Request[Any]) -> Any:
-            raise TimedOut("late")
-
-        patched.setattr(client, "send", late)
+        patched.setattr(client._transport, "send", lambda _: TimedOut("late"))
         with pytest.raises(TimedOut):
             ask(client)
     assert mine(client) == []

@@ -124,7 +124,7 @@ def test_enumerations_and_unions_of_several_places_have_names() -> None:
         tuple(map(str, one["enum"])) for name, one in schemas(SCHEMAS) if one.get("type") == "string" and "enum" in one
     ]
     named = {tuple(one["enum"]) for one in SCHEMAS.values() if "enum" in one}
-    assert {tuple(one) for one in ENUMERATIONS.values()} <= named, "no place has these words any more"
+    assert {tuple(one["enum"]) for one in ENUMERATIONS.values()} <= named, "no place has these words any more"
     assert all(words.count(one) == 1 for one in named), "used without its name"
     inline = [place for place, one in schemas(SCHEMAS) if "oneOf" in one and place.count("/") > 1]
     assert all({"type": "null"} in _at(SCHEMAS, place)["oneOf"] for place in inline), inline

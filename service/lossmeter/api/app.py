@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache, partial
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -12,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 import lossmeter
-from lossmeter.api import access, openapi, problems, resources
+from lossmeter.api import access, problems, resources
 from lossmeter.api.envelope import Envelope
 from lossmeter.api.lifespan import lifespan
+from lossmeter.api.openapi.document import document
 from lossmeter.api.raw_routes import FastPath
 from lossmeter.api.routes import (
     evaluate,
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.openapi = cache(partial(openapi.document, app))  # type: ignore[method-assign]
+    app.openapi = cache(partial(document, app))  # type: ignore[method-assign]
 
     middleware = [
         *([Middleware(Tracing, shared.tracer_provider)] if shared.tracer_provider else []),
@@ -73,5 +73,4 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def rendered_document() -> str:
     """Returns the OpenAPI document as it is committed: stable, readable, with a newline at the end."""
-    document: dict[str, Any] = create_app(Settings(device="cpu")).openapi()
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(create_app(Settings(device="cpu")).openapi(), indent=2, ensure_ascii=False) + "\n"

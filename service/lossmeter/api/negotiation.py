@@ -13,7 +13,7 @@ from lossmeter.wire import json, safetensors
 from lossmeter.wire.compression import EXPANDERS
 
 MAX_CODINGS = 4
-"""How many codings, one applied after the other, a body may have."""
+"""Codings that a body may have, applied one after the other."""
 ALIASES = {"x-gzip": "gzip"}
 IDENTITY = "identity"
 

@@ -6,14 +6,12 @@ nor serialisation stand between the socket and the engine.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-Documented = Callable[..., Awaitable[Any]]
-"""A function whose signature and docstring describe an operation, and which is never called."""
 
 
 class RawRoute(APIRoute):
@@ -21,12 +19,12 @@ class RawRoute(APIRoute):
 
     Args:
         path: as of FastAPI.
-        documented: has the signature and the docstring for the document.
+        documented: has the signature, and perhaps the docstring, for the document; it is never called.
         answer: answers.
         declared: what else the document knows.
     """
 
-    def __init__(self, path: str, documented: Documented, answer: ASGIApp, **declared: Any) -> None:
+    def __init__(self, path: str, documented: Callable[..., Any], answer: ASGIApp, **declared: Any) -> None:
         super().__init__(path, documented, **declared)
         self.answer = answer
 
@@ -35,6 +33,23 @@ class RawRoute(APIRoute):
             await self.answer(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
+
+
+async def without_parameters() -> Response:
+    """Documents a route that has none."""
+    raise AssertionError("its raw route answers")
+
+
+def add_raw_route(
+    routes: APIRouter,
+    method: str,
+    path: str,
+    answer: ASGIApp,
+    documented: Callable[..., Any] = without_parameters,
+    **declared: Any,
+) -> None:
+    """Adds a raw route, as a decorator of FastAPI adds an ordinary one."""
+    routes.routes.append(RawRoute(path, documented, answer, methods=[method], tags=routes.tags, **declared))
 
 
 class FastPath:

@@ -1,4 +1,4 @@
-"""Who may use shared memory: clients of this machine, where a setting allows it."""
+"""Opens shared memory to clients of this machine, where a setting allows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import Scope
 from lossmeter.api.access import is_local, is_number
 from lossmeter.engine.cuda_memory import CudaMemory
 from lossmeter.errors import NotFound
-from lossmeter.wire.regions import Registry, SharedMemory
+from lossmeter.wire.regions import Kind, Memory, Registry, SharedMemory
 from lossmeter.wire.shared_memory import SystemMemory
 
 if TYPE_CHECKING:
@@ -34,20 +34,20 @@ class Sharing:
     """
 
     def __init__(self, on: bool, folder: str, device: torch.device) -> None:
-        self.system, self.cuda = SystemMemory(), CudaMemory(device)
+        self.memories: dict[Kind, Memory] = {"system": SystemMemory(), "cuda": CudaMemory(device)}
         self.on = on
         self._open = ExitStack()
         self._memory: SharedMemory | None = None
         if on:
             path = folder or self._open.enter_context(tempfile.TemporaryDirectory(prefix="lossmeter-regions-"))
-            self._memory = SharedMemory(Registry(Path(path)), {"system": self.system, "cuda": self.cuda})
+            self._memory = SharedMemory(Registry(Path(path)), self.memories)
 
     def open_to(self, scope: Scope) -> SharedMemory | None:
-        """The memory, for a request that may use it."""
+        """Returns the memory, for a request that may use it; None for others."""
         return self._memory if self._memory is not None and is_of_this_machine(scope) else None
 
     def registry(self, scope: Scope) -> Registry:
-        """The regions.
+        """Returns the registry of regions.
 
         Raises:
             NotFound: for a request that may know of none.
@@ -58,11 +58,10 @@ class Sharing:
         return memory.registry
 
     def extensions(self, scope: Scope) -> list[str]:
-        """The extensions of the protocol that a request may use."""
+        """Lists the extensions of the protocol that a request may use."""
         if self.open_to(scope) is None:
             return []
-        offered = {"system_shared_memory": self.system.exists, "cuda_shared_memory": self.cuda.exists}
-        return [name for name, exists in offered.items() if exists]
+        return [f"{kind}_shared_memory" for kind, memory in self.memories.items() if memory.exists]
 
     def close(self) -> None:
         """Forgets all regions, if the registry is its own."""
@@ -70,7 +69,7 @@ class Sharing:
 
 
 def is_of_this_machine(scope: Scope) -> bool:
-    """Whether a request came from this machine, by both ends of its connection.
+    """Returns whether a request came from this machine, by both ends of its connection.
 
     No header makes a request one of this machine; some say that it is none.
     """

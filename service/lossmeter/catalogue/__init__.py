@@ -1,4 +1,4 @@
-"""What the catalogues of losses and of metrics have in common: a registry, and the reading of declaring functions."""
+"""The catalogue behind losses and metrics: a registry, and the reading of functions that declare entries."""
 
 from lossmeter.catalogue.entries import Entry, Parameter, Prose
 from lossmeter.catalogue.registry import Catalogue

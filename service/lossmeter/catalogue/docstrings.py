@@ -1,4 +1,4 @@
-"""How a declaration is read from a docstring: a summary, an explanation, and sections with fixed titles."""
+"""Reads a declaration from a docstring: a summary, an explanation, and sections with fixed titles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECTIONS = ("Formula", "Args", "Returns", "Use when", "Avoid when", "Source")
 
 
 def sections(name: str, text: str) -> tuple[str, str, dict[str, str]]:
-    """Summary, explanation and sections of a docstring.
+    """Splits a docstring into summary, explanation and sections.
 
     Raises:
         ValueError: a section is missing, out of order or empty, or there is no summary or explanation.
@@ -26,6 +26,6 @@ def sections(name: str, text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def arguments(text: str) -> dict[str, str]:
-    """What the section Args says of each argument."""
+    """Returns the description of each argument in the section Args."""
     pieces = re.split(r"^(\w+): ", text, flags=re.MULTILINE)
     return {name: " ".join(body.split()) for name, body in zip(pieces[1::2], pieces[2::2], strict=True)}

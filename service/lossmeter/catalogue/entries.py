@@ -1,4 +1,4 @@
-"""What every entry of a catalogue has: names, a family, prose, and parameters."""
+"""Entries of a catalogue: names, a family, prose, and parameters."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Parameter:
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of its values, with their bounds."""
+        """Returns the JSON Schema of its values, with their bounds."""
         from pydantic import TypeAdapter
 
         return TypeAdapter(self.annotation).json_schema()
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of its values, with default and description."""
+        """Returns the JSON Schema of its values, with default and description."""
         return {**self.schema, "default": self.default, "description": self.description}
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """All values that it can have, where they are listed; otherwise nothing."""
+        """Lists all values that it can have, where its type does; otherwise none."""
         return tuple(
             value
             for member in members(self.annotation)
@@ -74,7 +74,7 @@ class Entry:
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
-    """The types that an annotation allows, without what is annotated about them."""
+    """Lists the types that an annotation allows, without their metadata."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return members(typing.get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""A catalogue: entries by name and alias."""
+"""Keeps the entries of a catalogue by name and alias."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T", bound=Entry)
 
 
 class Catalogue(Mapping[str, T], Generic[T]):
-    """Entries by their proper name, in the order in which they were added; refuses a name that is taken.
+    """Maps proper names to entries, in the order in which they were added; refuses a name that is taken.
 
     Args:
         noun: the word for an entry in messages.
@@ -54,11 +54,11 @@ class Catalogue(Mapping[str, T], Generic[T]):
             del self.aliases[alias]
 
     def knows(self, name: str) -> bool:
-        """Whether a name or alias leads to an entry."""
+        """Returns whether a name or alias leads to an entry."""
         return name in self._entries or name in self.aliases
 
     def find(self, name: str) -> T:
-        """The entry of that name or alias.
+        """Finds the entry of a name or alias.
 
         Raises:
             NotFound: with the nearest names that exist.

@@ -1,4 +1,4 @@
-"""How a function that declares an entry is read: prose from its docstring and its types, arguments from its signature."""
+"""Reads a function that declares an entry: prose from its docstring and its types, arguments from its signature."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Argument:
 
     @property
     def is_parameter(self) -> bool:
-        """Whether it is written as parameters are: by keyword only, and with a default."""
+        """Returns whether it is a parameter: by keyword only, and with a default."""
         return self.keyword and not self.required
 
     def parameter(self) -> Parameter:
@@ -39,7 +39,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a function says of itself; `prose` holds the fields of an `Entry` that are text."""
+    """The declaration that a function makes; `prose` holds the fields of an `Entry` that are text."""
 
     name: str
     family: str
@@ -49,7 +49,7 @@ class Declaration:
 
 
 def read(function: Callable[..., Any]) -> Declaration:
-    """Reads a function.
+    """Reads the declaration that a function makes.
 
     Raises:
         ValueError: something is missing, undocumented, or documented without being there.
@@ -87,7 +87,7 @@ def _family(function: Callable[..., Any]) -> str:
 
 
 def annotated(annotation: Any, kind: type[T]) -> tuple[T, ...]:
-    """What an annotation carries of one kind; of a union (or an optional), what all members carry."""
+    """Collects the metadata of one kind in an annotation; in a union (or an optional), in all its members."""
     carried: list[T] = []
     if typing.get_origin(annotation) is Annotated:
         carried += [item for item in annotation.__metadata__ if isinstance(item, kind)]

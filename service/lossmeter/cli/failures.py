@@ -1,4 +1,4 @@
-"""How a command fails: with a line that says why on standard error, and an exit code."""
+"""Ends a command that fails: with a line on standard error that says why, and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 @contextmanager
 def failures_exit(code: int) -> Iterator[None]:
-    """Turns errors that a user can do something about into an exit with this code, and an interruption into one with 130."""
+    """Exits with this code on errors that a user can do something about, and with 130 when interrupted."""
     try:
         yield
     except LossmeterError as error:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lossmeter.errors import Invalid, NotFound
+from lossmeter.errors import Invalid
 from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.losses import LOSSES
-from lossmeter.metrics import TASKS, find_metric
+from lossmeter.metrics import METRICS, TASKS
 from lossmeter.validation import validate
 
 BINS = 10_000
@@ -87,7 +87,7 @@ def parse_gate(text: str) -> dict[str, Any]:
     name = match["name"]
     kind = match["kind"]
     if kind is None:
-        kind = "loss" if LOSSES.knows(name) and not _is_metric(name) else "metric"
+        kind = "loss" if LOSSES.knows(name) and not METRICS.knows(name) else "metric"
     written: dict[str, Any] = {kind: name, **_parameters("gate", match["parameters"])}
     written["minimum" if match["sign"] == ">=" else "maximum"] = float(bound)
     if match["at"]:
@@ -96,14 +96,6 @@ def parse_gate(text: str) -> dict[str, Any]:
         one = match["value"] is not None
         written["slice"] = {"column": match["column"], "value": _value(match["value"])} if one else match["column"]
     return written
-
-
-def _is_metric(name: str) -> bool:
-    try:
-        find_metric(name)
-    except NotFound:
-        return False
-    return True
 
 
 def _parameters(subject: str, text: str | None) -> dict[str, Any]:

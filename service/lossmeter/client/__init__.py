@@ -77,7 +77,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`RemoteLoss`, which loads torch, when it is first asked for."""
+    """Loads `RemoteLoss`, and with it torch, when it is first asked for."""
     if name == "RemoteLoss":
         from lossmeter.client.torch import RemoteLoss
 

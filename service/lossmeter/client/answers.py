@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers by name; the values of one that came several times are joined by commas."""
+        """Returns the headers by name; the values of one that came several times are joined by commas."""
         headers: dict[str, str] = {}
         for name, value in self.fields:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -37,6 +37,15 @@ def tensor_of(name: str, value: Any) -> Tensor | None:
     return _of_numpy(name, np.asarray(value))
 
 
+def tensors_of(fields: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Makes tensors of those fields that are arrays.
+
+    Raises:
+        TypeError: as `tensor_of`.
+    """
+    return {name: tensor for name, value in fields.items() if (tensor := tensor_of(name, value)) is not None}
+
+
 def _of_numpy(name: str, array: Array) -> Tensor:
     datatype = Datatype.BF16 if array.dtype.name == BFLOAT16 else BY_NUMPY.get(array.dtype.name)
     if datatype is None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lossmeter.client import results
-from lossmeter.client.arrays import tensor_of
+from lossmeter.client.arrays import tensors_of
 from lossmeter.client.codecs import BY_MEDIA_TYPE, JSON_TYPE, Codec
 from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Reply, Request
@@ -36,9 +36,8 @@ def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mappin
         ValueError: if a number outside of an array is not finite.
     """
     wanted = [gradients] if isinstance(gradients, str) else list(gradients)
-    arrays = {key: value for key, value in fields.items() if hasattr(value, "__array__")}
-    tensors = {key: tensor for key, value in arrays.items() if (tensor := tensor_of(key, value)) is not None}
-    like = {key: arrays[key] for key in tensors}
+    tensors = tensors_of(fields)
+    like = {key: fields[key] for key in tensors}
     body = codec.encode({**fields, **tensors, **({"gradients": wanted} if wanted else {}), **codec.asked})
 
     def read(reply: Reply) -> LossResult:
@@ -92,14 +91,13 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
     if "slices" in fields:
         lists["slices"] = {column: _listed(values) for column, values in fields["slices"].items()}
     rest = {key: value for key, value in fields.items() if key not in lists}
-    tensors = {key: tensor for key, value in rest.items() if (tensor := tensor_of(key, value)) is not None}
 
     def read(reply: Reply) -> bool:
         return bool(_member(_object(reply), "added"))
 
     headers = {"Content-Type": codec.media_type, "Accept": JSON_TYPE}
     path = f"{_run(run_id)}/batches/{quote(batch_id, safe='')}"
-    return Request("PUT", path, read, headers, codec.encode({**rest, **tensors, **lists}), kept=True)
+    return Request("PUT", path, read, headers, codec.encode({**rest, **tensors_of(rest), **lists}), kept=True)
 
 
 def report_run(run_id: str) -> Request[Entry]:

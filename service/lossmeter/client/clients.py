@@ -7,17 +7,18 @@ import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 from lossmeter.client import calls
 from lossmeter.client.calls import Entry
 from lossmeter.client.codecs import CODECS
 from lossmeter.client.compression import COMPRESSORS, compressed
-from lossmeter.client.errors import NoAnswer
-from lossmeter.client.exchanges import Pause, Reply, Request, Retries, conversation
+from lossmeter.client.errors import ServiceError
+from lossmeter.client.exchanges import Conversation, Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
 from lossmeter.client.runs import AsyncRun, Choices, Run, run_fields
-from lossmeter.client.sharing import Sharing, Steps
+from lossmeter.client.sharing import Sharing
 from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Endpoint, Progress, Transport
 
 T = TypeVar("T")
@@ -84,12 +85,15 @@ class _Configured:
         possible = plain and options.get("shared_memory", True) and self._endpoint.socket is not None
         self._sharing = Sharing() if possible else None
 
-    def _shared(self, loss: str, gradients: str | Sequence[str], fields: Mapping[str, Any]) -> Steps | None:
-        """The steps to a loss through shared memory, if that is the way to go."""
+    def _shared(
+        self, loss: str, gradients: str | Sequence[str], fields: Mapping[str, Any]
+    ) -> Conversation[LossResult] | None:
+        """Returns the conversation about a loss through shared memory, if that is the way to go."""
         wanted = [gradients] if isinstance(gradients, str) else list(gradients)
         if self._sharing is None or not self._sharing.takes(wanted, fields):
             return None
-        return self._sharing.loss(loss, wanted, fields, lambda: calls.loss(self._codec, loss, wanted, fields))
+        ordinary = partial(calls.loss, self._codec, loss, wanted, fields)
+        return self._sharing.loss(loss, wanted, fields, ordinary, self.retries)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -132,21 +136,10 @@ class Client(_Configured):
             NoAnswer: if it could not be reached, or did not answer in time.
             TypeError, ValueError: if something cannot be sent at all.
         """
-        steps = self._shared(loss, gradients, fields)
-        if steps is None:
+        shared = self._shared(loss, gradients, fields)
+        if shared is None:
             return self.send(calls.loss(self._codec, loss, gradients, fields))
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    answer = self.send(request)
-                except BaseException as error:  # noqa: BLE001 - the steps decide
-                    request = steps.throw(error)
-                else:
-                    request = steps.send(answer)
-        except StopIteration as end:
-            result: LossResult = end.value
-            return result
+        return self._hold(shared)
 
     def losses(self) -> list[Entry]:
         """Returns the catalogue: an entry for each loss."""
@@ -202,24 +195,28 @@ class Client(_Configured):
         """Sends any request, and again as `retries` says; returns its result."""
         if self._compression is not None:
             request = compressed(request, self._compression)
-        steps = conversation(request, self.retries)
-        outcome: Reply | NoAnswer | None = None
-        while True:
-            try:
+        return self._hold(conversation(request, self.retries))
+
+    def _hold(self, steps: Conversation[T]) -> T:
+        outcome: Reply | ServiceError | None = None
+        try:
+            while True:
                 step = steps.send(outcome)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Pause):
-                time.sleep(step.seconds)
-                outcome = None
-            else:
-                outcome = self._transport.send(step)
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = self._transport.send(step)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            steps.close()
 
     def close(self) -> None:
         """Closes its connections, and removes its shared memory."""
         if self._sharing is not None:
-            self._sharing.close()
+            self._sharing.segments.close()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -238,21 +235,10 @@ class AsyncClient(_Configured):
 
     async def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
         """As `Client.loss`."""
-        steps = self._shared(loss, gradients, fields)
-        if steps is None:
+        shared = self._shared(loss, gradients, fields)
+        if shared is None:
             return await self.send(calls.loss(self._codec, loss, gradients, fields))
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    answer = await self.send(request)
-                except BaseException as error:  # noqa: BLE001 - the steps decide
-                    request = steps.throw(error)
-                else:
-                    request = steps.send(answer)
-        except StopIteration as end:
-            result: LossResult = end.value
-            return result
+        return await self._hold(shared)
 
     async def losses(self) -> list[Entry]:
         """As `Client.losses`."""
@@ -286,24 +272,28 @@ class AsyncClient(_Configured):
         """Sends any request, and again as `retries` says; returns its result."""
         if self._compression is not None:
             request = await asyncio.to_thread(compressed, request, self._compression)
-        steps = conversation(request, self.retries)
-        outcome: Reply | NoAnswer | None = None
-        while True:
-            try:
+        return await self._hold(conversation(request, self.retries))
+
+    async def _hold(self, steps: Conversation[T]) -> T:
+        outcome: Reply | ServiceError | None = None
+        try:
+            while True:
                 step = steps.send(outcome)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-                outcome = None
-            else:
-                outcome = await self._transport.send(step)
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = await self._transport.send(step)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            steps.close()
 
     async def close(self) -> None:
         """Closes its connections, and removes its shared memory."""
         if self._sharing is not None:
-            self._sharing.close()
+            self._sharing.segments.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

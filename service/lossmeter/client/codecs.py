@@ -80,10 +80,6 @@ def _tensor(members: dict[str, Any]) -> Any:
     return Tensor(datatype, shape, np.array(numbers, datatype.dtype))
 
 
-def _encode_json(fields: Mapping[str, Any]) -> Sequence[Piece]:
-    return [_dumps(fields)]
-
-
 class _Described(NamedTuple):
     """A tensor of a request without its numbers."""
 
@@ -154,7 +150,7 @@ def _places(header: str) -> tuple[_Placed, ...]:
 
 
 def _elements(memory: Body, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:
-    """A view of memory that may be written to; a copy if it is not aligned."""
+    """Returns a view of memory that may be written to; a copy if it is not aligned."""
     size = elements(shape)
     if not size:
         return np.empty(0, datatype.dtype)
@@ -164,7 +160,7 @@ def _elements(memory: Body, start: int, datatype: Datatype, shape: tuple[int, ..
 
 CODECS: Mapping[str, Codec] = {
     "safetensors": Codec(safetensors_layout.MEDIA_TYPE, _encode_safetensors, _decode_safetensors, {}),
-    "json": Codec(JSON_TYPE, _encode_json, _decode_json, {"tensor_encoding": "base64"}),
+    "json": Codec(JSON_TYPE, lambda fields: [_dumps(fields)], _decode_json, {"tensor_encoding": "base64"}),
 }
 
 BY_MEDIA_TYPE: Mapping[str, Codec] = {codec.media_type: codec for codec in CODECS.values()}

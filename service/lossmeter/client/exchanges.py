@@ -64,7 +64,7 @@ class Request(Generic[T]):
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Counts the bytes of the body."""
         return sum(map(len, self.body))
 
 
@@ -103,8 +103,12 @@ class Retries:
         return asked + own if asked <= self.longest_wait_seconds else None
 
 
-def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] | Pause, Reply | NoAnswer | None, T]:
-    """Holds a conversation: yields what to do, is sent the reply to a request or why there is none, returns the result.
+Conversation = Generator[Request[Any] | Pause, Reply | ServiceError | None, T]
+"""Yields what to do, is sent the reply to a request or why there is none, and returns the result."""
+
+
+def conversation(request: Request[T], retries: Retries) -> Conversation[T]:
+    """Asks until there is an answer to keep.
 
     Raises:
         ServiceError: when the last attempt has failed, or another would be of no use.
@@ -115,8 +119,8 @@ def conversation(request: Request[T], retries: Retries) -> Generator[Request[T] 
         attempt += 1
         outcome = yield request
         assert outcome is not None
-        if isinstance(outcome, NoAnswer):
-            failure: ServiceError = outcome
+        if isinstance(outcome, ServiceError):
+            failure = outcome
         elif outcome.status < 300:
             return request.read(outcome)
         else:

@@ -24,14 +24,14 @@ class Sender(Protocol):
     """Sends requests, and waits for the answers."""
 
     def send(self, request: Request[T]) -> T:
-        """The result."""
+        """Returns the result of a request."""
 
 
 class AsyncSender(Protocol):
     """Sends requests, for asyncio."""
 
     async def send(self, request: Request[T]) -> T:
-        """The result."""
+        """Returns the result of a request."""
 
 
 def run_fields(
@@ -61,7 +61,7 @@ class _Batches:
 
     @property
     def id(self) -> str:
-        """The id by which the service knows the run.
+        """Returns the id by which the service knows the run.
 
         Raises:
             RuntimeError: if it has not been opened.

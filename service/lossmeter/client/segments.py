@@ -59,17 +59,17 @@ class Segment:
 
     @property
     def key(self) -> str:
-        """Under which the system knows it."""
+        """Returns the name under which the system knows it."""
         return "/" + self.name
 
     def write(self, offset: int, content: Array) -> None:
-        """Copies an array to where it stands in the segment."""
+        """Copies an array into the segment."""
         if content.size:
             np.copyto(np.frombuffer(self.memory, content.dtype, content.size, offset), content)
 
 
 class _Lent:
-    """What arrays that lie in a segment are views of: when the last of them is gone, so is this."""
+    """Owns the memory of the arrays that lie in a segment: it is gone when the last of them is."""
 
     def __init__(self, segment: Segment) -> None:
         whole = np.frombuffer(segment.memory, np.uint8)
@@ -92,7 +92,7 @@ class Segments:
         self._known: dict[str, Segment] = {}
 
     def take(self, size: int) -> Segment | None:
-        """A segment of at least that size, for one request; none if there are as many as there may be.
+        """Takes a segment of at least that size, for one request; none if there are as many as there may be.
 
         Raises:
             OSError: if there is no memory for it.
@@ -123,7 +123,7 @@ class Segments:
         return segment
 
     def lend(self, segment: Segment) -> Array:
-        """The bytes of a segment; once nothing is left of the array, nor of views of it, the segment is free again."""
+        """Lends the bytes of a segment: it is free again once the array is gone, and all views of it."""
         lent = _Lent(segment)
         segment.lent = True
         weakref.finalize(lent, self.give, segment).atexit = False
@@ -173,7 +173,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_possible() -> bool:
-    """Whether this system keeps shared memory in files."""
+    """Returns whether this system keeps shared memory in files."""
     return FOLDER.is_dir() and hasattr(os, "posix_fallocate")
 
 

@@ -1,13 +1,13 @@
-"""A loss through shared memory: with a service on the same machine, large tensors are copied once and sent not at all.
+"""Asks for a loss through shared memory: a service on the same machine reads large tensors there, and none are sent.
 
-It is asked for by the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the ordinary
-way, which knows everything and says what is wrong.
+The request is one of the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the
+ordinary way, which knows everything and says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +15,10 @@ from urllib.parse import quote
 import numpy as np
 
 from lossmeter.client import results
-from lossmeter.client.arrays import tensor_of
+from lossmeter.client.arrays import tensors_of
 from lossmeter.client.codecs import JSON_TYPE
 from lossmeter.client.errors import BadAnswer, ServiceError, TimedOut
-from lossmeter.client.exchanges import TOOK_TOO_LONG, Reply, Request
+from lossmeter.client.exchanges import TOOK_TOO_LONG, Conversation, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
 from lossmeter.client.segments import Segment, Segments, is_possible
 from lossmeter.tensors import Datatype, Tensor, elements
@@ -28,20 +28,18 @@ LEAST_BYTES = 1 << 20
 PAGE_BYTES = 4096
 """Where tensors begin: the kernel copies whole pages fastest."""
 MAX_FAILURES = 3
-"""Of the service to take what it takes the ordinary way, one after the other; then it is not asked again."""
+"""After so many refusals in a row of what the service takes the ordinary way, it is not asked this way again."""
 EXTENSION = "system_shared_memory"
 NUMBERS = ("value", "sum", "normalizer", "count")
 GRADIENT = "gradient_"
 PRECISIONS = {Datatype.FP32: "float32", Datatype.FP64: "float64"}
 
-Steps = Generator[Request[Any], Any, LossResult]
-"""Requests, each to be answered by its result, or by the exception that it ended in."""
 Ordinary = Callable[[], Request[LossResult]]
 """Makes the request that sends everything."""
 
 
 class Sharing:
-    """What one client shares with its service."""
+    """Shares memory between one client and its service."""
 
     def __init__(self) -> None:
         self.segments = Segments()
@@ -49,7 +47,7 @@ class Sharing:
         self._failures = 0
 
     def takes(self, gradients: Sequence[str], fields: Mapping[str, Any]) -> bool:
-        """Whether a loss of these fields is worth it, and can be asked for in this way."""
+        """Returns whether a loss of these fields can go this way, and is large enough to gain by it."""
         if self.offered is False or fields.get("reduction", "mean") == "none":
             return False
         size = 0
@@ -60,38 +58,40 @@ class Sharing:
                 return False
         return size >= LEAST_BYTES and all(role in fields for role in gradients)
 
-    def loss(self, name: str, gradients: Sequence[str], fields: Mapping[str, Any], ordinary: Ordinary) -> Steps:
-        """The steps to a loss, whose last is the ordinary request if nothing else leads there."""
+    def loss(
+        self, name: str, gradients: Sequence[str], fields: Mapping[str, Any], ordinary: Ordinary, retries: Retries
+    ) -> Conversation[LossResult]:
+        """Asks for a loss, by the ordinary request if nothing else leads there."""
         layout = Layout.of(gradients, fields)
-        segment = yield from self._segment(layout.size)
+        segment = yield from self._segment(layout.size, retries)
         if segment is None:
-            result: LossResult = yield ordinary()
-            return result
+            return (yield from conversation(ordinary(), retries))
         try:
             for tensor, offset in layout.tensors.values():
                 segment.write(offset, tensor.data)
-            found: _Found | None = yield layout.request(name, segment)
+            outcome = yield from conversation(layout.request(name, segment), retries)
         except BaseException as error:
             # The service may still be writing.
             self.segments.discard(segment)
             if not isinstance(error, ServiceError) or _took_too_long(error):
                 raise
         else:
-            if found is not None:
+            if outcome is not None:
                 self._failures = 0
-                return self._result(found, layout, segment)
+                return self._result(outcome, layout, segment)
             self.segments.give(segment)
-        result = yield ordinary()
+        result = yield from conversation(ordinary(), retries)
         self._failures += 1
         if self._failures >= MAX_FAILURES:
             self.offered = False
         return result
 
-    def _segment(self, size: int) -> Generator[Request[Any], Any, Segment | None]:
-        """A segment that the service knows; none if it knows of none, or there is no memory."""
+    def _segment(self, size: int, retries: Retries) -> Conversation[Segment | None]:
+        """Finds a segment that the service knows; none if it knows of none, or there is no memory."""
         if self.offered is None:
             try:
-                self.offered = EXTENSION in (yield Request("GET", "/v2", _extensions, repeatable=False))
+                extensions = yield from conversation(Request("GET", "/v2", _extensions, repeatable=False), retries)
+                self.offered = EXTENSION in extensions
             except ServiceError:
                 self.offered = False
         if not self.offered:
@@ -104,7 +104,7 @@ class Sharing:
         if segment is None or segment.registered:
             return segment
         try:
-            yield _registration(segment)
+            yield from conversation(_registration(segment), retries)
         except BaseException as error:
             self.segments.discard(segment)
             if not isinstance(error, ServiceError):
@@ -114,27 +114,23 @@ class Sharing:
         segment.registered = True
         return segment
 
-    def _result(self, found: _Found, layout: Layout, segment: Segment) -> LossResult:
+    def _result(self, outcome: _Outcome, layout: Layout, segment: Segment) -> LossResult:
         gradients = {}
         if layout.gradients:
             memory = self.segments.lend(segment)
             for role, (shape, offset, _) in layout.gradients.items():
-                size = elements(shape) * found.datatype.size
+                size = elements(shape) * outcome.datatype.size
                 gradients[role] = Tensor(
-                    found.datatype, shape, memory[offset : offset + size].view(found.datatype.dtype)
+                    outcome.datatype, shape, memory[offset : offset + size].view(outcome.datatype.dtype)
                 )
         else:
             self.segments.give(segment)
-        return results.loss_result({**found.fields, "gradients": gradients}, found.headers, layout.like)
-
-    def close(self) -> None:
-        """Removes the memory."""
-        self.segments.close()
+        return results.loss_result({**outcome.fields, "gradients": gradients}, outcome.headers, layout.like)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a request puts where in a segment.
+    """Lays the tensors of a request, and the gradients of its answer, out in a segment.
 
     Attributes:
         tensors: by role, each with its offset.
@@ -152,13 +148,12 @@ class Layout:
 
     @classmethod
     def of(cls, gradients: Sequence[str], fields: Mapping[str, Any]) -> Layout:
-        """The layout for a call.
+        """Makes the layout for a call.
 
         Raises:
             TypeError: if a tensor has a dtype that no service knows.
         """
-        arrays = {name: value for name, value in fields.items() if hasattr(value, "__array__")}
-        tensors = {name: tensor for name, value in arrays.items() if (tensor := tensor_of(name, value)) is not None}
+        tensors = tensors_of(fields)
         double = fields.get("precision") == "float64" or any(t.datatype is Datatype.FP64 for t in tensors.values())
         room = {role: elements(tensors[role].shape) * (8 if double else 4) for role in gradients}
         position = 0
@@ -171,11 +166,11 @@ class Layout:
         placed = {name: (tensor, place(tensor.data.nbytes)) for name, tensor in tensors.items()}
         wanted = {role: (tensors[role].shape, place(size), size) for role, size in room.items()}
         rest = {name: _plain(value) for name, value in fields.items() if name not in tensors}
-        like = {name: arrays[name] for name in tensors}
+        like = {name: fields[name] for name in tensors}
         return cls(placed, wanted, rest, like, max(position, PAGE_BYTES))
 
-    def request(self, loss: str, segment: Segment) -> Request[_Found | None]:
-        """The request, whose result is nothing if there is more to say than fits an answer of this protocol."""
+    def request(self, loss: str, segment: Segment) -> Request[_Outcome | None]:
+        """Makes the request; its result is None if the answer says more than this protocol has fields for."""
         inputs = [
             {
                 "name": name,
@@ -196,7 +191,7 @@ class Layout:
         path = f"/v2/models/{quote(loss, safe='')}/infer"
         return Request("POST", path, self._read, {"Content-Type": JSON_TYPE}, [text.encode()], repeatable=False)
 
-    def _read(self, reply: Reply) -> _Found | None:
+    def _read(self, reply: Reply) -> _Outcome | None:
         try:
             answer = json.loads(str(reply.body, "utf-8"))
             said = answer.get("parameters", {})
@@ -215,11 +210,11 @@ class Layout:
         if datatype is Datatype.FP32:  # whose shortest decimal is another number in float64
             fields["value"] = float(np.float32(fields["value"]))
         fields |= {"reduction": self.parameters.get("reduction", "mean"), "warnings": []}
-        return _Found(fields, datatype, reply.headers)
+        return _Outcome(fields, datatype, reply.headers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Outcome:
     """The fields of an answer, without the gradients; the datatype of these, and the headers."""
 
     fields: dict[str, Any]

@@ -63,7 +63,7 @@ class Connection:
 
     @property
     def silent(self) -> bool:
-        """False if the peer has closed it, or sent what nobody asked for."""
+        """Returns False if the peer has closed it, or sent what nobody asked for."""
         if not hasattr(select, "poll"):  # Windows
             return not select.select([self.socket], [], [], 0)[0]
         poll = select.poll()  # which, unlike select, takes any number of open files
@@ -102,7 +102,10 @@ class _Idle:
                 return connection
             connection.socket.close()
 
-    def _give(self, connection: Connection) -> None:
+    def _give(self, connection: Connection, *, reusable: bool) -> None:
+        if not reusable:
+            connection.socket.close()
+            return
         connection.idle_since = monotonic()
         self._idle.append(connection)
         if self.closed:
@@ -151,10 +154,7 @@ class Sockets(_Idle):
             connection = self._take() or self._connected()
             self._write(connection.socket, outgoing.chunks)
             received = self._read(connection.socket, answer(outgoing.method, connection.memory), outgoing.deadline)
-            if received.reusable:
-                self._give(connection)
-            else:
-                connection.socket.close()
+            self._give(connection, reusable=received.reusable)
         except BaseException:
             if connection is not None:
                 connection.socket.close()
@@ -232,10 +232,7 @@ class AsyncSockets(_Idle):
             await self._write(loop, connection.socket, outgoing.chunks)
             steps = answer(outgoing.method, connection.memory)
             received = await self._read(loop, connection.socket, steps, outgoing.deadline)
-            if received.reusable:
-                self._give(connection)
-            else:
-                connection.socket.close()
+            self._give(connection, reusable=received.reusable)
         except BaseException:
             if connection is not None:
                 connection.socket.close()

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from lossmeter.client.answers import Answer
-from lossmeter.client.errors import BadAnswer, NoAnswer, TimedOut
+from lossmeter.client.errors import BadAnswer, NoAnswer, ServiceError, TimedOut
 from lossmeter.client.exchanges import Piece, Reply, Request
 from lossmeter.client.sockets import Address, AsyncSockets, Outgoing, Sockets
 
@@ -57,12 +57,12 @@ class Endpoint:
 
     @property
     def connect_seconds(self) -> float:
-        """The time that making a connection may take."""
+        """Returns the time that making a connection may take."""
         return min(CONNECT_SECONDS, self.timeout_seconds)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments of both clients of httpx, but for the transport."""
+        """Returns the arguments of both clients of httpx, but for the transport."""
         encrypted = self.base_url.startswith("https:")
         # Loading certificates takes longer than many a request, so it is left out where they are of no use.
         return {
@@ -75,7 +75,7 @@ class Endpoint:
 
     @property
     def socket(self) -> str | None:
-        """The path of the Unix socket, if it is one.
+        """Returns the path of the Unix socket, if it is one.
 
         Raises:
             ValueError: if the URL is none that is spoken here.
@@ -89,7 +89,7 @@ class Endpoint:
 
     @property
     def address(self) -> Address | None:
-        """The address for our own sockets; none if encryption, a proxy or a password makes it a matter for httpx."""
+        """Returns the address for our own sockets; none if encryption, a proxy or a password needs httpx."""
         if self.socket:
             return Address(path=self.socket)
         url = httpx.URL(self.base_url)
@@ -190,35 +190,21 @@ def _chunks(head: bytes, request: Request[Any], progress: Progress | None) -> It
     yield from _Body(request, progress)
 
 
-class _Arriving:
-    """An answer as it arrives."""
-
-    def __init__(self, response: httpx.Response, deadline: float) -> None:
-        self.response = response
-        self.deadline = deadline
-        self.pieces: list[bytes] = []
-
-    def add(self, piece: bytes) -> None:
-        """Raises: TimedOut: for an answer that never stops to trickle in, which no timeout of a single read notices."""
-        self.pieces.append(piece)
-        if monotonic() > self.deadline:
-            raise TimedOut("The answer was not complete in time.")
-
-    def reply(self) -> Reply:
-        return Reply(self.response.status_code, self.response.headers, bytearray().join(self.pieces))
+def _check_in_time(deadline: float) -> None:
+    """Ends an answer that never stops to trickle in, which no timeout of a single read notices."""
+    if monotonic() > deadline:
+        raise TimedOut("The answer was not complete in time.")
 
 
-def _failure(request: Request[Any], error: Exception) -> NoAnswer:
+def _failure(request: Request[Any], error: Exception) -> ServiceError:
+    if isinstance(error, httpx.DecodingError):
+        return BadAnswer(f"The answer cannot be expanded: {error}")
     if isinstance(error, NoAnswer):
         return type(error)(f"{request.method} {request.path}: {error}".removesuffix(": "))
     what = f"{request.method} {request.path}: {type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return TimedOut(what)
     return NoAnswer(what)
-
-
-def _undecodable(error: httpx.DecodingError) -> BadAnswer:
-    return BadAnswer(f"The answer cannot be expanded: {error}")
 
 
 class Transport:
@@ -231,32 +217,27 @@ class Transport:
         self._route = _Route(endpoint, self._http)
         self._sockets = Sockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
-    def send(self, request: Request[Any]) -> Reply | NoAnswer:
-        """Sends a request; returns the answer, or why there is none.
-
-        Raises:
-            BadAnswer: if it is compressed, and cannot be expanded.
-        """
+    def send(self, request: Request[Any]) -> Reply | ServiceError:
+        """Sends a request; returns the answer, or why there is none that can be read."""
         route = self._route
         try:
             if self._sockets is None or route.cookies:
                 return self._send_by_httpx(request)
             return route.reply(request, self._sockets.send(route.outgoing(request)))
-        except (httpx.TransportError, NoAnswer) as error:
+        except (httpx.RequestError, NoAnswer) as error:
             return _failure(request, error)
-        except httpx.DecodingError as error:
-            raise _undecodable(error) from None
 
     def _send_by_httpx(self, request: Request[Any]) -> Reply:
         deadline = monotonic() + self._endpoint.timeout_seconds
         response = self._http.send(self._route.prepared(request), stream=True)
+        pieces: list[bytes] = []
         try:
-            arriving = _Arriving(response, deadline)
             for piece in response.iter_bytes():
-                arriving.add(piece)
+                pieces.append(piece)
+                _check_in_time(deadline)
         finally:
             response.close()
-        return arriving.reply()
+        return Reply(response.status_code, response.headers, bytearray().join(pieces))
 
     def close(self) -> None:
         """Closes all connections."""
@@ -275,28 +256,27 @@ class AsyncTransport:
         self._route = _Route(endpoint, self._http)
         self._sockets = AsyncSockets(address, endpoint.connect_seconds, endpoint.timeout_seconds) if address else None
 
-    async def send(self, request: Request[Any]) -> Reply | NoAnswer:
+    async def send(self, request: Request[Any]) -> Reply | ServiceError:
         """As `Transport.send`."""
         route = self._route
         try:
             if self._sockets is None or route.cookies:
                 return await self._send_by_httpx(request)
             return route.reply(request, await self._sockets.send(route.outgoing(request)))
-        except (httpx.TransportError, NoAnswer) as error:
+        except (httpx.RequestError, NoAnswer) as error:
             return _failure(request, error)
-        except httpx.DecodingError as error:
-            raise _undecodable(error) from None
 
     async def _send_by_httpx(self, request: Request[Any]) -> Reply:
         deadline = monotonic() + self._endpoint.timeout_seconds
         response = await self._http.send(self._route.prepared(request), stream=True)
+        pieces: list[bytes] = []
         try:
-            arriving = _Arriving(response, deadline)
             async for piece in response.aiter_bytes():
-                arriving.add(piece)
+                pieces.append(piece)
+                _check_in_time(deadline)
         finally:
             await response.aclose()
-        return arriving.reply()
+        return Reply(response.status_code, response.headers, bytearray().join(pieces))
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -1,4 +1,4 @@
-"""Opens the database, makes it ready, and translates its failures into what a caller may be told."""
+"""Opens the database, makes it ready, and turns its failures into errors that a caller may see."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 BACKENDS = ("sqlite", "postgresql")
 CONNECT_SECONDS = 5
 TIMEOUT_SECONDS = 15.0
-"""How long a statement, or a writer of SQLite for another one, may take if nothing else is said."""
+"""Default for the longest a statement may take, or a writer of SQLite may wait for another one."""
 PAUSE_SECONDS = 1.0
-"""How long nobody tries to connect again after a failure: meanwhile callers are told at once."""
+"""After a failure nobody tries to connect again for so long: meanwhile callers are told at once."""
 UNREACHABLE = "The database of runs cannot be reached."
 MISSING = "does not exist"
 GAVE_UP = "gave up waiting for the server"

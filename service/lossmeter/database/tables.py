@@ -68,7 +68,7 @@ STATES = Table(
     Index("states_by_run", "run"),
     sqlite_autoincrement=True,
 )
-"""What adds up: one row for each batch, until some of them are replaced by one that is their sum."""
+"""Statistics that add up: one row for each batch, until some of them are replaced by one that is their sum."""
 KEYS = Table(
     "keys",
     METADATA,
@@ -83,4 +83,4 @@ KEYS = Table(
     Column("burst", Integer),
     Column("max_body_bytes", BigInteger),
 )
-"""What is known of each key, and a digest of its token; revoked ones stay, so that a log can be read years later."""
+"""Keys, each with a digest of its token; revoked ones stay, so that a log can be read years later."""

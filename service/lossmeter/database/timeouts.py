@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 
 GRACE_SECONDS = 2.0
-"""How much longer than the server itself is given: it can tell more about what it waited for."""
+"""Added to the time that the server itself has: it can tell more about what it waited for."""
 
 
 class TimedConnection(psycopg.Connection[Any]):
-    """Gives each exchange with the server so many seconds; any number of them, if that is 0."""
+    """Ends an exchange with the server after `seconds`, and with `complaint`; 0 never does."""
 
     seconds = 0.0
     complaint = ""

@@ -52,7 +52,7 @@ class CudaMemory:
 
     @property
     def exists(self) -> bool:
-        """Whether this server computes on a GPU of CUDA."""
+        """Returns whether this server computes on a GPU of CUDA."""
         return self.device.type == "cuda"
 
     def region(self, name: str, handle: str, device_id: int, byte_size: int) -> Region:
@@ -95,7 +95,7 @@ class CudaMemory:
             self._call("cudaMemcpy", ctypes.c_void_p(address + offset), source, content.nbytes)
 
     def lasts(self, region: Region) -> bool:
-        """Whether its handle can still be opened."""
+        """Returns whether the handle of a region can still be opened."""
         try:
             with self._opened(region):
                 return True

@@ -1,4 +1,4 @@
-"""What a plan is made of, as a client writes it: the one declaration of these fields, with their bounds and descriptions."""
+"""Declares the fields of a plan as a client writes them, once, with their bounds and descriptions."""
 
 from __future__ import annotations
 

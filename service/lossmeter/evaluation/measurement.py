@@ -33,7 +33,7 @@ MAX_SLICES = 1000
 
 
 class LossRows(NamedTuple):
-    """What each sample adds to the numerator, to the denominator and to the count of elements of a loss."""
+    """Per sample, the amounts that it adds to numerator, denominator and count of elements of a loss."""
 
     numerator: Array
     denominator: Array

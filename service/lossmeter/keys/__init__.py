@@ -1,7 +1,7 @@
-"""API keys: who may do what, until when and how often. What is kept of a token does not give it back.
+"""API keys: what a client may do, until when and how often. A token cannot be computed from what is kept of it.
 
-`Key` is what is known of one, `issue` makes one with its token; `SqlKeys` keeps them in the database of runs, `Keyring` knows
-those of the last seconds by heart.
+`issue` makes a `Key` and its token; `SqlKeys` keeps keys in the database of runs, and `Keyring` holds them in memory for a few
+seconds.
 """
 
 from lossmeter.keys.key import SCOPES, Key, Scope, issue

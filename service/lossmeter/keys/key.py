@@ -20,7 +20,7 @@ from lossmeter.errors import Invalid
 
 Scope = Literal["evaluate", "runs:read", "runs:write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""What a key may allow: losses and evaluations; reading, and changing, runs; everything."""
+"""The scopes of a key: losses and evaluations; reading runs; changing runs; everything."""
 
 TOKEN = re.compile(r"lm_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -55,15 +55,15 @@ class Key:
     max_body_bytes: int | None = None
 
     def matches(self, token: str) -> bool:
-        """Tells whether this is the token of the key, in the same time wherever it differs."""
+        """Returns whether this is the token of the key, in the same time wherever it differs."""
         return hmac.compare_digest(digest_of(token), self.digest)
 
     def allows(self, scope: str | None) -> bool:
-        """Tells whether the key covers a scope."""
+        """Returns whether the key covers a scope."""
         return scope is None or scope in self.scopes or "admin" in self.scopes
 
     def state(self, now: int) -> Literal["good", "expired", "revoked"]:
-        """Tells what the key is at a moment, in microseconds since 1970."""
+        """Returns the state of the key at a moment, in microseconds since 1970."""
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "good"
@@ -117,7 +117,7 @@ def id_of(token: str) -> str | None:
 
 
 def digest_of(token: str) -> bytes:
-    """Computes what is kept of a token."""
+    """Computes the digest of a token, which is all that is kept of it."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 

@@ -1,4 +1,4 @@
-"""Keeps the keys as they were a moment ago, so that a request need not ask the database.
+"""Holds the keys in memory, so that a request need not ask the database.
 
 All keys are read at once: a flood of tokens that nobody ever made causes no more than a reading a second.
 """
@@ -17,14 +17,14 @@ from lossmeter.keys.store import SqlKeys
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
-"""How often keys are read at most, and so how long a new one may stay unknown."""
+"""Least time between two readings of the keys, and so the longest that a new one stays unknown."""
 OUTAGE_SECONDS = 60.0
-"""How long known keys stay good while the database cannot be reached."""
+"""Known keys stay good for so long while the database cannot be reached."""
 UNKNOWN = "The key is not one that this service knows."
 
 
 class Keyring:
-    """Knows the keys of the last seconds by heart.
+    """Holds the keys as they were a few seconds ago.
 
     Args:
         store: keeps them.

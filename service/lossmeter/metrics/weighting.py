@@ -25,7 +25,7 @@ DRAWN_BLOCK = 1 << 16
 PLACES_AT_ONCE = 8
 """Places, on average, of the elements that are tallied in one product of matrices."""
 DENSE_SHARE = 8
-"""How many times as many places as elements a table by unit may have."""
+"""Places that a table by unit may have for each element."""
 
 
 def quotient(numerator: Any, denominator: Any, empty: float = np.nan) -> Array:

@@ -23,7 +23,7 @@ PAGE_BYTES = resource.getpagesize()
 
 
 class Queue(Protocol):
-    """Something that waits to be worked on, as `scheduling` has it."""
+    """A queue of work, as `scheduling` has it."""
 
     @property
     def waiting(self) -> int: ...
@@ -33,7 +33,7 @@ class Queue(Protocol):
 
 
 class InFlight(Protocol):
-    """What is admitted and not yet answered, as `scheduling` counts it."""
+    """Requests that are admitted and not yet answered, as `scheduling` counts them."""
 
     bytes: int
     elements: int
@@ -81,7 +81,7 @@ class Collector:
         }
 
     def publish(self) -> None:
-        """Shows the other workers how this one stands.
+        """Shows the figures of this worker to the others.
 
         Raises:
             OSError: if it cannot be written.

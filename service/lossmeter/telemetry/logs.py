@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
     """Formats a line as one JSON object: what every line has, what `extra` calls `fields`, and exceptions."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Formats one line."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -51,12 +51,12 @@ class TextFormatter(DefaultFormatter):
     """Formats a line as uvicorn formats its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
-        """The first line; a traceback may follow it."""
+        """Formats the first line; a traceback may follow it."""
         record.message = escape(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        """A traceback, each line of it indented, so that none can pass for one of the log."""
+        """Formats a traceback, each line of it indented, so that none can pass for one of the log."""
         return "\n".join("  " + escape(line) for line in super().formatException(ei).split("\n"))
 
 

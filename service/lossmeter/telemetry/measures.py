@@ -39,7 +39,7 @@ class Measure:
 
     @property
     def shown(self) -> str:
-        """The name in queries; that of a histogram gets `_bucket`, `_sum` or `_count` besides."""
+        """Returns the name in queries; that of a histogram gets `_bucket`, `_sum` or `_count` besides."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 

@@ -70,11 +70,8 @@ def delay_sigterm(readiness: Readiness, seconds: float) -> Iterator[None]:
     A second one takes effect at once. Where the handler of a signal cannot be changed, which is outside the main thread,
     nothing is.
     """
-    if not seconds or threading.current_thread() is not threading.main_thread():
-        yield
-        return
     stop = signal.getsignal(signal.SIGTERM)
-    if not callable(stop):
+    if not seconds or not callable(stop) or threading.current_thread() is not threading.main_thread():
         yield
         return
     waiting: list[threading.Timer] = []

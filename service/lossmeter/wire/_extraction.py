@@ -14,13 +14,13 @@ from lossmeter.wire._numbers import Numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, BadValue, loads
 
 MAX_REST_BYTES = 1 << 24
-"""What may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
+"""Most bytes that may remain. Beyond 2**24 elements pysimdjson no longer knows how long an array is."""
 SHORT_BYTES = 1 << 12
 MAX_SHORT = 4096
-"""Arrays shorter than that which are looked at, extracted or not, before the rest is left as it is: each takes some time."""
+"""Shorter arrays than that are looked at up to this number; the rest of the text is then left as it is, as each takes time."""
 LONG_STRING_BYTES = 1 << 12
 WINDOW_BYTES = 1 << 20
-"""How far one search goes: other threads get no turn until it ends."""
+"""Bytes that one search covers: other threads get no turn until it ends."""
 
 # What is passed over: what is neither string nor array, short strings, and brackets that do not begin an array of numbers.
 _DULL = re.compile(
@@ -31,7 +31,7 @@ _NUMERIC = re.compile(rb"\[[\[ \t\r\n]*+(?=[-0-9tfnNI])")
 _RUN = re.compile(rb"\[[\[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _KEY = re.compile(rb"[ \t\r\n]*+:")
-QUOTE, BACKSLASH, OPEN = b'"\\['
+QUOTE, OPEN = b'"['
 
 
 class Text(NamedTuple):
@@ -45,7 +45,7 @@ Item = Numbers | Text
 
 
 class Extracted:
-    """Holds what was taken out; in the text, an array of one string that nobody else can write stands for each.
+    """Holds the items that were taken out. In the text, an array of one string that nobody else can write stands for each.
 
     An array and not the string itself, because that would be taken for the name of a member where the text is malformed.
     """
@@ -61,7 +61,7 @@ class Extracted:
         return b'["%s%d"]' % (self.mark.encode(), len(self.items) - 1)
 
     def get(self, value: Any) -> Item | None:
-        """Returns what an array stands for, if it stands for something."""
+        """Returns the item that an array stands for; None if it stands for itself."""
         if self.items and len(value) == 1 and isinstance(value[0], str) and value[0].startswith(self.mark):
             return self.items[int(value[0][len(self.mark) :])]
         return None

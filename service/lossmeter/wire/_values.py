@@ -20,13 +20,13 @@ Path = tuple[str | int, ...]
 MAX_MEMBERS = 256
 """Members of one object: simdjson finds each by going through all before it."""
 MAX_DIMENSIONS = 64
-"""What numpy can express; the requests themselves allow fewer."""
+"""The most that numpy can express; the requests themselves allow fewer."""
 MAX_ELEMENTS = 2**63
 MIXED = {
     False: "a number like the first (or true and false throughout)",
     True: "true or false like the first (or numbers throughout)",
 }
-"""What is expected in place of the other kind, in a tensor that begins with a number, or with a boolean."""
+"""Words for the expected kind, where a tensor that begins with a number (False) or a boolean (True) holds the other."""
 
 
 class BadValue(Exception):

@@ -16,7 +16,7 @@ else:
 Piece = bytes | memoryview
 
 GZIP, ZLIB, RAW = 31, 15, -15
-"""What zlib calls the window, and with it the container."""
+"""The window size of zlib, which also selects the container."""
 LEVEL = 1
 WINDOW_LOG = 23
 """The largest window of zstd is 8 MB, as RFC 9659 has it for HTTP."""
@@ -26,7 +26,7 @@ MAX_MEMBERS = 1 << 10
 """Members of one gzip file, or frames of zstd: each costs time, however short it is."""
 SAMPLE_BYTES = 1 << 16
 WORTH = 0.85
-"""Of its size; a sample that stays larger is not worth the time. Random float32 comes to 0.93, JSON to 0.4."""
+"""Largest share of its size that a sample may keep for compression to be worth it: random float32 keeps 0.93, JSON 0.4."""
 
 
 def expand(body: bytearray, codings: Sequence[str], limit: int, reserve: Callable[[int], None]) -> bytearray:

@@ -225,7 +225,7 @@ def _outputs(
 
 
 def _slice(parameters: Mapping[str, Any]) -> Slice | None:
-    """Where in shared memory a tensor lies, if it does."""
+    """Reads where in shared memory a tensor lies; None if it does not."""
     if REGION not in parameters and SIZE not in parameters and OFFSET not in parameters:
         return None
     region = parameters.get(REGION)

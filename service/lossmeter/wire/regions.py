@@ -1,4 +1,4 @@
-"""Regions of shared memory that clients have registered: which there are, and slices of them read and written.
+"""Keeps the regions of shared memory that clients register, and reads and writes slices of them.
 
 The registry is a folder with a file for each region, written whole and in one step. So a region that was registered with one
 worker of a server can be used with any of them, and one that was unregistered is gone for all of them at once.
@@ -61,7 +61,7 @@ class Region:
 
 
 class Slice(NamedTuple):
-    """Where a tensor lies: bytes of a region."""
+    """Locates a tensor: bytes of a region."""
 
     region: str
     offset: int
@@ -71,6 +71,10 @@ class Slice(NamedTuple):
 class Memory(Protocol):
     """Memory of one kind: copies between it and this process, and never maps what a client could take away."""
 
+    @property
+    def exists(self) -> bool:
+        """Returns whether this machine has such memory."""
+
     def read(self, region: Region, offset: int, into: Array) -> None:
         """Fills an array of bytes."""
 
@@ -78,19 +82,18 @@ class Memory(Protocol):
         """Writes an array of bytes."""
 
     def lasts(self, region: Region) -> bool:
-        """Whether the memory of a region is still there."""
+        """Returns whether the memory of a region is still there."""
 
 
 class _Known(NamedTuple):
-    """What was read of a file, and by which a change of it is noticed: most uses of a region look no further."""
+    """A file of the registry as it was read, with its version: while that stays the same, the file is not read again."""
 
-    path: Path
     version: tuple[int, int]
     region: Region
 
 
 class Registry:
-    """The regions of a server.
+    """Keeps the regions of a server.
 
     Args:
         folder: one that the workers of one server share, and nobody else writes to.
@@ -131,13 +134,13 @@ class Registry:
             beside.rename(path)
 
     def find(self, name: str) -> Region:
-        """The region of that name.
+        """Finds the region of a name.
 
         Raises:
             NotFound: if none is registered.
         """
         known = self._known.get(name)
-        path = self._path(name) if known is None else known.path
+        path = self._path(name)
         try:
             status = path.stat()
             version = status.st_ino, status.st_mtime_ns
@@ -149,19 +152,19 @@ class Registry:
             raise NotFound(f"No region of shared memory is registered under {shown(name)}.") from None
         if len(self._known) >= 2 * self.max_regions:
             self._known.clear()
-        self._known[name] = _Known(path, version, region)
+        self._known[name] = _Known(version, region)
         return region
 
     def all(self, kind: Kind | None = None) -> list[Region]:
-        """Those of a kind, or all, by name."""
-        found = []
+        """Lists the regions of a kind, or all, by name."""
+        regions = []
         for path in self.folder.glob("*.region"):
             with suppress(FileNotFoundError):
-                found.append(_region(path))
-        return sorted((one for one in found if kind in (None, one.kind)), key=lambda one: one.name)
+                regions.append(_region(path))
+        return sorted((one for one in regions if kind in (None, one.kind)), key=lambda one: one.name)
 
     def remove(self, kind: Kind, name: str | None = None) -> None:
-        """Forgets a region of a kind, or all of them; none of that name is as good."""
+        """Forgets one region of a kind, or all of them; does nothing if there is none of that name."""
         for one in self.all(kind):
             if name in (None, one.name):
                 self._path(one.name).unlink(missing_ok=True)
@@ -173,7 +176,7 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One registration at a time, whichever worker is asked."""
+        """Lets one registration run at a time, whichever worker is asked."""
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -183,7 +186,7 @@ class Registry:
 
 
 class SharedMemory:
-    """What requests read and write.
+    """Reads and writes slices of regions, for requests.
 
     Args:
         registry: of the regions.
@@ -195,14 +198,14 @@ class SharedMemory:
         self.memories = memories
 
     def read(self, where: Slice) -> Array:
-        """The bytes of a slice, in memory of this process.
+        """Copies the bytes of a slice into memory of this process.
 
         Raises:
             NotFound: if there is no such region.
             Invalid: if it does not reach that far.
             Conflict: if its memory is gone, or is less than it was.
         """
-        region = self._found(where)
+        region = self._region_of(where)
         content = _aligned(where.size)
         self.memories[region.kind].read(region, where.offset, content)
         return content
@@ -214,13 +217,13 @@ class SharedMemory:
             Invalid: if they do not fit the slice, or the slice the region.
             NotFound, Conflict: as `read`.
         """
-        region = self._found(where)
+        region = self._region_of(where)
         if len(content) > where.size:
             message = f"has room for {where.size} bytes in {shown(where.region)}; expected {len(content)}"
             raise Invalid.at("shared memory", "/outputs", f"an output {message}")
         self.memories[region.kind].write(region, where.offset, content)
 
-    def _found(self, where: Slice) -> Region:
+    def _region_of(self, where: Slice) -> Region:
         region = self.registry.find(where.region)
         if where.offset + where.size > region.byte_size:
             message = (

@@ -34,11 +34,11 @@ REASONS = {
 
 
 class Unusable(Exception):
-    """Why an object cannot be used."""
+    """Says why an object cannot be used."""
 
 
 class SystemMemory:
-    """The objects of one folder.
+    """Reads and writes the shared memory objects of one folder.
 
     Args:
         folder: where the system keeps them.
@@ -49,11 +49,11 @@ class SystemMemory:
 
     @property
     def exists(self) -> bool:
-        """Whether this system keeps shared memory in files."""
+        """Returns whether this system keeps shared memory in files."""
         return self.folder.is_dir()
 
     def region(self, name: str, key: str, offset: int, byte_size: int) -> Region:
-        """The region that a client describes.
+        """Makes the region that a client describes.
 
         Raises:
             Invalid: if there is no such object, or it is smaller, or it is no business of this server.
@@ -103,7 +103,7 @@ class SystemMemory:
                 raise DoesNotFit(f"Region {shown(region.name)}: {os.strerror(error.errno or 0)}.") from None
 
     def lasts(self, region: Region) -> bool:
-        """Whether its key still leads to the object that was registered."""
+        """Returns whether the key still leads to the object that was registered."""
         try:
             with self._opened(region.key, os.O_RDONLY) as (_, status):
                 return (status.st_dev, status.st_ino) == region.file
@@ -116,7 +116,7 @@ class SystemMemory:
 
     @contextmanager
     def _used(self, region: Region, flags: int) -> Iterator[tuple[int, os.stat_result]]:
-        """The open file of a region."""
+        """Opens the file of a region."""
         try:
             with self._opened(region.key, flags) as (file, status):
                 if (status.st_dev, status.st_ino) != region.file:

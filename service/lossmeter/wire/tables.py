@@ -27,7 +27,7 @@ DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": 
 
 @dataclass(frozen=True)
 class Columns:
-    """Says which columns of the table are what.
+    """Assigns columns of the table to the parts of a batch.
 
     Attributes:
         predictions: one column of numbers or of lists, or one for each class.
@@ -43,7 +43,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """The columns that are read, each once."""
+        """Lists the columns that are read, each once."""
         more = [one for one in (self.sample_weight, self.sample_ids, self.groups) if one is not None]
         return list(dict.fromkeys((*self.predictions, *self.labels, *more, *self.slices)))
 

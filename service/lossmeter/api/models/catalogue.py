@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from lossmeter.api.models.schemas import shape_text
-from lossmeter.catalogue import Parameter
+from lossmeter.catalogue import Entry
 from lossmeter.losses import Loss, TensorArgument
 from lossmeter.tensors import Datatype
 
@@ -72,22 +72,12 @@ class LossList(BaseModel):
 
 @cache
 def loss_entry(loss: Loss) -> LossEntry:
-    """The entry of one loss."""
+    """Returns the entry of one loss."""
     return LossEntry(
-        name=loss.name,
-        aliases=list(loss.aliases),
-        family=loss.family,
-        summary=loss.summary,
-        explanation=loss.explanation,
-        formula=loss.formula,
+        **described(loss),
         roles=[_role(argument) for argument in loss.roles],
         tensor_parameters=[_role(argument) for argument in loss.tensors if argument.keyword],
-        parameters=[parameter_model(parameter) for parameter in loss.parameters],
         reductions=list(loss.reductions),
-        returns=loss.returns,
-        use_when=loss.use_when,
-        avoid_when=loss.avoid_when,
-        source=loss.source,
         separable=loss.separable,
         elementwise=loss.elementwise,
         mean=loss.mean_note or "sum / normalizer",
@@ -96,6 +86,19 @@ def loss_entry(loss: Loss) -> LossEntry:
             for example in loss.examples
         ],
     )
+
+
+PROSE = ("name", "family", "summary", "explanation", "formula", "returns", "use_when", "avoid_when", "source")
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """Returns the fields that the entries of losses and of metrics share."""
+    parameters = [
+        ParameterModel(name=one.name, json_schema=one.schema, default=one.default, description=one.description)
+        for one in entry.parameters
+    ]
+    prose = {name: getattr(entry, name) for name in PROSE}
+    return {**prose, "aliases": list(entry.aliases), "parameters": parameters}
 
 
 def _role(argument: TensorArgument) -> RoleModel:
@@ -112,14 +115,4 @@ def _role(argument: TensorArgument) -> RoleModel:
         required=argument.required,
         differentiable=argument.differentiable,
         description=argument.description,
-    )
-
-
-def parameter_model(parameter: Parameter) -> ParameterModel:
-    """The entry of one parameter, of a loss or of a metric."""
-    return ParameterModel(
-        name=parameter.name,
-        json_schema=parameter.schema,
-        default=parameter.default,
-        description=parameter.description,
     )

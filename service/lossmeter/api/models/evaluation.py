@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
@@ -12,6 +12,7 @@ from lossmeter.evaluation import Plan, PlanFields
 from lossmeter.evaluation.fields import LEFT_OUT, Names, Values
 from lossmeter.validation import validate
 
+Model = TypeVar("Model", bound=BaseModel)
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
 ERROR_BOUND = "How far the value may be from the exact one; 0 if it is exact."
@@ -54,12 +55,31 @@ def parse_evaluation(given: dict[str, Any], max_elements: int) -> tuple[Plan, di
         Invalid: with all that is wrong with the fields.
         TooLarge: if the tensors have too many elements.
     """
-    given = {name: value for name, value in given.items() if value is not None}
-    request = validate(EvaluateRequest, "evaluate", given)
-    size = count_elements("evaluate", {name: given[name] for name in TENSORS & given.keys()}, max_elements)
-    data = {name: getattr(request, name) for name in DATA}
+    request = validate_given(EvaluateRequest, "evaluate", given)
+    data, size = batch_data("evaluate", request, max_elements)
     wanted: list[str] = list(dict.fromkeys(request.gradients))
     return Plan.of(request, tuple(request.slices)), data, wanted, request.tensor_encoding == "base64", size
+
+
+def validate_given(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
+    """Returns the fields of a request as a model; one that is null counts as one that is not given.
+
+    Raises:
+        Invalid: with all that is wrong with them.
+    """
+    return validate(model, subject, {name: value for name, value in given.items() if value is not None})
+
+
+def batch_data(subject: str, batch: DataFields, max_elements: int) -> tuple[dict[str, Any], int]:
+    """Returns the data of a batch, and how many elements its tensors have.
+
+    Raises:
+        Invalid: if a tensor has too many dimensions.
+        TooLarge: if the tensors have too many elements.
+    """
+    data = {name: getattr(batch, name) for name in DATA}
+    tensors = {name: value for name, value in data.items() if name in TENSORS and value is not None}
+    return data, count_elements(subject, tensors, max_elements)
 
 
 class IntervalModel(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lossmeter.api.models.catalogue import ParameterModel, parameter_model
+from lossmeter.api.models.catalogue import ParameterModel, described
 from lossmeter.evaluation.metrics import usual
 from lossmeter.metrics import TASKS, Example, Metric
 
@@ -58,24 +58,17 @@ class MetricList(BaseModel):
 
 @cache
 def metric_entry(metric: Metric) -> MetricEntry:
-    """The entry of one metric."""
-    suited = {task: [are for are in TASKS[task].measured if metric.takes(are)] for task in metric.tasks}
+    """Returns the entry of one metric."""
     return MetricEntry(
-        name=metric.name,
-        aliases=list(metric.aliases),
-        family=metric.family,
+        **described(metric),
         tasks=list(metric.tasks),
-        usual_for=[task for task in metric.tasks if _usual(metric, task)],
-        predictions_are=suited,
+        usual_for=[
+            task
+            for task in metric.tasks
+            if any({"metric": metric.name} in usual(task, kind) for kind in TASKS[task].measured)
+        ],
+        predictions_are={task: [kind for kind in TASKS[task].measured if metric.takes(kind)] for task in metric.tasks},
         kind=metric.kind,
-        summary=metric.summary,
-        explanation=metric.explanation,
-        formula=metric.formula,
-        parameters=[parameter_model(parameter) for parameter in metric.parameters],
-        returns=metric.returns,
-        use_when=metric.use_when,
-        avoid_when=metric.avoid_when,
-        source=metric.source,
         minimum=metric.minimum,
         maximum=metric.maximum,
         higher_is_better={"higher": True, "lower": False, "neither": None}[metric.better],
@@ -86,19 +79,10 @@ def metric_entry(metric: Metric) -> MetricEntry:
     )
 
 
-def _usual(metric: Metric, task: str) -> bool:
-    return any({"metric": metric.name} in usual(task, are) for are in TASKS[task].measured)
-
-
 def _example(metric: Metric, example: Example) -> MetricExample:
     names = ("predictions_are", "predictions", "labels", "classes")
     batch = {"predictions_are": "values", **example.batch}
     parameters = {name: value for name, value in batch.items() if name not in names}
     data = {name: batch[name] for name in names if name in batch}
-    request = {
-        "task": example.task,
-        **data,
-        "losses": [],
-        "metrics": [{"metric": metric.name, **parameters}],
-    }
+    request = {"task": example.task, **data, "losses": [], "metrics": [{"metric": metric.name, **parameters}]}
     return MetricExample(request=request, answer={"metric": metric.name, "value": example.value})

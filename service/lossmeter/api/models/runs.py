@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from lossmeter.api.models.evaluation import DATA, TENSORS, DataFields, IntervalModel, Place, Report
-from lossmeter.api.models.schemas import ResultWarning, count_elements
+from lossmeter.api.models.evaluation import DataFields, IntervalModel, Place, Report, batch_data, validate_given
+from lossmeter.api.models.schemas import ResultWarning
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
 from lossmeter.evaluation.fields import LEFT_OUT, Values
 from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import StoredRun
-from lossmeter.validation import validate
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -24,7 +23,6 @@ MAX_TAGS = 50
 HISTOGRAM_BINS = 1000
 """Of the scores of a run, where they are probabilities and nothing else is said: its states then stay of one size."""
 
-Model = TypeVar("Model", bound=BaseModel)
 Text = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRINTABLE)]
 
@@ -66,15 +64,6 @@ class ComparisonRequest(BaseModel):
     confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
 
 
-def validate_given(model: type[Model], subject: str, given: dict[str, Any]) -> Model:
-    """Returns the fields of a request as a model; one that is null counts as one that is not given.
-
-    Raises:
-        Invalid: with all that is wrong with them.
-    """
-    return validate(model, subject, {name: value for name, value in given.items() if value is not None})
-
-
 def check_run_id(run_id: str) -> str:
     """Returns the id, if it can be one.
 
@@ -102,11 +91,7 @@ def parse_batch(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[
         TooLarge: if the tensors have too many elements.
     """
     subject = f"run {run_id}"
-    request = validate_given(BatchRequest, subject, given)
-    fields = {name: getattr(request, name) for name in DATA}
-    return fields, count_elements(
-        subject, {name: fields[name] for name in TENSORS if fields[name] is not None}, max_elements
-    )
+    return batch_data(subject, validate_given(BatchRequest, subject, given), max_elements)
 
 
 class RunModel(BaseModel):

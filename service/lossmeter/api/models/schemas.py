@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -105,7 +105,7 @@ def tensor_names(loss: Loss) -> frozenset[str]:
 @cache
 def _optional(loss: Loss) -> frozenset[str]:
     """Returns the fields that may be left out and for which null is no value of its own."""
-    nullable = {parameter.name for parameter in loss.parameters if type(None) in get_args(parameter.annotation)}
+    nullable = {parameter.name for parameter in loss.parameters if parameter.nullable}
     fields = request_model(loss).model_fields
     return frozenset(name for name, field in fields.items() if not field.is_required() and name not in nullable)
 

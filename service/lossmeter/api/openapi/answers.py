@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from lossmeter.api import problems
-from lossmeter.api.openapi.components import REF
+from lossmeter.api.openapi.components import ref
 from lossmeter.errors import Flaw
 
 Answers = dict[int | str, dict[str, Any]]
@@ -106,7 +106,10 @@ DETAILS: Mapping[int, tuple[str, tuple[Flaw, ...]]] = {
     504: ("The answer was not there within 300 s (LOSSMETER_COMPUTE_SECONDS).", ()),
     507: ("cuda:0 has no room for the 4000000000 bytes that this request needs.", ()),
 }
-"""For each status, what an example of it says."""
+"""For each status, the detail and the flaws of its example."""
+KINDS = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
+KINDS[500] = ("internal", "Internal error")
+"""Code and title of the first error of each status."""
 
 
 def error_answers(*statuses: int) -> Answers:
@@ -134,7 +137,7 @@ def responses() -> dict[str, Any]:
 
 
 def common_headers(**more: str) -> dict[str, Any]:
-    """References to the headers of an answer, by their names on the wire."""
+    """Returns references to the headers of an answer, by their names on the wire."""
     return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**COMMON_HEADERS, **more}.items()}
 
 
@@ -142,7 +145,7 @@ def _response(status: int, media_type: str, model: str, example: Any) -> dict[st
     return {
         "description": ERRORS[status],
         "headers": common_headers(**OWN_HEADERS.get(status, {})),
-        "content": {media_type: {"schema": {"$ref": REF.format(model=model)}, "example": example}},
+        "content": {media_type: {"schema": ref(model), "example": example}},
     }
 
 
@@ -150,12 +153,3 @@ def _example(status: int) -> bytes:
     code, title = KINDS[status]
     detail, flaws = DETAILS[status]
     return problems.encode_problem(status, code, title, detail, HEADERS["RequestId"]["example"], flaws)
-
-
-def _kinds() -> dict[int, tuple[str, str]]:
-    """Code and title of the first error of each status."""
-    kinds = {status: (error.code, error.title) for error, status in reversed(list(problems.STATUS.items()))}
-    return {**kinds, 500: ("internal", "Internal error")}
-
-
-KINDS = _kinds()

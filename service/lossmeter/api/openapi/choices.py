@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lossmeter.api.openapi.components import REF, Schema
+from lossmeter.api.openapi.components import REF, Schema, ref
 from lossmeter.evaluation.fields import LossChoice
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.metrics import METRICS, Metric
@@ -27,7 +27,7 @@ WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 
 
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
-    plain = {"$ref": REF.format(model="PlainTensor")}
+    plain = ref("PlainTensor")
     properties = {one.name: {**plain, "description": one.description} for one in loss.tensors if one.keyword}
     properties |= {one.name: one.json_schema() for one in loss.parameters}
     described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
@@ -41,7 +41,7 @@ def _metric_choice(metric: Metric) -> tuple[str, tuple[str, ...], Schema]:
 
 
 def class_name(name: str) -> str:
-    """`smooth_l1` as `SmoothL1`."""
+    """Returns `SmoothL1` for `smooth_l1`."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
@@ -60,6 +60,6 @@ def _told_apart(
             "properties": {key: word, **schema["properties"]},
         }
         mapping |= dict.fromkeys(names, REF.format(model=model))
-    options = [{"$ref": REF.format(model=model)} for model in schemas]
+    options = [ref(model) for model in schemas]
     discriminator = {"propertyName": key, "mapping": mapping}
     return {**schemas, union: {"description": description, "oneOf": options, "discriminator": discriminator}}

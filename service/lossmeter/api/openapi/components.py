@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from lossmeter.metrics.tasks import KINDS, TASKS
+from lossmeter.tensors import Datatype
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
 
-# Items are left open: a schema that names itself is more exact, and beyond most generators of clients.
-NUMBERS: Schema = {
-    "description": "Nested arrays of numbers, or of true and false: rectangular, finite, in the dtype of their role.",
-    "type": "array",
-    "items": {},
-    "examples": [[[2.0, -1.0, 0.3], [0.1, 1.5, -0.4]]],
-}
+
+def ref(model: str) -> Schema:
+    """Returns the reference to the schema of a model."""
+    return {"$ref": REF.format(model=model)}
+
+
 SHAPE: Schema = {"type": "array", "items": {"type": "integer", "format": "int64", "minimum": 0}, "examples": [[2, 3]]}
 BYTES: Schema = {
     "type": "string",
@@ -23,127 +23,113 @@ BYTES: Schema = {
     "description": "Little-endian, row-major bytes.",
     "examples": ["AAAAQAAAgL8="],
 }
-TENSOR_OBJECT: Schema = {
-    "description": "A tensor with its datatype and shape; exactly one of `data` and `base64`.",
-    "type": "object",
-    "required": ["datatype", "shape"],
-    "additionalProperties": False,
-    "properties": {
-        "datatype": {
-            "$ref": REF.format(model="Datatype"),
-            "description": "Of the Open Inference Protocol v2; FP16 and BF16 in base64 only.",
+SCHEMAS: dict[str, Schema] = {
+    # Items are left open: a schema that names itself is more exact, and beyond most generators of clients.
+    "Numbers": {
+        "description": "Nested arrays of numbers, or of true and false: rectangular, finite, in the dtype of their role.",
+        "type": "array",
+        "items": {},
+        "examples": [[[2.0, -1.0, 0.3], [0.1, 1.5, -0.4]]],
+    },
+    "Tensor": {
+        "description": "A tensor: nested arrays of numbers, a single number, or an object that states datatype and shape.",
+        "oneOf": [
+            ref("TensorObject"),
+            ref("Numbers"),
+            {"type": "number", "format": "double"},
+            {"type": "boolean"},
+        ],
+    },
+    "PlainTensor": {
+        "description": "A parameter of a loss that is a tensor, such as weights of classes: nested arrays, or a single number.",
+        "oneOf": [ref("Numbers"), {"type": "number", "format": "double"}],
+    },
+    "TensorObject": {
+        "description": "A tensor with its datatype and shape; exactly one of `data` and `base64`.",
+        "type": "object",
+        "required": ["datatype", "shape"],
+        "additionalProperties": False,
+        "properties": {
+            "datatype": {
+                "$ref": REF.format(model="Datatype"),
+                "description": "Of the Open Inference Protocol v2; FP16 and BF16 in base64 only.",
+            },
+            "shape": {**SHAPE, "description": "Sizes of the dimensions; empty for a single number."},
+            "data": {"$ref": REF.format(model="Numbers"), "description": "Flat or nested, row-major."},
+            "base64": BYTES,
         },
-        "shape": {**SHAPE, "description": "Sizes of the dimensions; empty for a single number."},
-        "data": {"$ref": REF.format(model="Numbers"), "description": "Flat or nested, row-major."},
-        "base64": BYTES,
+        "examples": [{"datatype": "FP32", "shape": [2], "data": [2.0, -1.0]}],
     },
-    "examples": [{"datatype": "FP32", "shape": [2], "data": [2.0, -1.0]}],
-}
-TENSOR: Schema = {
-    "description": "A tensor: nested arrays of numbers, a single number, or an object that states datatype and shape.",
-    "oneOf": [
-        {"$ref": REF.format(model="TensorObject")},
-        {"$ref": REF.format(model="Numbers")},
-        {"type": "number", "format": "double"},
-        {"type": "boolean"},
-    ],
-}
-PLAIN_TENSOR: Schema = {
-    "description": "A parameter of a loss that is a tensor, such as weights of classes: nested arrays, or a single number.",
-    "oneOf": [{"$ref": REF.format(model="Numbers")}, {"type": "number", "format": "double"}],
-}
-TENSOR_ANSWER: Schema = {
-    "description": "A tensor of an answer, with its datatype and shape; exactly one of `data` and `base64`.",
-    "type": "object",
-    "required": ["datatype", "shape"],
-    "properties": {
-        "datatype": {"$ref": REF.format(model="Datatype"), "description": "Of the Open Inference Protocol v2."},
-        "shape": {**SHAPE, "description": "Sizes of the dimensions; empty for a single number."},
-        "data": {
-            "type": "array",
-            "items": {"type": ["number", "null"], "format": "double"},
-            "description": "Flat, row-major; null where not finite.",
+    "TensorAnswer": {
+        "description": "A tensor of an answer, with its datatype and shape; exactly one of `data` and `base64`.",
+        "type": "object",
+        "required": ["datatype", "shape"],
+        "properties": {
+            "datatype": {"$ref": REF.format(model="Datatype"), "description": "Of the Open Inference Protocol v2."},
+            "shape": {**SHAPE, "description": "Sizes of the dimensions; empty for a single number."},
+            "data": {
+                "type": "array",
+                "items": {"type": ["number", "null"], "format": "double"},
+                "description": "Flat, row-major; null where not finite.",
+            },
+            "base64": BYTES,
         },
-        "base64": BYTES,
+        "examples": [{"datatype": "FP32", "shape": [2], "data": [-0.18862158, 0.040396158]}],
     },
-    "examples": [{"datatype": "FP32", "shape": [2], "data": [-0.18862158, 0.040396158]}],
-}
-SLICE_VALUE: Schema = {
-    "description": "A value of a column.",
-    "oneOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "boolean"}],
-}
-SAMPLE_ID: Schema = {
-    "description": "The id of a sample or of a group.",
-    "oneOf": [{"type": "string"}, {"type": "integer", "format": "int64"}],
-}
-SLICE_CHOICE: Schema = {
-    "description": "A column, for every slice of it; or one slice.",
-    "oneOf": [{"type": "string"}, {"$ref": REF.format(model="ChosenSlice")}],
-}
-CHOSEN_SLICE: Schema = {
-    "description": "The samples that have one value in one column.",
-    "type": "object",
-    "required": ["column", "value"],
-    "additionalProperties": False,
-    "properties": {
-        "column": {"type": "string", "description": "A column of `slices`."},
-        "value": {"$ref": REF.format(model="SliceValue")},
+    "SliceValue": {
+        "description": "A value of a column.",
+        "oneOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "boolean"}],
+    },
+    "SampleId": {
+        "description": "The id of a sample or of a group.",
+        "oneOf": [{"type": "string"}, {"type": "integer", "format": "int64"}],
+    },
+    "SliceChoice": {
+        "description": "A column, for every slice of it; or one slice.",
+        "oneOf": [{"type": "string"}, ref("ChosenSlice")],
+    },
+    "ChosenSlice": {
+        "description": "The samples that have one value in one column.",
+        "type": "object",
+        "required": ["column", "value"],
+        "additionalProperties": False,
+        "properties": {
+            "column": {"type": "string", "description": "A column of `slices`."},
+            "value": ref("SliceValue"),
+        },
     },
 }
-DATATYPES = ["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"]
 
-ENUMERATIONS: dict[str, list[str]] = {
-    "Datatype": DATATYPES,
-    "Reduction": ["mean", "sum", "none"],
-    "Precision": ["float32", "float64"],
-    "TensorEncoding": ["data", "base64"],
-    "NonFinite": ["error", "allow"],
-    "EmptyMean": ["nan", "zero", "error"],
-    "Task": list(TASKS),
-    "PredictionsAre": list(KINDS),
-    "MetricKind": ["scalar", "per_class", "matrix", "curve"],
-    "IntervalMethod": ["student", "wilson", "bootstrap"],
-    "Better": ["higher", "lower", "neither"],
-    "Averaging": ["macro", "micro", "weighted", "none"],
-    "Absent": ["skip", "zero", "one", "nan"],
+
+def _words(description: str, *values: str) -> Schema:
+    return {"type": "string", "enum": list(values), "description": description}
+
+
+ENUMERATIONS: dict[str, Schema] = {
+    "Datatype": _words(
+        "The type of the elements of a tensor, as the Open Inference Protocol v2 names it.", *Datatype.__members__
+    ),
+    "Reduction": _words("How unreduced values become one number.", "mean", "sum", "none"),
+    "Precision": _words("Arithmetic.", "float32", "float64"),
+    "TensorEncoding": _words(
+        "How the tensors of a JSON answer are written: as numbers, or as base64 of their bytes.", "data", "base64"
+    ),
+    "NonFinite": _words("What to do with NaN and infinities among the inputs.", "error", "allow"),
+    "EmptyMean": _words("The mean where nothing counts.", "nan", "zero", "error"),
+    "Task": _words("What kind of question the predictions answer.", *TASKS),
+    "PredictionsAre": _words("What the predictions are.", *KINDS),
+    "MetricKind": _words(
+        "Whether a value is a number, one number per class, a matrix, or curves.",
+        *("scalar", "per_class", "matrix", "curve"),
+    ),
+    "IntervalMethod": _words("How an interval came about.", "student", "wilson", "bootstrap"),
+    "Better": _words("Which values are better.", "higher", "lower", "neither"),
+    "Averaging": _words("How the values of the classes become one.", "macro", "micro", "weighted", "none"),
+    "Absent": _words("The value of what does not occur.", "skip", "zero", "one", "nan"),
 }
 """Lists of words that occur in several places: each is a type of its own in a generated client."""
-MEANINGS = {
-    "Datatype": "The type of the elements of a tensor, as the Open Inference Protocol v2 names it.",
-    "Reduction": "How unreduced values become one number.",
-    "Precision": "Arithmetic.",
-    "TensorEncoding": "How the tensors of a JSON answer are written: as numbers, or as base64 of their bytes.",
-    "NonFinite": "What to do with NaN and infinities among the inputs.",
-    "EmptyMean": "The mean where nothing counts.",
-    "Task": "What kind of question the predictions answer.",
-    "PredictionsAre": "What the predictions are.",
-    "MetricKind": "Whether a value is a number, one number per class, a matrix, or curves.",
-    "IntervalMethod": "How an interval came about.",
-    "Better": "Which values are better.",
-    "Averaging": "How the values of the classes become one.",
-    "Absent": "The value of what does not occur.",
-}
 UNIONS = {
     frozenset({"string", "integer", "boolean"}): "SliceValue",
     frozenset({"string", "integer"}): "SampleId",
 }
 """Unions of simple types that have a name."""
-
-
-def components() -> dict[str, Schema]:
-    """Returns all of them by name."""
-    named = {
-        "Numbers": NUMBERS,
-        "Tensor": TENSOR,
-        "PlainTensor": PLAIN_TENSOR,
-        "TensorObject": TENSOR_OBJECT,
-        "TensorAnswer": TENSOR_ANSWER,
-        "SliceValue": SLICE_VALUE,
-        "SampleId": SAMPLE_ID,
-        "SliceChoice": SLICE_CHOICE,
-        "ChosenSlice": CHOSEN_SLICE,
-    }
-    words: dict[str, Schema] = {
-        name: {"type": "string", "enum": values, "description": MEANINGS[name]} for name, values in ENUMERATIONS.items()
-    }
-    return {**named, **words}

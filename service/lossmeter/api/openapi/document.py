@@ -27,7 +27,7 @@ from lossmeter.api.models.schemas import LossAnswer, request_model
 from lossmeter.api.models.shared_memory import CudaRegionRequest, SystemRegionRequest
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
-from lossmeter.api.openapi.components import REF, Schema, components
+from lossmeter.api.openapi.components import ENUMERATIONS, REF, SCHEMAS, Schema, ref
 from lossmeter.api.openapi.plain import plain
 from lossmeter.losses import LOSSES
 
@@ -93,7 +93,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             _describe(operation, schemas)
     whole["paths"] = plain(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
-    schemas = {name: plain(schema) for name, schema in schemas.items()} | components()
+    schemas = {name: plain(schema) for name, schema in schemas.items()} | SCHEMAS | ENUMERATIONS
     whole["components"] = {
         "schemas": schemas,
         "responses": answers.responses(),
@@ -112,12 +112,12 @@ def _models() -> dict[str, Schema]:
     schemas: dict[str, Schema] = {**taken["$defs"], **given["$defs"]}
     for name, absent in ABSENT.items():
         schemas[name]["required"] = [field for field in schemas[name]["required"] if field not in absent]
-    tensor = {"$ref": REF.format(model="TensorAnswer")}
+    tensor = ref("TensorAnswer")
     schemas["LossAnswer"]["properties"]["values"] = {**tensor, "description": "The unreduced loss, under `none` only."}
     for name in ("LossAnswer", "ObjectiveAnswer"):
         schemas[name]["properties"]["gradients"]["additionalProperties"] = tensor
     data = schemas["InferInput"]["properties"]["data"]
-    data |= {"$ref": REF.format(model="Numbers")}
+    data |= ref("Numbers")
     schemas["InferOutput"]["properties"]["data"]["items"] = {"type": ["number", "null"]}
     choice = schemas["GateFields"]["properties"]["slice"]
     schemas["GateFields"]["properties"]["slice"] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from lossmeter.api.models.schemas import request_model
 from lossmeter.api.openapi.answers import error_answers, plain_errors
-from lossmeter.api.openapi.components import REF
+from lossmeter.api.openapi.components import ref
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
 
@@ -35,86 +35,73 @@ INFER: dict[str, Any] = {
 """A request that every server answers, here of `mse`."""
 
 
-def infer_operation(operation_id: str) -> dict[str, Any]:
-    """Returns the declaration of a route that speaks the Open Inference Protocol."""
-    length: dict[str, Any] = {
-        "description": "Bytes of JSON at the beginning of the body, where the bytes of tensors follow it.",
-        "schema": {"type": "integer", "minimum": 0},
-    }
-    binary = {
-        "application/octet-stream": {
-            "schema": {
-                "type": "string",
-                "format": "binary",
-                "description": "JSON of the same form, and behind it the bytes of the tensors that state "
-                "`binary_data_size`, little-endian and row-major, in the order of the JSON.",
-            }
+LENGTH: dict[str, Any] = {
+    "description": "Bytes of JSON at the beginning of the body, where the bytes of tensors follow it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+ENCODING: dict[str, Any] = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is compressed.",
+    "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+}
+BINARY: dict[str, Any] = {
+    "application/octet-stream": {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "JSON of the same form, and behind it the bytes of the tensors that state "
+            "`binary_data_size`, little-endian and row-major, in the order of the JSON.",
         }
     }
-    encoding = {
-        "name": "Content-Encoding",
-        "in": "header",
-        "description": "How the body is compressed.",
-        "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+}
+
+
+def json_content(model: str, examples: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Declares a body of JSON, by the name of its model."""
+    schema: dict[str, Any] = {"schema": ref(model)}
+    return {"application/json": schema if examples is None else schema | {"examples": examples}}
+
+
+def request_body(model: str, examples: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Declares the body of a request, which may come in `more` media types than JSON."""
+    return {"requestBody": {"required": True, "content": json_content(model, examples) | (more or {})}}
+
+
+def infer_operation(operation_id: str) -> dict[str, Any]:
+    """Declares a route that speaks the Open Inference Protocol."""
+    examples = {"mse": {"summary": "mse with its gradient", "value": INFER}}
+    parameters = [{"name": HEADER_LENGTH, "in": "header"} | LENGTH, ENCODING]
+    answer = {
+        "description": "The outputs that were asked for.",
+        "headers": {HEADER_LENGTH: LENGTH},
+        "content": json_content("InferAnswer") | BINARY,
     }
-    answer = {"application/json": {"schema": {"$ref": REF.format(model="InferAnswer")}}, **binary}
     return {
         "operation_id": operation_id,
         "summary": "A loss and its gradients",
-        "openapi_extra": {
-            "parameters": [{"name": HEADER_LENGTH, "in": "header"} | length, encoding],
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": {"$ref": REF.format(model="InferRequest")},
-                        "examples": {"mse": {"summary": "mse with its gradient", "value": INFER}},
-                    },
-                    **binary,
-                },
-            },
-        },
-        "responses": {
-            200: {
-                "description": "The outputs that were asked for.",
-                "headers": {HEADER_LENGTH: length},
-                "content": answer,
-            },
-            **plain_errors(400, 404, 409, 413, 415, 422, 503, 507),
-        },
+        "openapi_extra": {"parameters": parameters, **request_body("InferRequest", examples, BINARY)},
+        "responses": {200: answer, **plain_errors(400, 404, 409, 413, 415, 422, 503, 507)},
     }
 
 
-def operation(loss: Loss) -> dict[str, Any]:
-    """Returns the declaration of the route of one loss."""
+def loss_operation(loss: Loss) -> dict[str, Any]:
+    """Declares the route of one loss."""
     examples = {
         f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
         for number, example in enumerate(loss.examples, 1)
     }
-    described = "The loss and the gradients that were asked for."
-    request = request_model(loss).__name__
-    return tensor_operation(loss.name, loss.summary, request, "LossAnswer", examples, described)
-
-
-def tensor_operation(
-    operation_id: str, summary: str, request: str, answer: str, examples: dict[str, Any], described: str, *more: int
-) -> dict[str, Any]:
-    """Returns the declaration of a route that carries tensors, by the names of its models, with further statuses."""
-    schema = {"$ref": REF.format(model=request)}
     return {
-        "operation_id": operation_id,
-        "summary": summary,
-        "openapi_extra": {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": schema, "examples": examples}, **SAFETENSORS},
-            }
-        },
-        "responses": {
-            200: {
-                "description": described,
-                "content": {"application/json": {"schema": {"$ref": REF.format(model=answer)}}, **SAFETENSORS},
-            },
-            **error_answers(*sorted({400, 406, 413, 415, 422, 503, 507, *more})),
-        },
+        "operation_id": loss.name,
+        "summary": loss.summary,
+        "description": f"{loss.explanation}\n\n$${loss.formula}$$\n\n"
+        f"**Use when** {loss.use_when}\n\n**Avoid when** {loss.avoid_when}",
+        "openapi_extra": request_body(request_model(loss).__name__, examples, SAFETENSORS),
+        "responses": tensor_answers("LossAnswer", "The loss and the gradients that were asked for."),
     }
+
+
+def tensor_answers(model: str, description: str, *more: int) -> dict[int | str, dict[str, Any]]:
+    """Declares the answers of a route that carries tensors, by the name of their model; `more` are further statuses."""
+    answer = {"description": description, "content": json_content(model) | SAFETENSORS}
+    return {200: answer, **error_answers(*sorted({400, 406, 413, 415, 422, 503, 507, *more}))}

@@ -1,15 +1,15 @@
-"""Says a schema in the form that generators of clients understand best."""
+"""Rewrites schemas in the form that generators of clients understand best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from lossmeter.api.openapi.components import ENUMERATIONS, REF, UNIONS, Schema
+from lossmeter.api.openapi.components import ENUMERATIONS, REF, UNIONS, Schema, ref
 
 NULL: Schema = {"type": "null"}
 FORMATS = {"number": "double", "integer": "int64"}
-NAMES = {tuple(words): name for name, words in ENUMERATIONS.items()}
+NAMES = {tuple(schema["enum"]): name for name, schema in ENUMERATIONS.items()}
 
 
 def plain(part: Any) -> Any:
@@ -69,7 +69,7 @@ def _union(schema: Schema) -> Schema:
     simple = frozenset(option["type"] for option in kept if set(option) == {"type"})
     name = UNIONS.get(simple) if len(simple) == len(kept) else None
     if name is not None:
-        reference = {"$ref": REF.format(model=name)}
+        reference = ref(name)
         return _replaced(schema, keyword, {"oneOf": [reference, *null]} if null else reference)
     if keyword == "type":
         return schema

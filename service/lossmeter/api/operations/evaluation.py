@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lossmeter.api.models.evaluation import TENSORS, parse_evaluation
@@ -19,6 +20,7 @@ class Work(NamedTuple):
     gradients: list[str]
 
 
+@dataclass(frozen=True)
 class Evaluate(ThreadOperation[Work, bool, dict[str, Any]]):
     """Answers `POST /v1/evaluate`.
 
@@ -27,9 +29,8 @@ class Evaluate(ThreadOperation[Work, bool, dict[str, Any]]):
         max_elements: how many elements the tensors of one request may have.
     """
 
-    def __init__(self, engine: Engine, max_elements: int) -> None:
-        self.engine = engine
-        self.max_elements = max_elements
+    engine: Engine
+    max_elements: int
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Work, bool]:
         fields = negotiated.reader.decode(body, TENSORS)

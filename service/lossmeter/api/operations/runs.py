@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from lossmeter.api.headers import Headers
-from lossmeter.api.models.evaluation import TENSORS
+from lossmeter.api.models.evaluation import TENSORS, validate_given
 from lossmeter.api.models.runs import (
     PRINTABLE,
     ComparisonRequest,
@@ -18,7 +19,6 @@ from lossmeter.api.models.runs import (
     parse_batch,
     parse_plan,
     run_fields,
-    validate_given,
 )
 from lossmeter.api.negotiation import JSON, request_format
 from lossmeter.api.operation import (
@@ -47,6 +47,7 @@ def encode_json(fields: dict[str, Any]) -> Pieces:
     return JSON.encode(fields, base64=False)
 
 
+@dataclass(frozen=True)
 class OpenRun(DatabaseOperation[RunRequest, None, StoredRun]):
     """Answers `POST /v1/runs`.
 
@@ -56,10 +57,9 @@ class OpenRun(DatabaseOperation[RunRequest, None, StoredRun]):
         address: of runs, as the client reaches it.
     """
 
-    def __init__(self, ledger: Ledger, store: StoreThreads, address: str) -> None:
-        self.ledger = ledger
-        self.store = store
-        self.address = address
+    ledger: Ledger
+    store: StoreThreads
+    address: str
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[RunRequest, None]:
         return DecodedRequest(parse_plan(negotiated.reader.decode(body, frozenset())), None)
@@ -72,6 +72,7 @@ class OpenRun(DatabaseOperation[RunRequest, None, StoredRun]):
         return Answer(encode_json(run_fields(result)), (JSON_CONTENT, location), status=201)
 
 
+@dataclass(frozen=True)
 class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
     """Answers `POST /v1/comparisons`.
 
@@ -80,9 +81,8 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
         store: waits for the database.
     """
 
-    def __init__(self, ledger: Ledger, store: StoreThreads) -> None:
-        self.ledger = ledger
-        self.store = store
+    ledger: Ledger
+    store: StoreThreads
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[ComparisonRequest, None]:
         fields = negotiated.reader.decode(body, frozenset())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from lossmeter.wire.regions import Memory, Region, Registry
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+@dataclass(frozen=True)
 class RegisterRegion(ThreadOperation[ModelT, None, None], Generic[ModelT]):
     """Answers `POST /v2/…sharedmemory/region/{region}/register`; takes and gives JSON, whatever the headers say.
 
@@ -26,13 +28,10 @@ class RegisterRegion(ThreadOperation[ModelT, None, None], Generic[ModelT]):
         region: describes the region that is asked for, or refuses it.
     """
 
-    def __init__(
-        self, registry: Registry, memory: Memory, model: type[ModelT], region: Callable[[ModelT], Region]
-    ) -> None:
-        self.registry = registry
-        self.memory = memory
-        self.model = model
-        self.region = region
+    registry: Registry
+    memory: Memory
+    model: type[ModelT]
+    region: Callable[[ModelT], Region]
 
     def negotiate(self, headers: Headers) -> Negotiated:  # noqa: ARG002
         return Negotiated()

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Response
 
 from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
-from lossmeter.api.openapi import error_answers, operation
-from lossmeter.api.raw_routes import Documented, RawRoute
+from lossmeter.api.openapi.answers import error_answers
+from lossmeter.api.openapi.operations import loss_operation
+from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
-from lossmeter.losses import LOSSES, Loss, find
+from lossmeter.losses import LOSSES, find
 
 
 def router(resources: Resources) -> APIRouter:
@@ -32,9 +33,8 @@ def router(resources: Resources) -> APIRouter:
         return loss_entry(find(loss))
 
     for loss in LOSSES.values():
-        documented = {"methods": ["POST"], "tags": routes.tags, **operation(loss)}
         path = f"{PATH}/{loss.name}"
-        routes.routes.append(RawRoute(path, _document(loss), resources.endpoints[path], **documented))
+        add_raw_route(routes, "POST", path, resources.endpoints[path], **loss_operation(loss))
 
     @routes.post(PATH + "/{loss}", include_in_schema=False)
     async def unknown_loss(loss: str) -> Response:
@@ -42,13 +42,3 @@ def router(resources: Resources) -> APIRouter:
         raise AssertionError("every loss that exists has a route of its own")
 
     return routes
-
-
-def _document(loss: Loss) -> Documented:
-    async def compute_loss() -> Response:
-        raise AssertionError("its raw route answers")
-
-    compute_loss.__doc__ = (
-        f"{loss.explanation}\n\n$${loss.formula}$$\n\n**Use when** {loss.use_when}\n\n**Avoid when** {loss.avoid_when}"
-    )
-    return compute_loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from lossmeter.api.models.metrics import MetricEntry, MetricList, metric_entry
-from lossmeter.api.openapi import error_answers
+from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.resources import Resources
 from lossmeter.metrics import METRICS, find_metric
 

@@ -10,8 +10,9 @@ from lossmeter.api.addresses import MODEL, OPEN_INFERENCE
 from lossmeter.api.addresses import MODEL_VERSION as VERSION
 from lossmeter.api.models import inference
 from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
-from lossmeter.api.openapi import infer_operation, plain_errors
-from lossmeter.api.raw_routes import Documented, RawRoute
+from lossmeter.api.openapi.answers import plain_errors
+from lossmeter.api.openapi.operations import infer_operation
+from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.losses import find
@@ -92,9 +93,7 @@ def _add_infer(routes: APIRouter, resources: Resources) -> None:
         """Computes a loss, as without the version."""
         raise AssertionError("its raw route answers")
 
-    documented: list[tuple[str, Documented]] = [(MODEL, model_infer), (VERSION, model_version_infer)]
-    for path, function in documented:
-        operation = infer_operation(function.__name__)
-        routes.routes.append(
-            RawRoute(path + "/infer", function, answer, methods=["POST"], tags=routes.tags, **operation)
-        )
+    add_raw_route(routes, "POST", MODEL + "/infer", answer, model_infer, **infer_operation("model_infer"))
+    add_raw_route(
+        routes, "POST", VERSION + "/infer", answer, model_version_infer, **infer_operation("model_version_infer")
+    )

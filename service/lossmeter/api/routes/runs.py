@@ -14,9 +14,10 @@ from lossmeter.api.addresses import RUNS as PATH
 from lossmeter.api.exchange import respond
 from lossmeter.api.models.run_examples import BATCH, COMPARISON, RUN
 from lossmeter.api.models.runs import RUN_ID, BatchAnswer, RunList, RunModel, check_run_id, run_fields, run_model
-from lossmeter.api.openapi import REF, SAFETENSORS, error_answers
+from lossmeter.api.openapi.answers import error_answers
+from lossmeter.api.openapi.operations import SAFETENSORS, json_content, request_body
 from lossmeter.api.operations.runs import AddBatch, CompareRuns, OpenRun, encode_json, tidy
-from lossmeter.api.raw_routes import RawRoute
+from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
 from lossmeter.errors import Invalid
 from lossmeter.runs import Ledger
@@ -41,24 +42,11 @@ def router(resources: Resources) -> APIRouter:
         adding = AddBatch(ledger, store, max_elements, ids["run_id"], ids["batch_id"])
         await respond(adding, limits, scope, receive, send)
 
-    routes.routes.append(RawRoute(PATH, open_run, answer_open, methods=["POST"], tags=routes.tags, **OPEN))
+    add_raw_route(routes, "POST", PATH, answer_open, **OPEN)
     _add_reading(routes, ledger, store)
-    answer_comparison = partial(respond, CompareRuns(ledger, store), limits)
-    routes.routes.append(
-        RawRoute(COMPARISONS, compare_runs, answer_comparison, methods=["POST"], tags=routes.tags, **COMPARE)
-    )
-    routes.routes.append(RawRoute(BATCHES, add_batch, answer_batch, methods=["PUT"], tags=routes.tags, **ADD))
+    add_raw_route(routes, "POST", COMPARISONS, partial(respond, CompareRuns(ledger, store), limits), **COMPARE)
+    add_raw_route(routes, "PUT", BATCHES, answer_batch, add_batch, **ADD)
     return routes
-
-
-async def open_run() -> RunModel:
-    """What is measured is settled now; batches follow, with `PUT /v1/runs/{run_id}/batches/{batch_id}`."""
-    raise AssertionError("its raw route answers")
-
-
-async def compare_runs() -> Response:
-    """Candidate minus baseline, over the samples that both have where they keep them."""
-    raise AssertionError("its raw route answers")
 
 
 async def add_batch(run_id: str, batch_id: str) -> Response:  # noqa: ARG001 - parameters of the document
@@ -99,7 +87,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         PATH + "/{run_id}",
         operation_id="report_run",
         summary="The report over everything acknowledged so far",
-        responses=_gives("RunReport") | error_answers(404, 503),
+        responses={200: {"content": json_content("RunReport")}, **error_answers(404, 503)},
     )
     async def report_run(run_id: str) -> Response:
         """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
@@ -109,7 +97,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         PATH + "/{run_id}/state",
         operation_id="run_state",
         summary="The statistics of a run, which add up",
-        responses=_gives("RunState") | error_answers(404, 503),
+        responses={200: {"content": json_content("RunState")}, **error_answers(404, 503)},
     )
     async def run_state(run_id: str) -> Response:
         """Sufficient statistics as JSON, which any language can add up."""
@@ -185,20 +173,13 @@ def _parse_limit(text: str) -> int:
     return int(text)
 
 
-def _takes(model: str, example: Any, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    media = {"schema": {"$ref": REF.format(model=model)}, "examples": {"example": {"value": example}}}
-    return {"requestBody": {"required": True, "content": {"application/json": media, **(more or {})}}}
-
-
-def _gives(model: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {"application/json": {"schema": {"$ref": REF.format(model=model)}}}}}
-
-
 OPEN: dict[str, Any] = {
     "operation_id": "open_run",
     "summary": "Open a run: an evaluation in many batches",
+    "description": "What is measured is settled now; batches follow, with `PUT /v1/runs/{run_id}/batches/{batch_id}`.",
+    "response_model": RunModel,
     "status_code": 201,
-    "openapi_extra": _takes("RunRequest", RUN),
+    "openapi_extra": request_body("RunRequest", {"example": {"value": RUN}}),
     "responses": {
         201: {
             "headers": {"Location": {"description": "Address of the run.", "schema": {"type": "string"}}},
@@ -210,17 +191,21 @@ OPEN: dict[str, Any] = {
 COMPARE: dict[str, Any] = {
     "operation_id": "compare_runs",
     "summary": "Two runs: by how much every loss and metric differs, in pairs",
-    "openapi_extra": _takes("ComparisonRequest", COMPARISON),
-    "responses": _gives("Comparison") | error_answers(400, 404, 413, 415, 422, 503),
+    "description": "Candidate minus baseline, over the samples that both have where they keep them.",
+    "openapi_extra": request_body("ComparisonRequest", {"example": {"value": COMPARISON}}),
+    "responses": {200: {"content": json_content("Comparison")}, **error_answers(400, 404, 413, 415, 422, 503)},
 }
 ADD: dict[str, Any] = {
     "operation_id": "add_batch",
     "summary": "Add a batch, which is durable when this is answered",
-    "openapi_extra": _takes("BatchRequest", BATCH, SAFETENSORS),
+    "openapi_extra": request_body("BatchRequest", {"example": {"value": BATCH}}, SAFETENSORS),
     "status_code": 201,
     "responses": {
-        201: {"description": "The batch will not be lost.", **_gives(BatchAnswer.__name__)[200]},
-        200: {"description": "The run has this batch already: no effect.", **_gives(BatchAnswer.__name__)[200]},
+        201: {"description": "The batch will not be lost.", "content": json_content(BatchAnswer.__name__)},
+        200: {
+            "description": "The run has this batch already: no effect.",
+            "content": json_content(BatchAnswer.__name__),
+        },
         **error_answers(400, 404, 409, 413, 415, 422, 503, 507),
     },
 }

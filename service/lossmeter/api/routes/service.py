@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import lossmeter
-from lossmeter.api.openapi import error_answers
+from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.resources import Resources
 
 STATIC = Path(str(files("lossmeter") / "web" / "static"))

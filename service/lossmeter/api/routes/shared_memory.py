@@ -2,166 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from lossmeter.api.addresses import CUDA_MEMORY, SYSTEM_MEMORY
+from lossmeter.api import addresses
 from lossmeter.api.exchange import respond
 from lossmeter.api.models.shared_memory import CudaRegion, CudaRegionRequest, Done, SystemRegion, SystemRegionRequest
-from lossmeter.api.openapi import REF, plain_errors
+from lossmeter.api.openapi.answers import plain_errors
+from lossmeter.api.openapi.operations import request_body
 from lossmeter.api.operations.shared_memory import RegisterRegion
-from lossmeter.api.raw_routes import Documented, RawRoute
+from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
-from lossmeter.scheduling.limits import Limits
 from lossmeter.wire.regions import Kind, Region
 
-REGION = "/region/{region}"
-EXAMPLES: dict[str, Any] = {
-    "SystemRegionRequest": {"key": "/lossmeter-batch", "offset": 0, "byte_size": 4096},
-    "CudaRegionRequest": {"raw_handle": {"b64": "AAAA" * 21 + "AA=="}, "device_id": 0, "byte_size": 4096},
-}
+
+@dataclass(frozen=True)
+class _Variant:
+    """One kind of shared memory: its addresses and models, and how the document words it.
+
+    Attributes:
+        region: makes the region of a memory, by its name and a request; refuses what cannot be one.
+    """
+
+    kind: Kind
+    address: str
+    region: Callable[[Any, str, Any], Region]
+    request: type[BaseModel]
+    answer: type[BaseModel]
+    example: dict[str, Any]
+    noun: str
+    register: str
+    registered: str
+    unregistered: str
+    unregister_all: str
+
+
+SYSTEM = _Variant(
+    kind="system",
+    address=addresses.SYSTEM_MEMORY,
+    region=lambda memory, name, given: memory.region(name, given.key, given.offset, given.byte_size),
+    request=SystemRegionRequest,
+    answer=SystemRegion,
+    example={"key": "/lossmeter-batch", "offset": 0, "byte_size": 4096},
+    noun="system shared memory",
+    register="Share memory of this machine",
+    registered="From then on, inputs and outputs may lie in the region, until it is unregistered or its object is removed.",
+    unregistered="The memory stays the client's, and so does removing it.",
+    unregister_all="Share no system memory any longer",
+)
+CUDA = _Variant(
+    kind="cuda",
+    address=addresses.CUDA_MEMORY,
+    region=lambda memory, name, given: memory.region(name, given.raw_handle.b64, given.device_id, given.byte_size),
+    request=CudaRegionRequest,
+    answer=CudaRegion,
+    example={"raw_handle": {"b64": "AAAA" * 21 + "AA=="}, "device_id": 0, "byte_size": 4096},
+    noun="CUDA shared memory",
+    register="Share memory of a GPU",
+    registered="As with system memory. A server that does not compute on a GPU of CUDA refuses.",
+    unregistered="The memory stays the client's.",
+    unregister_all="Share no memory of a GPU any longer",
+)
 
 
 def router(resources: Resources) -> APIRouter:
     """Returns the routes, which answer 404 to whoever may not use shared memory."""
     routes = APIRouter(tags=["open inference"])
-    _add_system(routes, resources)
-    _add_cuda(routes, resources)
+    for variant in (SYSTEM, CUDA):
+        _add(routes, resources, variant)
     return routes
 
 
-class _Regions:
-    """The regions of one kind, looked at in threads of the pool, as they are files."""
+def _add(routes: APIRouter, resources: Resources, variant: _Variant) -> None:
+    """Adds the routes of one kind. They look at regions in threads of the pool, as these are files."""
+    sharing, limits, kind = resources.sharing, resources.limits, variant.kind
+    memory = sharing.memories[kind]
+    all_regions, one_region = variant.address, variant.address + "/region/{region}"
 
-    def __init__(self, resources: Resources, kind: Kind) -> None:
-        self.sharing = resources.sharing
-        self.limits: Limits = resources.limits
-        self.kind = kind
-
-    async def list(self, request: Request, name: str | None = None) -> list[Region]:
-        """Lists all, or the one of that name."""
-        registry = self.sharing.registry(request.scope)
-        self.limits.admit()
+    async def find(request: Request, name: str | None) -> list[Region]:
+        registry = sharing.registry(request.scope)
+        limits.admit()
         if name is None:
-            return await self.limits.pool.run(0, registry.all, self.kind)
-        return [await self.limits.pool.run(0, registry.find, name)]
+            return await limits.pool.run(0, registry.all, kind)
+        return [await limits.pool.run(0, registry.find, name)]
 
-    async def remove(self, request: Request, name: str | None = None) -> Done:
-        """Forgets all, or the one of that name."""
-        registry = self.sharing.registry(request.scope)
-        self.limits.admit()
-        await self.limits.pool.run(0, registry.remove, self.kind, name)
+    async def remove(request: Request, name: str | None) -> Done:
+        registry = sharing.registry(request.scope)
+        limits.admit()
+        await limits.pool.run(0, registry.remove, kind, name)
         return Done()
 
-
-def _add_system(routes: APIRouter, resources: Resources) -> None:
-    regions, sharing = _Regions(resources, "system"), resources.sharing
-
-    def shown(found: list[Region]) -> list[SystemRegion]:
-        return [SystemRegion(name=r.name, key=r.key, offset=r.offset, byte_size=r.byte_size) for r in found]
-
-    @routes.get(SYSTEM_MEMORY + "/status", **_plain("system_regions", "All regions of system shared memory"))
-    async def system_regions(request: Request) -> list[SystemRegion]:
-        """The regions that are registered with this server."""
-        return shown(await regions.list(request))
-
-    @routes.get(SYSTEM_MEMORY + REGION + "/status", **_plain("system_region", "A region of system shared memory"))
-    async def system_region(request: Request, region: str) -> list[SystemRegion]:
-        """The region of that name, alone in a list."""
-        return shown(await regions.list(request, region))
-
     async def register(scope: Scope, receive: Receive, send: Send) -> None:
         name, registry = scope["path_params"]["region"], sharing.registry(scope)
+        operation = RegisterRegion(registry, memory, variant.request, partial(variant.region, memory, name))
+        await respond(operation, limits, scope, receive, send)
 
-        def region(given: SystemRegionRequest) -> Region:
-            return sharing.system.region(name, given.key, given.offset, given.byte_size)
+    listed: dict[str, Any] = {"response_model": list[variant.answer]}  # type: ignore[name-defined]
 
-        operation = RegisterRegion(registry, sharing.system, SystemRegionRequest, region)
-        await respond(operation, resources.limits, scope, receive, send)
-
-    async def register_system_region(region: str) -> Done:  # noqa: ARG001 - the document knows the path by it
-        """From then on, inputs and outputs may lie in the region, until it is unregistered or its object is removed."""
-        raise AssertionError("its raw route answers")
-
-    summary = "Share memory of this machine"
-    _add_registration(routes, SYSTEM_MEMORY, register_system_region, register, summary, "SystemRegionRequest")
-
-    @routes.post(
-        SYSTEM_MEMORY + REGION + "/unregister", **_plain("unregister_system_region", "Share a region no longer")
-    )
-    async def unregister_system_region(request: Request, region: str) -> Done:
-        """The memory stays the client's, and so does removing it."""
-        return await regions.remove(request, region)
-
-    @routes.post(
-        SYSTEM_MEMORY + "/unregister", **_plain("unregister_system_regions", "Share no system memory any longer")
-    )
-    async def unregister_system_regions(request: Request) -> Done:
-        """All regions are unregistered, whoever registered them."""
-        return await regions.remove(request)
-
-
-def _add_cuda(routes: APIRouter, resources: Resources) -> None:
-    regions, sharing = _Regions(resources, "cuda"), resources.sharing
-
-    def shown(found: list[Region]) -> list[CudaRegion]:
-        return [CudaRegion(name=r.name, device_id=r.device_id, byte_size=r.byte_size) for r in found]
-
-    @routes.get(CUDA_MEMORY + "/status", **_plain("cuda_regions", "All regions of CUDA shared memory"))
-    async def cuda_regions(request: Request) -> list[CudaRegion]:
+    @routes.get(all_regions + "/status", **listed, **_declared(f"{kind}_regions", f"All regions of {variant.noun}"))
+    async def regions(request: Request) -> list[Region]:
         """The regions that are registered with this server."""
-        return shown(await regions.list(request))
+        return await find(request, None)
 
-    @routes.get(CUDA_MEMORY + REGION + "/status", **_plain("cuda_region", "A region of CUDA shared memory"))
-    async def cuda_region(request: Request, region: str) -> list[CudaRegion]:
+    @routes.get(one_region + "/status", **listed, **_declared(f"{kind}_region", f"A region of {variant.noun}"))
+    async def region(request: Request, region: str) -> list[Region]:
         """The region of that name, alone in a list."""
-        return shown(await regions.list(request, region))
+        return await find(request, region)
 
-    async def register(scope: Scope, receive: Receive, send: Send) -> None:
-        name, registry = scope["path_params"]["region"], sharing.registry(scope)
-
-        def region(given: CudaRegionRequest) -> Region:
-            return sharing.cuda.region(name, given.raw_handle.b64, given.device_id, given.byte_size)
-
-        operation = RegisterRegion(registry, sharing.cuda, CudaRegionRequest, region)
-        await respond(operation, resources.limits, scope, receive, send)
-
-    async def register_cuda_region(region: str) -> Done:  # noqa: ARG001
-        """As with system memory. A server that does not compute on a GPU of CUDA refuses."""
+    async def documented(region: str) -> Done:  # noqa: ARG001 - the document knows the path by it
         raise AssertionError("its raw route answers")
 
-    summary = "Share memory of a GPU"
-    _add_registration(routes, CUDA_MEMORY, register_cuda_region, register, summary, "CudaRegionRequest")
-
-    @routes.post(CUDA_MEMORY + REGION + "/unregister", **_plain("unregister_cuda_region", "Share a region no longer"))
-    async def unregister_cuda_region(request: Request, region: str) -> Done:
-        """The memory stays the client's."""
-        return await regions.remove(request, region)
+    add_raw_route(
+        routes,
+        "POST",
+        one_region + "/register",
+        register,
+        documented,
+        operation_id=f"register_{kind}_region",
+        summary=variant.register,
+        description=variant.registered,
+        openapi_extra=request_body(variant.request.__name__, {"region": {"value": variant.example}}),
+        responses=plain_errors(400, 404, 409, 413, 415, 422, 503),
+    )
 
     @routes.post(
-        CUDA_MEMORY + "/unregister", **_plain("unregister_cuda_regions", "Share no memory of a GPU any longer")
+        one_region + "/unregister",
+        description=variant.unregistered,
+        **_declared(f"unregister_{kind}_region", "Share a region no longer"),
     )
-    async def unregister_cuda_regions(request: Request) -> Done:
+    async def unregister(request: Request, region: str) -> Done:
+        return await remove(request, region)
+
+    @routes.post(all_regions + "/unregister", **_declared(f"unregister_{kind}_regions", variant.unregister_all))
+    async def unregister_all(request: Request) -> Done:
         """All regions are unregistered, whoever registered them."""
-        return await regions.remove(request)
+        return await remove(request, None)
 
 
-def _plain(operation_id: str, summary: str) -> dict[str, Any]:
+def _declared(operation_id: str, summary: str) -> dict[str, Any]:
     return {"operation_id": operation_id, "summary": summary, "responses": plain_errors(404, 503)}
-
-
-def _add_registration(
-    routes: APIRouter, address: str, documented: Documented, answer: Any, summary: str, model: str
-) -> None:
-    media = {"schema": {"$ref": REF.format(model=model)}, "examples": {"region": {"value": EXAMPLES[model]}}}
-    declared: dict[str, Any] = {
-        "operation_id": documented.__name__,
-        "summary": summary,
-        "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": media}}},
-        "responses": plain_errors(400, 404, 409, 413, 415, 422, 503),
-        "response_model": Done,
-    }
-    path = address + REGION + "/register"
-    routes.routes.append(RawRoute(path, documented, answer, methods=["POST"], tags=routes.tags, **declared))

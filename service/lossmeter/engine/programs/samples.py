@@ -22,7 +22,7 @@ LENGTHS = 3
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the samples of one kind of call look like.
+    """Describes the samples of one kind of call.
 
     Attributes:
         roles, shapes: of each tensor.

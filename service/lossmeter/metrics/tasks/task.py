@@ -1,4 +1,4 @@
-"""What a task declares, and the kinds of predictions that a task may have."""
+"""Declares tasks, and the kinds of predictions that a task may have."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class LossUse:
-    """How the losses of a task take its predictions and labels.
+    """Says how the losses of a task take its predictions and labels.
 
     Attributes:
         labels: the meanings that a loss may declare for its labels; none, and no loss suits the task.

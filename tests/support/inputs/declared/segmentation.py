@@ -27,6 +27,7 @@ def _small(*sets: Case, overlapping: bool = True) -> Cases:
             yield {"predictions": source.normal(2, 3, *pixels), "labels": source.indices(2, *pixels, below=3), **given}
             if overlapping:
                 flags = source.indices(2, 3, *pixels, below=2).double()
+                flags.view(2, 3, -1)[:, :2, 0] = 1.0  # in each image something counts
                 yield {"predictions": source.normal(2, 3, *pixels), "labels": flags, **given}
 
     return smooth

@@ -27,6 +27,7 @@ def _small(*sets: Case, overlapping: bool = True) -> Cases:
             yield {"predictions": source.normal(2, 3, *pixels), "labels": source.indices(2, *pixels, below=3), **given}
             if overlapping:
                 flags = source.indices(2, 3, *pixels, below=2).double()
+                flags.view(2, 3, -1)[:, :2, 0] = 1.0  # in each image something counts
                 yield {"predictions": source.normal(2, 3, *pixels), "labels": flags, **given}
 
     return smooth
@@ -45,6 +46,9 @@ def _extreme(*sets: Case) -> Cases:
                 yield {"predictions": logits.double(), "labels": labels, "level": "batch", **given}
             yield {"predictions": source.normal(3, 3), "labels": labels[:, 0], **given}
             yield {"predictions": source.normal(2, 3, 0), "labels": labels[:2, :0], **given}
+            yield {"predictions": source.normal(0, 3, 6), "labels": labels[:0], **given}
+            yield {"predictions": source.normal(0, 3, 6), "labels": labels[:0], "level": "batch", **given}
+            yield {"predictions": source.normal(3, 1, 6), "labels": 0 * labels, **given}
             for ignored in (0, 2, 255):
                 with_ignored = labels.clone()
                 with_ignored[:, ::2] = ignored
@@ -83,16 +87,23 @@ def _hinged(source: Source) -> Iterator[Case]:
 
 UNEQUAL: Case = {"alpha": 0.3, "beta": 0.7}
 DECLARED = {
-    "dice": Inputs(smooth=_small(*CHOICES, {"squared": True}), edges=_overlapping({}, {"squared": True})),
+    "dice": Inputs(
+        smooth=_small(*CHOICES, {"squared": True}), edges=_overlapping({}, {"squared": True}), generate_edges=False
+    ),
     "generalized_dice": Inputs(
         smooth=_small(*CHOICES, {"weighting": "simple"}, {"weighting": "uniform", "smooth": 1e-5}),
         edges=_overlapping({}, {"weighting": "simple"}),
+        generate_edges=False,
     ),
-    "jaccard": Inputs(smooth=_small(*CHOICES), edges=_overlapping({})),
-    "tversky": Inputs(smooth=_small(*CHOICES, UNEQUAL), edges=_overlapping(UNEQUAL, {"beta": 0.0})),
+    "jaccard": Inputs(smooth=_small(*CHOICES), edges=_overlapping({}), generate_edges=False),
+    "tversky": Inputs(
+        smooth=_small(*CHOICES, UNEQUAL), edges=_overlapping(UNEQUAL, {"beta": 0.0}), generate_edges=False
+    ),
     "focal_tversky": Inputs(
-        smooth=_small(*CHOICES, UNEQUAL, {"gamma": 0.75}), edges=_overlapping(UNEQUAL, {"gamma": 3.0})
+        smooth=_small(*CHOICES, UNEQUAL, {"gamma": 0.75}),
+        edges=_overlapping(UNEQUAL, {"gamma": 3.0}),
+        generate_edges=False,
     ),
-    "lovasz_softmax": Inputs(smooth=_small(*RANKED, overlapping=False), edges=_sorted),
+    "lovasz_softmax": Inputs(smooth=_small(*RANKED, overlapping=False), edges=_sorted, generate_edges=False),
     "lovasz_hinge": Inputs(edges=_hinged),
 }

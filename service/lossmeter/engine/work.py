@@ -15,7 +15,7 @@ from lossmeter.engine import backward
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
 from lossmeter.engine.plans import Plan
-from lossmeter.engine.reduction import SMALL, ElementWeights, small_sum
+from lossmeter.engine.reduction import ElementWeights, precise_sum
 
 KEPT_ELEMENTS = 1 << 10
 """Elements up to which a plan keeps the gradient of the values for the next call."""
@@ -201,8 +201,8 @@ def _reduce(values: torch.Tensor, parts: Sequence[_Part]) -> list[PassResult]:
     for part in parts:
         stop = start + part.rows
         piece = array[start:stop]
-        if part.weights.plain and part.work.call.reduction != "none" and piece.size <= SMALL:
-            total = small_sum(piece)
+        if part.weights.plain and part.work.call.reduction != "none":
+            total = precise_sum(piece)
             results.append(PassResult(None, total, total, {}))
         else:
             results.append(part.reduce(values[start:stop]))

@@ -106,6 +106,35 @@ def test_recorded_or_by_autograd_gives_the_same_bits(loss: Loss, precision: Any)
     assert used
 
 
+@pytest.mark.parametrize("expendable", [False, True])
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.chunked], ids=lambda loss: loss.name)
+def test_chunks_by_a_program_have_the_same_bits_as_by_autograd(loss: Loss, expendable: bool) -> None:
+    used = 0
+    for case in fusable(loss, "float32")[:2]:
+        replaying, plain = Engine("cpu", chunk_elements=1 << 10), Engine("cpu", chunk_elements=1 << 10)
+        plain.programs.record_after = replaying.programs.record_after = NEVER
+        tensors, parameters = split(loss, case)
+        call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)))
+        shapes = PLAIN.check(call).shapes
+        if not all(tensors[name].shape[:1] == shapes.output[:1] for name in shapes.batched):
+            continue
+        picked = torch.randint(shapes.output[0], (3001,), generator=torch.Generator().manual_seed(0))
+        some = {name: case[name][picked] if name in shapes.batched else case[name] for name in tensors}
+        for reduction in ("mean", "none"):
+            given, again = (
+                replace(call, tensors=split(loss, {k: x.clone() for k, x in some.items()})[0], reduction=reduction)
+                for _ in range(2)
+            )
+            expected = plain.compute(again)
+            work, kind = recorded(replaying, replace(given, expendable=expendable))
+            if work.plan.chunk_rows < work.plan.rows:
+                assert kind is not None
+                assert kind.program is not None
+                used += 1
+            assert bits(outcome(work, replaying.run(work))) == bits(expected)
+    assert used
+
+
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.chunked], ids=lambda loss: loss.name)
 def test_gathered_and_recorded_gives_the_same_bits_as_alone_by_autograd(loss: Loss) -> None:
     for case in fusable(loss, "float32")[:2]:

@@ -45,7 +45,7 @@ class Engine:
         self.threads = torch.get_num_threads()
         """Threads of long work. Short work has one."""
         self.programs = Programs()
-        self.plans = Plans(self.programs)
+        self.plans = Plans(self.programs, self.chunk_elements)
         self.halvings = 0
         """How often something was tried again in smaller pieces, because memory had run out."""
 
@@ -144,7 +144,7 @@ class Engine:
             return self._run(work)
 
     def _run(self, work: Work) -> PassResult:
-        rows = self._rows(work)
+        rows = work.plan.chunk_rows
         while True:
             try:
                 return work.run(rows)
@@ -188,11 +188,3 @@ class Engine:
         """Computes something small, so that the first request does not pay for what torch loads lazily."""
         two = Tensor(Datatype.FP32, (2,), np.zeros(2, np.float32))
         self.compute(Call(find("mse"), {"predictions": two, "labels": two}, gradients=("predictions",)))
-
-    def _rows(self, work: Work) -> int:
-        """Returns how many rows of the batch to compute at a time."""
-        size = work.plan.elements
-        if not work.plan.divisible or size <= self.chunk_elements:
-            return work.plan.rows
-        # A piece of a single row can differ in its last bits: torch takes other ways through a tensor of one.
-        return max(2, self.chunk_elements // (size // work.plan.rows))

@@ -31,6 +31,8 @@ SHORT_OPERATIONS = 1 << 15
 
 Up to so many elements torch adds in one thread anyway, so short work gives the same bits with any number of them.
 """
+CHUNK_OPERATIONS = 1 << 18
+"""Work up to which a chunk of a long call has a program. Beyond, autograd costs little, and verifying takes memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Plan:
         ignoring: weights hold only for calls in which no label is ignored.
         device: where the call is computed.
         rows: the size of the batch.
+        chunk_rows: how many rows to compute at a time, where memory allows.
         batch_key: calls for which this is equal can be computed as one batch, bit for bit; None for one that has to be alone.
         divisible: rows can be computed apart. A gradient that all rows share cannot.
         elements: of the largest tensor, those on the way included.
@@ -86,6 +89,7 @@ class Plan:
     program_rows: int
     program: Kind | None
     rows: int
+    chunk_rows: int
     inflow: tuple[float, torch.Tensor] | None = None
     uses: int = 0
 
@@ -134,10 +138,12 @@ class Plans:
 
     Args:
         programs: records what calls of a kind compute.
+        chunk_elements: a separable loss over more elements is computed in chunks.
     """
 
-    def __init__(self, programs: Programs) -> None:
+    def __init__(self, programs: Programs, chunk_elements: int) -> None:
         self._programs = programs
+        self._chunk_elements = chunk_elements
         self._plans: dict[Hashable, Plan] = {}
         self._lock = threading.Lock()
 
@@ -187,7 +193,14 @@ class Plans:
         operations = max(shapes.intermediate, math.prod(size for sizes in shapes.sizes.values() for size in sizes))
         together = shapes.batch_key if loss.chunked and device.type == "cpu" else None
         parameters = repr(call.parameters)
-        program_rows, program = self._program(call, shapes, device, operations)
+        rows = shapes.output[0] if shapes.output else 1
+        elements = max((shapes.intermediate, *(tensor.numel() for tensor in arguments.tensors.values())))
+        divisible = loss.chunked and bool(shapes.batched) and all(name in shapes.batched for name in call.gradients)
+        chunk_rows = rows
+        if divisible and elements > self._chunk_elements:
+            # A piece of a single row can differ in its last bits: torch takes other ways through a tensor of one.
+            chunk_rows = max(2, self._chunk_elements // (elements // rows))
+        program_rows, program = self._program(call, shapes, device, operations, chunk_rows)
         return Plan(
             shapes,
             tuple(_argument(call, shapes, name, tensor) for name, tensor in arguments.tensors.items()),
@@ -197,22 +210,26 @@ class Plans:
             False,
             device,
             together and (loss.name, together, parameters, call.precision, call.gradients),
-            loss.chunked and bool(shapes.batched) and all(name in shapes.batched for name in call.gradients),
-            max(shapes.intermediate, *(tensor.numel() for tensor in arguments.tensors.values())),
+            divisible,
+            elements,
             operations <= SHORT_OPERATIONS,
             program_rows,
             program,
-            shapes.output[0] if shapes.output else 1,
+            rows,
+            chunk_rows,
         )
 
     def _program(
-        self, call: Call, shapes: BoundShapes, device: torch.device, operations: int
+        self, call: Call, shapes: BoundShapes, device: torch.device, operations: int, chunk_rows: int
     ) -> tuple[int, Kind | None]:
         """Returns how many rows the program of a call is for, and its kind. The sizes of 0 and 1 are unlike all others."""
         rows = shapes.output[0] if shapes.batched else 1
-        if not operations or operations > SHORT_OPERATIONS:
+        in_chunks = chunk_rows < rows and chunk_rows * (operations // rows) <= CHUNK_OPERATIONS
+        if not operations or (operations > SHORT_OPERATIONS and not in_chunks):
             return 0, None
-        most = SHORT_OPERATIONS // (operations // rows) if rows > 1 else None
+        most = None
+        if rows > 1:
+            most = chunk_rows if in_chunks else SHORT_OPERATIONS // (operations // rows)
         given = tuple(
             (
                 name,
@@ -222,7 +239,7 @@ class Plans:
             )
             for name, role in shapes.roles.items()
         )
-        key = (call.loss, given, rows > 1, repr(call.parameters), call.precision, call.gradients)
+        key = (call.loss, given, rows > 1, in_chunks, repr(call.parameters), call.precision, call.gradients)
         form = Form(
             shapes.roles,
             {name: call.tensors[name].shape for name in shapes.roles},
@@ -233,7 +250,7 @@ class Plans:
         )
         check = partial(_check_sample, call.loss, dict(call.parameters), call.gradients, form, device)
         subject = Subject(call.loss.function, dict(call.parameters), call.gradients, form, most, check)
-        return most or rows, self._programs.kind(key, subject)
+        return most or (shapes.output[0] if shapes.output else 1), self._programs.kind(key, subject)
 
 
 def _plain_weights(call: Call, shapes: BoundShapes) -> ElementWeights:

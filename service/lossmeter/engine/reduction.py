@@ -22,7 +22,6 @@ from lossmeter.losses.shapes import Sizes
 from lossmeter.tensors import Array
 
 FLOAT64 = torch.float64
-SMALL = 1024
 
 
 class RowSums(NamedTuple):
@@ -83,8 +82,8 @@ class ElementWeights:
 
     def total(self, weighted: torch.Tensor) -> float:
         """Sums in float64."""
-        if weighted.device.type == "cpu" and weighted.numel() <= SMALL:
-            return small_sum(weighted.numpy())
+        if weighted.device.type == "cpu":
+            return precise_sum(weighted.numpy())
         return float(torch.sum(weighted, dtype=FLOAT64))
 
     def numerator(self, weighted: torch.Tensor) -> float:
@@ -94,8 +93,8 @@ class ElementWeights:
         return self.total(weighted)
 
 
-def small_sum(array: Array) -> float:
-    """Sums at most `SMALL` elements in float64: for so few, calling torch costs more than adding."""
+def precise_sum(array: Array) -> float:
+    """Sums in float64; unlike torch, numpy makes no copy of all elements in that precision for it."""
     return float(np.add.reduce(array, axis=None, dtype=np.float64))
 
 

@@ -15,7 +15,7 @@ from lossmeter.engine import backward
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
 from lossmeter.engine.plans import Plan
-from lossmeter.engine.reduction import SMALL, ElementWeights, small_sum
+from lossmeter.engine.reduction import ElementWeights, precise_sum
 
 KEPT_ELEMENTS = 1 << 10
 """Elements up to which a plan keeps the gradient of the values for the next call."""
@@ -64,6 +64,7 @@ class Work:
 
     def run(self, rows: int) -> PassResult:
         """Computes it, so many rows at a time. Pieces that were done before memory ran out are not done again."""
+        _count_use(self.plan, min(rows, self.plan.rows))
         if rows >= self.plan.rows:
             return _compute(self.tensors, [_Part(self, self.plan.rows, self.weights, self.upstream)])[0]
         pieces = self.pieces = self.pieces or _Pieces.of(self)
@@ -122,6 +123,7 @@ class _Pieces:
 def run_together(works: Sequence[Work]) -> list[PassResult]:
     """Computes works of the same batch key as one batch."""
     tensors = {name: torch.cat([work.tensors[name] for work in works]) for name in works[0].tensors}
+    _count_use(works[0].plan, sum([work.plan.rows for work in works]))
     return _compute(tensors, [_Part(work, work.plan.rows, work.weights, work.upstream) for work in works])
 
 
@@ -206,8 +208,8 @@ def _reduce(values: torch.Tensor, parts: Sequence[_Part]) -> list[PassResult]:
     for part in parts:
         stop = start + part.rows
         piece = array[start:stop]
-        if part.weights.plain and part.work.call.reduction != "none" and piece.size <= SMALL:
-            total = small_sum(piece)
+        if part.weights.plain and part.work.call.reduction != "none":
+            total = precise_sum(piece)
             results.append(PassResult(None, total, total, {}))
         else:
             results.append(part.reduce(values[start:stop]))
@@ -236,7 +238,7 @@ def _replay(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass | 
 
 def _is_for(plan: Plan, rows: int) -> bool:
     """Tells whether the program of a plan is for batches of that size; sizes of 0 and 1 are unlike all others."""
-    return rows == plan.rows or (2 <= rows <= plan.program_rows and plan.rows > 1)
+    return rows <= plan.program_rows and (rows > 1 or plan.rows == 1)
 
 
 def _differentiate(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass:
@@ -249,10 +251,13 @@ def _differentiate(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> 
         return inflows[0] if len(inflows) == 1 else torch.cat(inflows)
 
     arguments = tensors if plan.device.type == "cpu" else {k: x.to(plan.device) for k, x in tensors.items()}
-    result = backward.differentiate(call.loss.function, arguments, call.parameters, call.gradients, inflow)
-    if plan.program is not None and plan.program.program is None and _is_for(plan, sum(lengths)):
+    return backward.differentiate(call.loss.function, arguments, call.parameters, call.gradients, inflow)
+
+
+def _count_use(plan: Plan, rows: int) -> None:
+    """Notes that a call was computed without a program, if one would have been for it."""
+    if plan.program is not None and plan.program.program is None and _is_for(plan, rows):
         plan.program.count_use()
-    return result
 
 
 def _joined_inflow(plan: Plan, parts: Sequence[_Part], rows: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from lossmeter.telemetry.request import request_state
 class DirectConnection(SheddingConnection):
     """A connection that sheds load, and answers small requests by itself.
 
-    A request whose body is not whole yet is held until it is; after a second at most it takes the ASGI way, which reserves
+    A request whose body is not whole yet is held until it is; after two seconds at most it takes the ASGI way, which reserves
     room for the body and judges its pace.
     """
 
@@ -27,6 +27,7 @@ class DirectConnection(SheddingConnection):
         super().__init__(*arguments, **options)
         self.direct: DirectWay | None = self.app_state.get("direct")
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+        self._held_before: object = None  # at the last check
         self._direct_cycle: RequestResponseCycle | None = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -59,7 +60,9 @@ class DirectConnection(SheddingConnection):
             self._release()
 
     def check_timeouts(self, now: float) -> None:
-        self._release()
+        if self._held is not None and self._held is self._held_before:
+            self._release()
+        self._held_before = self._held
         super().check_timeouts(now)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -96,8 +96,7 @@ class _DirectExchange:
                 self._passage.abandon()
                 return False
             exchange = Exchange(operation, limits, operation.negotiate(scope["headers"]), state)
-            self._exchange = exchange
-            exchange.admit(len(body))
+            self._exchange = exchange  # not for the pool, which has no say then
             exchange.decode(take_body(body, state, limits.max_body_bytes, exchange.reservation.grow))
             operation.submit(exchange.take_work(), self._finish)
         except Exception as error:  # noqa: BLE001 - answered

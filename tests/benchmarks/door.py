@@ -112,7 +112,7 @@ async def main() -> None:
     """Prints what each part costs."""
     ring = Keyring(_Kept(), 3600.0)
     ring.read()
-    asking, trusting = Access(_nothing, ring, _read, local=False), Access(_nothing, ring, _read, local=True)
+    asking, trusting = (Access(ring, _read, local=local).around(_nothing) for local in (False, True))
     with_key, without = scope((b"authorization", b"Bearer " + TOKEN.encode())), scope()
     arguments: tuple[Any, Any] = (None, None)
     bounded = ConnectionMonitor(Bounds.of(Settings()))

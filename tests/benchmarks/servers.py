@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.load import Connection, Port, request
@@ -46,6 +47,11 @@ def _rival(name: str, module: str, health: str = "/healthz") -> Subject:
 
 SERVE = ("-c", "from lossmeter.cli import main; main()", "serve", "--log-level", "warning")
 SERVICE = Subject("lossmeter", (*SERVE, "--port"), health="/readyz")
+ASGI = Subject(
+    "lossmeter under uvicorn alone",
+    ("-m", "uvicorn", "lossmeter.api.app:create_app", "--factory", *UVICORN, "--port"),
+    health="/readyz",
+)
 ON_SOCKET = Subject("lossmeter on a Unix socket", (*SERVE, "--uds"), health="/readyz", unix=True)
 NAIVE = _rival("naive FastAPI", "naive")
 HELLO = _rival("FastAPI hello world", "hello", "/")
@@ -63,6 +69,25 @@ def settle(core: int) -> None:
             os.setpriority(os.PRIO_PROCESS, 0, -20)
         else:
             os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+
+@contextlib.contextmanager
+def spinning() -> Iterator[None]:
+    """One process on each core that is always busy, and weighs as much as a server."""
+    spinners = [
+        subprocess.Popen(
+            [sys.executable, "-c", "while True: pass"],
+            start_new_session=True,
+            preexec_fn=partial(settle, core),
+        )
+        for core in CORES
+    ]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 def present(subjects: Sequence[Subject]) -> list[Subject]:

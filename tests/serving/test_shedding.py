@@ -207,6 +207,7 @@ class Door:
             counters=Counters(["/v1/losses/mse"], ["busy"]),
             limits=Limits(2000, 1000, Admission(100, 100), pool(0), 5.0),
             readiness=Readiness(),
+            direct=None,
         )
         config = uvicorn.Config(self._answer, interface="asgi3", log_level="critical")
         config.load()

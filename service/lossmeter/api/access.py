@@ -61,20 +61,16 @@ def required_scope(method: str, path: str) -> str | None:
 
 
 class Access:
-    """Asks for keys, as ASGI middleware.
+    """Asks for keys.
 
     Args:
-        app: what is behind it.
         keyring: knows the keys.
         read: how the keyring is brought up to date.
         local: whether whoever asks from this machine needs none.
         origins: of pages elsewhere that may call from a browser on this machine.
     """
 
-    def __init__(
-        self, app: ASGIApp, keyring: Keyring, read: Read, *, local: bool, origins: Collection[str] = ()
-    ) -> None:
-        self.app = app
+    def __init__(self, keyring: Keyring, read: Read, *, local: bool, origins: Collection[str] = ()) -> None:
         self.keyring = keyring
         self.local = local
         self.origins = origins
@@ -82,29 +78,48 @@ class Access:
         self._reading: asyncio.Future[None] | None = None
         self._ways: dict[object, Way] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not (self.local and self._is_here(scope)):
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
-            if not is_open(path):
-                await self._admit(scope, required_scope(scope["method"], path))
-        await self.app(scope, receive, send)
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Wraps an application."""
 
-    async def _admit(self, scope: Scope, wanted: str | None) -> None:
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and not self.admit(scope):
+                await asyncio.shield(self._refresh())
+                self._admit(scope, self._token(scope))
+            await app(scope, receive, send)
+
+        return wrapped
+
+    def admit(self, scope: Scope) -> bool:
+        """Admits a request, or refuses it; returns False if neither can be done before the keyring is read.
+
+        Raises:
+            Unauthorized, Forbidden, TooManyRequests, StoreUnavailable: if it is refused.
+        """
+        if (self.local and self._is_here(scope)) or is_open(_path(scope)):
+            return True
+        token = self._token(scope)
+        due = self.keyring.reading_due(token)
+        if due:
+            return False
+        if due is None:
+            self._refresh()
+        self._admit(scope, token)
+        return True
+
+    def _token(self, scope: Scope) -> str:
         given = header(scope["headers"], b"authorization")
         if given is None:
             raise Unauthorized(ELSEWHERE if self.local else MISSING)
         kind, _, token = given.decode("latin-1").partition(" ")
-        token = token.strip()
         if kind.lower() != "bearer":
             raise Unauthorized(MISSING)
-        due = self.keyring.reading_due(token)
-        if due is None:
-            self._refresh()
-        elif due:
-            await asyncio.shield(self._refresh())
+        return token.strip()
+
+    def _admit(self, scope: Scope, token: str) -> None:
         key = self.keyring.authenticate(token)
         request_state(scope).key = key
         self.keyring.count(key)
+        wanted = required_scope(scope["method"], _path(scope))
         if not key.allows(wanted):
             raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
 
@@ -135,6 +150,12 @@ class Access:
             ):
                 return False
         return True
+
+
+def _path(scope: Scope) -> str:
+    """Returns the path without the root path."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _log_failure(reading: asyncio.Future[None]) -> None:
@@ -202,12 +223,12 @@ def cross_origin(origins: Collection[str]) -> list[Middleware]:
     ]
 
 
-def key_check(settings: Settings, keyring: Keyring | None, store: StoreThreads) -> list[Middleware]:
-    """Asks for the keys of a keyring; without one, for none."""
+def key_check(settings: Settings, keyring: Keyring | None, store: StoreThreads) -> Access | None:
+    """Returns what asks for the keys of a keyring; None where there is none."""
     if keyring is None:
-        return []
+        return None
     local = trusts_this_machine(settings)
-    return [Middleware(Access, keyring, partial(store.pool.run, 0), local=local, origins=settings.origins)]
+    return Access(keyring, partial(store.pool.run, 0), local=local, origins=settings.origins)
 
 
 def requires_keys(settings: Settings) -> bool:

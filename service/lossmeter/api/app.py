@@ -12,7 +12,6 @@ from starlette.middleware import Middleware
 
 import lossmeter
 from lossmeter.api import access, problems, resources
-from lossmeter.api.envelope import Envelope
 from lossmeter.api.lifespan import lifespan
 from lossmeter.api.openapi.document import document
 from lossmeter.api.raw_routes import FastPath
@@ -60,8 +59,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     middleware = [
         *([Middleware(Tracing, shared.tracer_provider)] if shared.tracer_provider else []),
         *access.cross_origin(settings.origins),
-        Middleware(Envelope, shared.counters, shared.readiness),
-        *access.key_check(settings, shared.keyring, shared.store),
+        Middleware(shared.envelope.around),
+        *([Middleware(shared.access.around)] if shared.access else []),
         Middleware(FastPath, shared.endpoints),
     ]
     # Around FastAPI's own, so that the fast path leads past them too.

@@ -101,12 +101,30 @@ async def read_body(
         ClientGone: if the client hangs up.
     """
     applied = body_codings(headers)
-    key = state.key
-    if key is not None and key.max_body_bytes is not None and key.max_body_bytes < limit:
-        limit = key.max_body_bytes
+    limit = _limit_of(state, limit)
     raw = await _read(receive, headers, state, limit, reserve)
     state.received_bytes = len(raw)
     return Body(raw, applied, limit, reserve)
+
+
+def take_body(raw: bytearray, state: RequestState, limit: int, reserve: Callable[[int], None]) -> Body:
+    """Takes a whole body that is there already and has no codings, by the same rules.
+
+    Raises:
+        TooLarge, Busy: as `read_body`.
+    """
+    limit = _limit_of(state, limit)
+    if len(raw) > limit:
+        raise _too_large(limit)
+    reserve(len(raw))
+    state.received_bytes = len(raw)
+    return Body(raw, (), limit, reserve)
+
+
+def _limit_of(state: RequestState, limit: int) -> int:
+    """Returns the most bytes that a body may have: the limit of the server, or the key's if that is less."""
+    key = state.key
+    return limit if key is None or key.max_body_bytes is None else min(limit, key.max_body_bytes)
 
 
 async def _read(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from lossmeter.api import addresses
 from lossmeter.api.exchange import respond
+from lossmeter.api.operation import Operation
 from lossmeter.api.operations.evaluation import Evaluate
 from lossmeter.api.operations.inference import Infer
 from lossmeter.api.operations.losses import ComputeLoss
@@ -16,27 +17,43 @@ from lossmeter.losses import LOSSES
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.micro_batching import MicroBatcher
 
-Endpoints = dict[str, ASGIApp]
+
+class Endpoint:
+    """Answers with one operation, as an ASGI application."""
+
+    def __init__(self, operation: Operation[Any, Any, Any], limits: Limits) -> None:
+        self.operation = operation
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(self.operation, self.limits, scope, receive, send)
+
+
+class SharingEndpoint(Endpoint):
+    """Answers with shared memory, where a client may use it."""
+
+    def __init__(self, operation: Infer, limits: Limits, sharing: Sharing) -> None:
+        super().__init__(operation, limits)
+        self.infer = operation
+        self.sharing = sharing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        memory = self.sharing.open_to(scope)
+        await respond(self.infer if memory is None else self.infer.sharing(memory), self.limits, scope, receive, send)
+
+
+Endpoints = dict[str, Endpoint]
 
 
 def tensor_endpoints(batcher: MicroBatcher, limits: Limits, max_elements: int, sharing: Sharing) -> Endpoints:
     """Returns what answers; the aliases of a loss have addresses too."""
-    endpoints: Endpoints = {addresses.EVALUATE: partial(respond, Evaluate(batcher.engine, max_elements), limits)}
+    endpoints: Endpoints = {addresses.EVALUATE: Endpoint(Evaluate(batcher.engine, max_elements), limits)}
     for loss in LOSSES.values():
-        compute = partial(respond, ComputeLoss(loss, batcher, max_elements), limits)
-        infer = _infer(Infer(loss, batcher, max_elements), limits, sharing)
+        compute = Endpoint(ComputeLoss(loss, batcher, max_elements), limits)
+        operation = Infer(loss, batcher, max_elements)
+        infer = SharingEndpoint(operation, limits, sharing) if sharing.on else Endpoint(operation, limits)
         for name in (loss.name, *loss.aliases):
             endpoints[f"{addresses.LOSSES}/{name}"] = compute
             for path in (addresses.MODEL, addresses.MODEL_VERSION):
                 endpoints[path.format(loss=name, version=addresses.VERSION) + "/infer"] = infer
     return endpoints
-
-
-def _infer(operation: Infer, limits: Limits, sharing: Sharing) -> ASGIApp:
-    """Returns what answers; with shared memory, where there is some and a client may use it."""
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        memory = sharing.open_to(scope)
-        await respond(operation if memory is None else operation.sharing(memory), limits, scope, receive, send)
-
-    return answer if sharing.on else partial(respond, operation, limits)

@@ -28,81 +28,112 @@ ACCEPTABLE_ID = re.compile(rb"[!-~]{1,128}")
 
 
 class Envelope:
-    """Gives every answer `X-Request-ID` and `Server-Timing`, and counts it, as ASGI middleware.
+    """Gives every answer `X-Request-ID` and `Server-Timing`, and counts it.
 
     Args:
-        app: answers.
         counters: count requests.
         readiness: ends if the device is lost.
     """
 
-    def __init__(self, app: ASGIApp, counters: Counters, readiness: Readiness) -> None:
-        self.app = app
+    def __init__(self, counters: Counters, readiness: Readiness) -> None:
         self.counters = counters
         self.readiness = readiness
-        self._log_access = logs.access.isEnabledFor(logging.INFO)
+        self.log_access = logs.access.isEnabledFor(logging.INFO)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        begin = perf_counter()
-        request_id = _choose_request_id(scope)
-        state = request_state(scope)
-        state.request_id = request_id.decode("ascii")
-        logs.REQUEST_ID.set(state.request_id)
-        status, sent = 0, 0
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Wraps an application."""
+
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await Passage(self, scope).lead(app, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return wrapped
+
+
+class Passage:
+    """The way of one request through the envelope; must be closed, or abandoned.
+
+    Attributes:
+        status: of the answer; 0 until it has begun.
+        sent: how many bytes of the answer's body were sent.
+    """
+
+    __slots__ = ("_begin", "_envelope", "_request_id", "_scope", "sent", "state", "status")
+
+    def __init__(self, envelope: Envelope, scope: Scope) -> None:
+        self._begin = perf_counter()
+        self._envelope = envelope
+        self._scope = scope
+        self._request_id = _choose_request_id(scope)
+        self.state = request_state(scope)
+        self.state.request_id = self._request_id.decode("ascii")
+        self.status = self.sent = 0
+        envelope.counters.in_flight += 1
+
+    async def lead(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+        """Leads the request through an application, and answers where that fails."""
+        scope = self._scope
+        logs.REQUEST_ID.set(self.state.request_id)
 
         async def send_completed(message: Message) -> None:
-            nonlocal status, sent
             if message["type"] == "http.response.body":
-                sent += len(message.get("body", b""))
+                self.sent += len(message.get("body", b""))
             elif message["type"] == "http.response.start":
-                status = message["status"]
-                headers = message.setdefault("headers", [])
-                headers.append((b"x-request-id", request_id))
-                headers.append((b"server-timing", _server_timing(state, begin)))
-                headers.extend(ALWAYS)
-                if self.readiness.draining:
-                    headers.append((b"connection", b"close"))
+                self.status = message["status"]
+                message.setdefault("headers", []).extend(self.headers())
             await send(message)
 
-        self.counters.in_flight += 1
         try:
-            await self.app(scope, receive, send_completed)
+            await app(scope, receive, send_completed)
         except ClientGone:
-            log.info("request %s: the client hung up before its request was complete", state.request_id)
-            status = CLIENT_GONE
-        except LossmeterError as error:
-            if status:
-                raise
-            await problems.answer(error, scope)(scope, receive, send_completed)
-            garbage.release_frames(error, state.received_bytes)
+            log.info("request %s: the client hung up before its request was complete", self.state.request_id)
+            self.status = CLIENT_GONE
         except Exception as error:
-            # The boundary of the service: a bug ends one request, not the worker.
-            # A path may hold line breaks, which could pass for lines of the log.
-            log.exception("request %s: %s %a", state.request_id, scope["method"], scope["path"])
-            answer = self._answer(error, scope)
-            if status:
+            answer = self.answer(error)
+            if self.status:
                 raise
             await answer(scope, receive, send_completed)
-            garbage.release_frames(error, state.received_bytes)
+            garbage.release_frames(error, self.state.received_bytes)
         finally:
-            self.counters.in_flight -= 1
-            self._record(
-                scope, status or CLIENT_GONE, perf_counter() - (begin if state.arrived is None else state.arrived), sent
-            )
+            self.close()
 
-    def _answer(self, error: Exception, scope: Scope) -> Response:
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Returns the headers that every answer has besides its own."""
+        timing = (b"server-timing", _server_timing(self.state, self._begin))
+        added = [(b"x-request-id", self._request_id), timing, *ALWAYS]
+        if self._envelope.readiness.draining:
+            added.append((b"connection", b"close"))
+        return added
+
+    def answer(self, error: Exception) -> Response:
+        """Returns the answer to a request that failed.
+
+        This is the boundary of the service: a bug ends one request, not the worker.
+        """
+        scope = self._scope
+        if isinstance(error, LossmeterError):
+            return problems.answer(error, scope)
+        # A path may hold line breaks, which could pass for lines of the log.
+        log.error("request %s: %s %a", self.state.request_id, scope["method"], scope["path"], exc_info=error)
         if not devices.is_lost(error):
             return problems.internal(scope)
-        self.readiness.give_up("The device failed and cannot be used by this process any more.")
+        self._envelope.readiness.give_up("The device failed and cannot be used by this process any more.")
         return problems.answer(DeviceLost(LOST), scope)
 
-    def _record(self, scope: Scope, status: int, seconds: float, sent: int) -> None:
-        self.counters.count(scope, status, seconds, sent)
-        if self._log_access:
-            logs.log_access(scope, status, seconds, sent)
+    def abandon(self) -> None:
+        """Undoes the beginning: the request takes another way."""
+        self._envelope.counters.in_flight -= 1
+
+    def close(self) -> None:
+        """Counts the request, and logs it."""
+        envelope, state = self._envelope, self.state
+        envelope.counters.in_flight -= 1
+        seconds = perf_counter() - (self._begin if state.arrived is None else state.arrived)
+        envelope.counters.count(self._scope, self.status or CLIENT_GONE, seconds, self.sent)
+        if envelope.log_access:
+            logs.log_access(self._scope, self.status or CLIENT_GONE, seconds, self.sent)
 
 
 def _choose_request_id(scope: Scope) -> bytes:

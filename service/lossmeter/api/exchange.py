@@ -55,8 +55,7 @@ async def respond(
             await exchange.run_in_pool(exchange.run_in_thread, operation, body)
     finally:
         exchange.reservation.close()
-    await exchange.compress(headers)
-    await exchange.send(send)
+    await exchange.deliver(headers, send)
 
 
 class Exchange(Generic[WorkT, FormT, ResultT]):
@@ -65,15 +64,17 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
     Attributes:
         reservation: the room that the request holds; must be closed.
         cost: its bytes, or what they will become; the pool takes up cheaper jobs first.
+        size: of the answer, in bytes.
     """
 
-    __slots__ = ("answer", "cost", "form", "limits", "negotiated", "operation", "reservation", "result", "since", "stages",
-                 "state", "work")  # fmt: skip
+    __slots__ = ("answer", "cost", "form", "limits", "negotiated", "operation", "reservation", "result", "since", "size",
+                 "stages", "state", "work")  # fmt: skip
 
     work: WorkT
     form: FormT
     result: ResultT
     answer: Answer
+    size: int
 
     def __init__(
         self, operation: Operation[WorkT, FormT, ResultT], limits: Limits, negotiated: Negotiated, state: RequestState
@@ -113,6 +114,7 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
     def encode(self) -> None:
         """Turns the result into an answer."""
         self.answer = self.operation.encode(self.form, self.result, self.negotiated)
+        self.size = sum(map(len, self.answer.pieces))
         del self.form, self.result
         self._add_time(ENCODE)
 
@@ -129,29 +131,42 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
             limits.compute_seconds, limits.pool, self.reservation, self.cost, function, *arguments
         )
 
-    async def compress(self, headers: Headers) -> None:
-        """Compresses the answer, if the client asks for one of the codings offered and it is worth it."""
+    def coding(self, headers: Headers) -> str | None:
+        """Returns the coding to compress the answer with, if the client asks for one of those offered and it is worth it."""
+        if self.size < MIN_COMPRESSED_BYTES:
+            return None
+        return answer_coding(headers, self.answer.codings)
+
+    async def compress(self, coding: str) -> None:
+        """Compresses the answer, unless that makes it no smaller."""
         answer = self.answer
-        size = sum(map(len, answer.pieces))
-        coding = answer_coding(headers, answer.codings) if size >= MIN_COMPRESSED_BYTES else None
+        self.since = perf_counter()
+        smaller = await self.limits.pool.run(self.size, compress, answer.pieces, coding)
+        self._add_time(ENCODE)
+        if smaller is not None:
+            self.size = sum(map(len, smaller))
+            coded = (*answer.headers, (b"content-encoding", coding.encode("ascii")))
+            self.answer = answer._replace(pieces=smaller, headers=coded)
+
+    async def deliver(self, headers: Headers, send: Send) -> None:
+        """Sends the answer, compressed if it is to be."""
+        coding = self.coding(headers)
         if coding is not None:
-            self.since = perf_counter()
-            smaller = await self.limits.pool.run(size, compress, answer.pieces, coding)
-            self._add_time(ENCODE)
-            if smaller is not None:
-                coded = (*answer.headers, (b"content-encoding", coding.encode("ascii")))
-                self.answer = answer._replace(pieces=smaller, headers=coded)
+            await self.compress(coding)
+        await self.send(send)
+
+    def head(self) -> list[tuple[bytes, bytes]]:
+        """Returns the headers of the answer, which is complete now, and notes how long its stages took."""
+        decoded, computed, encoded = self.stages
+        self.state.stages = decoded, computed, encoded
+        return [*self.answer.headers, (b"content-length", b"%d" % self.size)]
 
     async def send(self, send: Send) -> None:
         """Sends the answer, piece by piece."""
-        decoded, computed, encoded = self.stages
-        self.state.stages = decoded, computed, encoded
-        pieces, headers, _, status, follow_up = self.answer
-        size = sum(map(len, pieces))
+        pieces, _, _, status, follow_up = self.answer
         # A client that reads slowly, or not at all, holds memory for as long.
-        with self.limits.admission.sending(size) if size > self.limits.inline_bytes else nullcontext():
-            start = [*headers, (b"content-length", b"%d" % size)]
-            await send({"type": "http.response.start", "status": status, "headers": start})
+        with self.limits.admission.sending(self.size) if self.size > self.limits.inline_bytes else nullcontext():
+            await send({"type": "http.response.start", "status": status, "headers": self.head()})
             last = len(pieces) - 1
             for number, piece in enumerate(pieces):
                 await send({"type": "http.response.body", "body": piece, "more_body": number < last})

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
+from lossmeter.api.direct import DirectWay
 from lossmeter.api.resources import Resources
 from lossmeter.scheduling import garbage
 from lossmeter.scheduling.limits import Limits
@@ -18,12 +19,13 @@ from lossmeter.telemetry.readiness import Readiness, delay_sigterm
 
 
 class LifespanState(TypedDict):
-    """The state of the lifespan protocol of ASGI: by it a server sheds load for the application."""
+    """The state of the lifespan protocol of ASGI: by it a server sheds load and answers small requests itself."""
 
     queue: RequestQueue
     counters: Counters
     limits: Limits
     readiness: Readiness
+    direct: DirectWay | None
 
 
 def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
@@ -49,6 +51,7 @@ def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextMa
                 counters=resources.counters,
                 limits=resources.limits,
                 readiness=resources.readiness,
+                direct=resources.direct,
             )
 
     return run

@@ -101,6 +101,10 @@ class BatchedOperation(ThreadOperation[WorkT, FormT, ResultT]):
     async def compute_with_others(self, work: WorkT) -> ResultT:
         """Computes the result together with what else one turn of the event loop brought."""
 
+    @abstractmethod
+    def submit(self, work: WorkT, done: Callable[[ResultT | Exception], None]) -> None:
+        """Does the same, and hands the result, or what went wrong, to a function; raises what is known to be wrong at once."""
+
 
 class DatabaseOperation(ThreadOperation[WorkT, FormT, ResultT]):
     """Runs in one of the threads that wait for the database; takes and gives JSON, whatever the headers say."""

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossmeter.api import access, problems, tracing
+from lossmeter.api.access import Access
+from lossmeter.api.direct import DirectWay
 from lossmeter.api.endpoints import Endpoints, tensor_endpoints
+from lossmeter.api.envelope import Envelope
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
@@ -45,6 +48,9 @@ class Resources:
         sharing: the shared memory of clients on this machine.
         queue: holds requests until the event loop begins them.
         keyring: knows the keys; None if none are asked for.
+        access: asks for them; None likewise.
+        envelope: completes and counts every answer.
+        direct: answers small requests without ASGI; None where all have to take that way.
         tracer_provider: makes traces; None if none are wanted.
     """
 
@@ -58,6 +64,9 @@ class Resources:
     store: StoreThreads
     ledger: Ledger
     keyring: Keyring | None
+    access: Access | None
+    envelope: Envelope
+    direct: DirectWay | None
     counters: Counters
     readiness: Readiness
     collector: Collector
@@ -93,6 +102,11 @@ def build(settings: Settings) -> Resources:
         Snapshots(Path(settings.metrics_dir)) if settings.metrics_dir else None,
     )
     each_second.append(collector.publish)
+    keyring = Keyring(SqlKeys(database), settings.key_cache_seconds) if access.requires_keys(settings) else None
+    key_check = access.key_check(settings, keyring, store)
+    envelope = Envelope(counters, readiness)
+    tracer_provider = tracing.tracer_provider()
+    direct = DirectWay(endpoints, envelope, key_check) if tracer_provider is None else None
     return Resources(
         settings,
         batcher,
@@ -103,10 +117,13 @@ def build(settings: Settings) -> Resources:
         database,
         store,
         Ledger(SqlStore(database), engine, settings.retention_days),
-        Keyring(SqlKeys(database), settings.key_cache_seconds) if access.requires_keys(settings) else None,
+        keyring,
+        key_check,
+        envelope,
+        direct,
         counters,
         readiness,
         collector,
         watchdog,
-        tracing.tracer_provider(),
+        tracer_provider,
     )

@@ -7,11 +7,13 @@ what one turn of the event loop brought is a gain for each of the calls. None wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from lossmeter.engine import Call, Engine, Outcome, PassResult, Work, outcome
 
-Batch = list[tuple[Work, "asyncio.Future[PassResult]"]]
+Receiver = Callable[[Outcome | Exception], None]
+"""Is told the outcome of a call, or what it raised; raises nothing itself."""
+Batch = list[tuple[Work, Receiver]]
 
 
 class MicroBatcher:
@@ -27,38 +29,59 @@ class MicroBatcher:
 
     async def compute(self, call: Call) -> Outcome:
         """Computes value and gradients of one call; raises what `Engine.compute` raises."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(result: Outcome | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self.submit(call, settle)
+        return await future
+
+    def submit(self, call: Call, receiver: Receiver) -> None:
+        """Computes a call before the turn of the event loop ends; what is wrong with the call itself it raises at once."""
         work = self.engine.check(call)
         batch_key = work.batch_key
         if batch_key is None:
-            return outcome(work, self.engine.run(work))
-        loop = asyncio.get_running_loop()
+            receiver(outcome(work, self.engine.run(work)))
+            return
         if not self._batches:
-            loop.call_soon(self._run)  # after all that the loop has at hand now
-        future: asyncio.Future[PassResult] = loop.create_future()
-        self._batches.setdefault(batch_key, []).append((work, future))
-        return outcome(work, await future)
+            asyncio.get_running_loop().call_soon(self._run)  # after all that the loop has at hand now
+        self._batches.setdefault(batch_key, []).append((work, receiver))
 
     def _run(self) -> None:
         batches, self._batches = self._batches, {}
         for batch in batches.values():
             try:
                 results = self.engine.run_together([work for work, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
+            except Exception as error:  # noqa: BLE001 - those who submitted the works get it
                 self._fail(batch, error)
                 continue
-            for (_, future), done in zip(batch, results, strict=True):
-                if not future.done():
-                    future.set_result(done)
+            for (work, receiver), done in zip(batch, results, strict=True):
+                _tell(receiver, work, done)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         """Gives an error to the call that caused it; in a batch of several, running each alone shows which did."""
-        for work, future in batch:
-            if future.done():
-                continue
-            if len(batch) == 1:
-                future.set_exception(error)
-                continue
+        if len(batch) == 1:
+            batch[0][1](error)
+            return
+        for work, receiver in batch:
             try:
-                future.set_result(self.engine.run(work))
+                done = self.engine.run(work)
             except Exception as own:  # noqa: BLE001 - as above
-                future.set_exception(own)
+                receiver(own)
+            else:
+                _tell(receiver, work, done)
+
+
+def _tell(receiver: Receiver, work: Work, done: PassResult) -> None:
+    result: Outcome | Exception
+    try:
+        result = outcome(work, done)
+    except Exception as error:  # noqa: BLE001 - as above
+        result = error
+    receiver(result)

@@ -17,9 +17,9 @@ from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.scheduling import garbage
 from lossmeter.serving.bounds import Bounds
+from lossmeter.serving.direct import DirectConnection
 from lossmeter.serving.listeners import Server
 from lossmeter.serving.monitor import ConnectionMonitor
-from lossmeter.serving.shedding import SheddingConnection
 from lossmeter.serving.supervisor import Supervisor
 from lossmeter.settings import Settings
 from lossmeter.telemetry import logs
@@ -67,7 +67,7 @@ def run(settings: Settings) -> None:
 def protocol_options(settings: Settings) -> dict[str, Any]:
     """The options of uvicorn that concern connections."""
     return {
-        "http": partial(SheddingConnection, ConnectionMonitor(Bounds.of(settings))),
+        "http": partial(DirectConnection, ConnectionMonitor(Bounds.of(settings))),
         "ws": "none",
         "server_header": False,
         "ssl_certfile": settings.tls_certificate or None,

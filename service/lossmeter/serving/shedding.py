@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lossmeter.api import problems
 from lossmeter.api.addresses import OPEN_INFERENCE
+from lossmeter.api.direct import UNUSUAL
 from lossmeter.api.envelope import ACCEPTABLE_ID
 from lossmeter.errors import Busy
 from lossmeter.scheduling.limits import Limits
@@ -34,8 +36,6 @@ QUEUED_METHODS = frozenset(("POST", "PUT"))
 SLOT = "@"
 """Stands for a character of the id in an answer that is encoded once for many; nowhere else in it."""
 NO_TIME = b"decode;dur=0, compute;dur=0, encode;dur=0"
-UNUSUAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"origin"))
-"""Headers that leave a request to the application, which refuses for the same reasons."""
 
 
 class Head(NamedTuple):
@@ -108,12 +108,19 @@ def _encode_template(
     return encode_answer(503, content, media_type, slot, headers, own), len(content)
 
 
+def _shedder(state: Mapping[str, Any]) -> LoadShedder | None:
+    """Returns what refuses for an application that says how in the state of its lifespan; None for any other."""
+    if "queue" not in state:
+        return None
+    return LoadShedder(state["queue"], state["counters"], state["limits"], state["readiness"])
+
+
 class SheddingConnection(Connection):
     """A bounded connection that sheds load."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.shedder = LoadShedder(**self.app_state) if "queue" in self.app_state else None
+        self.shedder = _shedder(self.app_state)
         self.refused = False  # the request whose body comes now
 
     def begin_request(self) -> None:
@@ -163,7 +170,7 @@ class SheddingConnection(Connection):
         return Head(path, size, request_id or secrets.token_hex(8))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        begin = partial(super()._start_asgi_task, cycle, app)
+        begin = partial(self.begin, cycle, app)
         state = request_state(cycle.scope)  # type: ignore[arg-type]
         if self.shedder is None or cycle.scope["method"] not in QUEUED_METHODS:
             begin()
@@ -171,5 +178,14 @@ class SheddingConnection(Connection):
             state.late_seconds = late
             begin()
         else:
-            state.arrived = perf_counter()
+            if state.arrived is None:
+                state.arrived = perf_counter()
             self.shedder.queue.join(begin)
+
+    def begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begins a request whose turn it is."""
+        self.start_task(cycle, app)
+
+    def start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Leaves a request to an application."""
+        super()._start_asgi_task(cycle, app)

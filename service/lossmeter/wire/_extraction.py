@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
@@ -52,8 +53,12 @@ class Extracted:
 
     def __init__(self, body: bytes | bytearray) -> None:
         self.body = body
-        self.mark = secrets.token_hex(8)
         self.items: list[Item] = []
+
+    @cached_property
+    def mark(self) -> str:
+        """What nobody else can write; made when it is needed, as most texts are read as they are."""
+        return secrets.token_hex(8)
 
     def put(self, item: Item) -> bytes:
         """Keeps an item, and returns what is written in its place."""

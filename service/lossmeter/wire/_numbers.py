@@ -8,7 +8,6 @@ commas come before each bracket then says whether the whole is a rectangle.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -199,11 +198,14 @@ def _counts(commas: Array, where: Array) -> Array:
 def numbers(array: simdjson.Array, *, whole: bool) -> Array | None:
     """Reads the numbers of an array, however nested: int64 if they may be `whole` and are, else float64; None if none are."""
     if whole:
-        with contextlib.suppress(ValueError, TypeError):  # floats, or integers over 63 bits
+        try:
             return np.frombuffer(array.as_buffer(of_type="i"), np.int64)
-    with contextlib.suppress(ValueError, TypeError):
+        except (ValueError, TypeError):  # floats, or integers over 63 bits
+            pass
+    try:
         return np.frombuffer(array.as_buffer(of_type="d"), np.float64)
-    return None
+    except (ValueError, TypeError):
+        return None
 
 
 def _flat(parser: simdjson.Parser, flat: bytes | memoryview, *, whole: bool) -> Array:

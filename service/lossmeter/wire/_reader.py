@@ -21,6 +21,8 @@ MAX_DEPTH = 64
 BASE64_CHARACTERS = 1 << 20
 """Characters of base64 that are read at a time: a multiple of four."""
 _CONTAINERS = (simdjson.Array, simdjson.Object)
+PLAIN = {"b": Datatype.BOOL, "i": Datatype.INT64, "f": Datatype.FP64, "u": Datatype.FP64}
+"""The datatypes of numbers that none was declared for, by numpy's kinds."""
 TENSOR_MEMBERS = frozenset({"datatype", "shape", "data", "base64"})
 
 
@@ -260,7 +262,7 @@ def _careful(nested: Any) -> tuple[Array, tuple[int, ...]]:
 
 
 def _tensor(flat: Array, shape: tuple[int, ...]) -> Tensor:
-    datatype = {"b": Datatype.BOOL, "i": Datatype.INT64, "f": Datatype.FP64, "u": Datatype.FP64}[flat.dtype.kind]
+    datatype = PLAIN[flat.dtype.kind]
     return Tensor(datatype, shape, flat.astype(datatype.dtype, copy=False), declared=False)
 
 

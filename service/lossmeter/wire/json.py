@@ -121,13 +121,12 @@ def encode(answer: Mapping[str, Any], *, base64: bool = False) -> list[bytes | m
 
 def _largest(answer: Mapping[str, Any]) -> int:
     """Counts the elements of the largest tensor of an answer."""
-    sizes = [0]
+    largest = 0
     for value in answer.values():
-        if isinstance(value, Tensor):
-            sizes.append(len(value.data))
-        elif isinstance(value, dict):
-            sizes.append(_largest(value))
-    return max(sizes)
+        kind = type(value)
+        size = len(value.data) if kind is Tensor else _largest(value) if kind is dict else 0
+        largest = max(largest, size)
+    return largest
 
 
 def _data_form(value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from tests.benchmarks.load import Rate, request, saturate
 from tests.benchmarks.payloads import FORMS, Payload, classification
 from tests.benchmarks.results import Result
 from tests.benchmarks.servers import (
+    ASGI,
     CLIENT_CORE,
+    CORES,
     ECHO,
     HELLO,
     LITSERVE_APP,
@@ -22,6 +25,7 @@ from tests.benchmarks.servers import (
     pinned,
     present,
     settle,
+    spinning,
     started,
 )
 from tests.benchmarks.support import served
@@ -29,6 +33,7 @@ from tests.benchmarks.support import served
 SHAPE = (32, 10)
 CONNECTIONS = 16
 ROUNDS = 15
+BUSY = ", beside busy processes"
 WRK = shutil.which("wrk")
 SCRIPT = """\
 local file = io.open("{body}", "rb")
@@ -46,7 +51,7 @@ def measure(quick: bool) -> Result:
     hello = request("GET", "/")
     json = payloads[0].prepared
     shares: dict[str, float] = {}
-    with started(present([SERVICE, HELLO, NAIVE, LITSERVE_APP, ECHO])) as servers:
+    with started(present([SERVICE, ASGI, HELLO, NAIVE, LITSERVE_APP, ECHO])) as servers:
         service = servers[0]
         steps = [(server.subject.name, server, hello if server.subject is HELLO else json) for server in servers]
         binary = [payload for payload in payloads[1:] if served(service, payload, result)]
@@ -63,13 +68,34 @@ def measure(quick: bool) -> Result:
             if WRK and not quick:
                 for server in (service, servers[-1]):
                     result.add(f"{server.subject.name}, asked by wrk", "requests/s", _wrk(server, payloads[0]))
-    result.compare("lossmeter ÷ FastAPI hello world", "lossmeter", "FastAPI hello world", 0.8)
-    result.compare("lossmeter ÷ naive FastAPI", "lossmeter", "naive FastAPI", 6)
+        _add_busy_rounds(result, json, 2 if quick else 5)
+    result.compare("lossmeter ÷ FastAPI hello world", "lossmeter", "FastAPI hello world", 1.5)
+    result.compare("lossmeter under uvicorn alone ÷ FastAPI hello world", ASGI.name, "FastAPI hello world", 1.0)
+    result.compare("lossmeter ÷ naive FastAPI", "lossmeter", "naive FastAPI", 8)
+    result.compare("the same, beside busy processes", f"lossmeter{BUSY}", f"naive FastAPI{BUSY}", 5)
     result.compare("lossmeter ÷ LitServe", "lossmeter", "LitServe", 12)
     result.compare("lossmeter ÷ ASGI echo", "lossmeter", "ASGI echo")
     used = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     result.notes.append(f"Share of its own core that the client used, at most: {used}.")
     return result
+
+
+def _add_busy_rounds(result: Result, prepared: bytes, rounds: int) -> None:
+    """Measures beside one busy process a core, with as many threads as there are cores: a thread that waits shows here."""
+    threads = {"LOSSMETER_THREADS": "0", "OMP_NUM_THREADS": str(len(CORES))}
+    servers = [Server(subject, threads) for subject in (SERVICE, NAIVE)]
+    try:
+        for server in servers:
+            os.sched_setaffinity(server.process.pid, CORES)
+            _rate(server, prepared, 3.0)  # programs of the kind are recorded meanwhile
+        with spinning():
+            for _ in range(rounds):
+                for server in servers:
+                    rate = _rate(server, prepared, 0.5)
+                    result.add(f"{server.subject.name}{BUSY}", "requests/s", rate.per_second)
+    finally:
+        for server in servers:
+            server.end()
 
 
 def _rate(server: Server, prepared: bytes, seconds: float) -> Rate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lossmeter.api.models import schemas
@@ -40,6 +40,9 @@ class ComputeCall(BatchedOperation[Call, Any, Outcome]):
 
     async def compute_with_others(self, work: Call) -> Outcome:
         return await self.batcher.compute(work)
+
+    def submit(self, work: Call, done: Callable[[Outcome | Exception], None]) -> None:
+        self.batcher.submit(work, done)
 
     def warning_codes(self, result: Outcome) -> Sequence[str]:
         return [warned.code for warned in result.warnings]

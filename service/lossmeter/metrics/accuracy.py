@@ -53,7 +53,7 @@ def all_right(batch: Labels, w: Weighting, *, threshold: float) -> Quotient:
 
 @statistic(needs=["scores"])
 def top_k_hits(batch: Labelled, w: Weighting, *, k: int) -> Quotient:
-    raw = batch.raw
+    raw = batch.likelihood
     own = np.take_along_axis(raw, batch.label[:, None], axis=1)
     earlier = np.arange(batch.classes) < batch.label[:, None]
     place = ((raw > own) | ((raw == own) & earlier)).sum(axis=1)

@@ -102,9 +102,9 @@ ENUMERATIONS: dict[str, list[str]] = {
     "Task": list(TASKS),
     "PredictionsAre": list(KINDS),
     "MetricKind": ["scalar", "per_class", "matrix", "curve"],
-    "IntervalMethod": ["student", "wilson", "bootstrap"],
+    "IntervalMethod": ["student", "wilson", "bootstrap", "newcombe"],
     "Better": ["higher", "lower", "neither"],
-    "Averaging": ["macro", "micro", "weighted", "none"],
+    "Averaging": ["macro", "micro", "weighted", "none", "binary"],
     "Absent": ["skip", "zero", "one", "nan"],
 }
 """Lists of words that occur in several places: each is a type of its own in a generated client."""

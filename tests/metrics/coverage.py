@@ -293,15 +293,13 @@ def main() -> None:
     rows = [
         f"| {case.metric} | {case.task} | {case.made.__name__.replace('_', ' ')} | {case.n:,} | {one.method} | "
         f"{100 * one.inside:.1f} % | {100 * one.below:.1f} % | {100 * one.above:.1f} % | {one.width:.1f} | "
-        f"{100 * one.null:.1f} % |"
+        f"{100 * one.null:.1f} % | {trials:,} |"
         for case, one in results.items()
     ]
     table = "\n".join(
         [
-            f"{trials:,} trials of each.",
-            "",
-            "| metric | task | data | n | method | covers | truth below | truth above | width | no interval |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| metric | task | data | n | method | covers | truth below | truth above | width | no interval | trials |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         ]
     )

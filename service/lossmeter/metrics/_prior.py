@@ -18,7 +18,7 @@ from statistics import NormalDist
 import numpy as np
 
 from lossmeter.metrics.draws import GOLDEN_GAMMA, hashes
-from lossmeter.metrics.weighting import Array, Integers
+from lossmeter.metrics.weighting import Array, Integers, quotient
 
 
 @lru_cache(maxsize=64)
@@ -50,4 +50,4 @@ def unit_weight(whole: Array, replicates: Array) -> Array:
     variance Σ W². This knows of groups too, wherever their samples arrived.
     """
     squares = ((replicates - whole) ** 2).mean(axis=0)
-    return np.divide(squares, whole, out=np.zeros_like(squares), where=np.asarray(whole) > 0)
+    return quotient(squares, whole, 0.0)

@@ -254,7 +254,7 @@ def log_odds(z: Array) -> Array:
     parts = np.exp(shifted)
     odds = shifted - np.log(np.maximum(parts.sum(axis=1, keepdims=True) - parts, np.finfo(np.float64).tiny))
     # Of the likeliest class the rest is what all others are, which the difference above would lose.
-    rest = np.delete(shifted.reshape(-1), rows * z.shape[1] + first).reshape(len(z), -1)
+    rest = np.delete(shifted.reshape(-1), rows * z.shape[1] + first).reshape(len(z), z.shape[1] - 1)
     second = rest.max(axis=1, keepdims=True, initial=-np.inf)
     odds[rows, first] = -(second[:, 0] + np.log(np.exp(rest - second).sum(axis=1)))
     return np.asarray(odds)

@@ -122,7 +122,7 @@ def matthews(counts: Annotated[ClassCounts, class_counts], *, threshold: Fractio
         quotient(part, seen if part.ndim == seen.ndim else seen[..., None]) for part in (agreed, actual, predicted)
     )
     # 1 - Σ p² = Σ p (1 - p), without cancelling
-    spread = [np.sqrt((part * (1 - part)).sum(axis=-1)) for part in (actual, predicted)]
+    spread = [np.sqrt(np.maximum(part * (1 - part), 0.0).sum(axis=-1)) for part in (actual, predicted)]
     value = quotient(agreed - (actual * predicted).sum(axis=-1), spread[0] * spread[1], 0.0)
     alone = np.minimum((actual > 0).sum(axis=-1), (predicted > 0).sum(axis=-1)) < 2
     wrong = counts.false_positive.sum(axis=-1) + counts.false_negative.sum(axis=-1)

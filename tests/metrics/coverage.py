@@ -95,6 +95,68 @@ def clusters(rng: np.random.Generator, n: int) -> Data:
     return {"predictions": np.where(rng.random(n) < 0.7, label, rng.integers(0, 4, n)), "labels": label}
 
 
+def decisions(classes: int, accuracy: float, rare: float | None = None) -> Maker:
+    """Decisions that are right with this probability; of two classes, the second may be rare."""
+
+    def make(rng: np.random.Generator, n: int) -> Data:
+        label = rng.integers(0, classes, n) if rare is None else (rng.random(n) < rare).astype(int)
+        other = (label + rng.integers(1, classes, n)) % classes
+        return {"predictions": np.where(rng.random(n) < accuracy, label, other), "labels": label, "classes": classes}
+
+    make.__name__ = f"{classes} classes, {100 * accuracy:g} % right" + (f", one in {1 / rare:g} yes" if rare else "")
+    return make
+
+
+def separated(apart: float, positive: float) -> Maker:
+    """Scores whose two normal distributions are so far apart."""
+
+    def make(rng: np.random.Generator, n: int) -> Data:
+        label = (rng.random(n) < positive).astype(int)
+        return {"predictions": rng.normal(size=n) + apart * label, "labels": label}
+
+    make.__name__ = f"scores {apart:g} apart, {100 * positive:g} % yes"
+    return make
+
+
+def hits(share: float) -> Maker:
+    """Queries whose only relevant candidate is the first with this probability, and otherwise the second."""
+
+    def make(rng: np.random.Generator, n: int) -> Data:
+        first = rng.random(n) < share
+        labels = np.stack([first, ~first, np.zeros(n, bool)], axis=1).astype(int)
+        return {"predictions": np.tile([3.0, 2.0, 1.0], (n, 1)), "labels": labels}
+
+    make.__name__ = f"queries, {100 * share:g} % first"
+    return make
+
+
+def partition(right: float) -> Maker:
+    def make(rng: np.random.Generator, n: int) -> Data:
+        label = rng.integers(0, 3, n)
+        wrong = (label + rng.integers(1, 3, n)) % 3
+        return {"predictions": np.where(rng.random(n) < right, label, wrong), "labels": label}
+
+    make.__name__ = f"3 clusters, {100 * right:g} % right"
+    return make
+
+
+def grouped(made: Maker) -> Maker:
+    """The same in groups of five that share everything."""
+
+    def make(rng: np.random.Generator, n: int) -> Data:
+        few = made(rng, n // 5)
+        names = rng.integers(0, 2**62, n // 5)
+        return {k: v if k == "classes" else np.repeat(v, 5, axis=0) for k, v in few.items()} | {
+            "groups": np.repeat(names, 5)
+        }
+
+    make.__name__ = f"{made.__name__}, in fives"
+    return make
+
+
+EDGES = (10, 30, 200)
+SURE_TWO, SURE_RARE, SURE_THREE = decisions(2, 0.99), decisions(2, 0.98, 0.1), decisions(3, 0.995)
+SURE_FIRST, SURE_CLUSTERS = hits(0.99), partition(0.99)
 CASES = [
     Case("mse", "regression", "values", numbers, 300),
     Case("rmse", "regression", "values", numbers, 300),
@@ -139,6 +201,27 @@ CASES = [
     Case("mrr", "ranking", "scores", queries, 100),
     Case("adjusted_rand", "clustering", "classes", clusters, 300),
     Case("v_measure", "clustering", "classes", clusters, 300),
+    *(
+        Case(metric, "binary", "classes", made, n)
+        for made in (SURE_TWO, SURE_RARE)
+        for n in EDGES
+        for metric in ("accuracy", "f1", "matthews")
+    ),
+    *(
+        Case(metric, "multiclass", "classes", SURE_THREE, n)
+        for n in EDGES
+        for metric in ("f1", "cohen_kappa", "balanced_accuracy")
+    ),
+    *(
+        Case(metric, "binary", "scores", made, n)
+        for made in (separated(3.5, 0.5), separated(3.5, 0.1), separated(1.0, 0.1))
+        for n in EDGES
+        for metric in ("auroc", "average_precision")
+    ),
+    *(Case("mrr", "ranking", "scores", SURE_FIRST, n) for n in EDGES),
+    *(Case("adjusted_rand", "clustering", "classes", SURE_CLUSTERS, n) for n in EDGES),
+    *(Case(metric, "binary", "classes", grouped(SURE_TWO), 150, clustered=True) for metric in ("accuracy", "f1")),
+    *(Case(metric, "regression", "values", numbers, n) for n in (10, 30) for metric in ("mse", "r2", "pearson")),
 ]
 BY_DATA: dict[tuple[Any, ...], list[Case]] = {}
 for case in CASES:
@@ -157,8 +240,24 @@ def truth(case: Case) -> float:
     return float(report(exact, statistics(exact, case.made(rng, LARGE), ""))[0].value)
 
 
-def coverages(trials: int, wanted: list[Case], replicates: int = 200) -> dict[Case, tuple[float, float, float, str]]:
-    """Per case how often the truth lies inside the interval, below it, above it, and the method."""
+@dataclass(frozen=True)
+class Coverage:
+    """How often the truth lies inside the interval, below it and above it, where there is one; how often there is none.
+
+    Attributes:
+        width: mean width of the intervals, as a multiple of how far apart 95 % of the values lie.
+    """
+
+    inside: float
+    below: float
+    above: float
+    null: float
+    width: float
+    method: str
+
+
+def coverages(trials: int, wanted: list[Case], replicates: int = 200) -> dict[Case, Coverage]:
+    """Per case how well its intervals hold."""
     results = {}
     for key, cases in BY_DATA.items():
         chosen = [case for case in cases if case in wanted]
@@ -167,33 +266,40 @@ def coverages(trials: int, wanted: list[Case], replicates: int = 200) -> dict[Ca
         task, are, made, n, _ = key
         evaluation = metrics_of(task, are, [case.wanted for case in chosen], replicates=replicates, confidence=LEVEL)
         rng = np.random.default_rng(SEED)
-        counts = np.zeros((len(chosen), 3))
-        methods = [""] * len(chosen)
+        seen = np.full((len(chosen), trials, 3), np.nan)
+        methods: list[list[str]] = [[] for _ in chosen]
         for trial in range(trials):
             found = report(evaluation, statistics(evaluation, made(rng, n), f"trial-{trial}"))
-            for place, (case, item) in enumerate(zip(chosen, found, strict=True)):
-                if item.interval is None:
-                    continue
-                methods[place] = item.interval.method
-                below, above = truth(case) < item.interval.low, truth(case) > item.interval.high
-                counts[place] += (not below and not above, below, above)
+            for place, item in enumerate(found):
+                ends = (np.nan, np.nan) if item.interval is None else (item.interval.low, item.interval.high)
+                seen[place, trial] = (item.value, *ends)
+                methods[place] += [] if item.interval is None else [item.interval.method]
         for place, case in enumerate(chosen):
-            inside, below, above = (counts[place] / trials).tolist()
-            results[case] = (inside, below, above, methods[place])
+            results[case] = _coverage(truth(case), *seen[place].T, max(set(methods[place]), key=methods[place].count))
     return results
 
 
+def _coverage(true: float, value: np.ndarray, low: np.ndarray, high: np.ndarray, method: str) -> Coverage:
+    known = np.isfinite(low)
+    below, above = (true < low[known]).mean(), (true > high[known]).mean()
+    apart = np.ptp(np.quantile(value[np.isfinite(value)], [0.025, 0.975]))
+    width = (high - low)[known].mean() / apart if apart else np.inf
+    return Coverage(1 - below - above, float(below), float(above), 1 - known.mean(), float(width), method)
+
+
 def main() -> None:
-    results = coverages(int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS, CASES)
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
+    results = coverages(trials, CASES)
     rows = [
-        f"| {case.metric} | {case.task} | {case.made.__name__.replace('_', ' ')} | {case.n:,} | {method} | "
-        f"{100 * inside:.1f} % | {100 * below:.1f} % | {100 * above:.1f} % |"
-        for case, (inside, below, above, method) in results.items()
+        f"| {case.metric} | {case.task} | {case.made.__name__.replace('_', ' ')} | {case.n:,} | {one.method} | "
+        f"{100 * one.inside:.1f} % | {100 * one.below:.1f} % | {100 * one.above:.1f} % | {one.width:.1f} | "
+        f"{100 * one.null:.1f} % | {trials:,} |"
+        for case, one in results.items()
     ]
     table = "\n".join(
         [
-            "| metric | task | data | n | method | covers | truth below | truth above |",
-            "|---|---|---|---|---|---|---|---|",
+            "| metric | task | data | n | method | covers | truth below | truth above | width | no interval | trials |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         ]
     )

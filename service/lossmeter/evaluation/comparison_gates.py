@@ -9,6 +9,7 @@ from typing import Any
 
 from lossmeter.errors import Invalid, pointer
 from lossmeter.evaluation.criteria import Criterion
+from lossmeter.evaluation.gates import reaches
 from lossmeter.evaluation.metrics import MetricSet
 from lossmeter.evaluation.plan import Plan
 from lossmeter.losses import find
@@ -95,14 +96,16 @@ def verdict(margin: ComparisonGate, parts: Iterable[tuple[Mapping[str, Any], Par
     Args:
         parts: the figures, by place; an empty place for all samples.
     """
-    worst, where, failed, seen = -math.inf, None, [], 0
+    worst, where, failed, seen, held = -math.inf, None, [], 0, True
     for place, part in parts:
         if place.get("column") != margin.column:
             continue
         seen += 1
         (figure,) = (one for one in part["losses" if margin.kind == "loss" else "metrics"] if margin.fits(one))
         loss = _worsening(figure)
-        if not loss <= margin.margin and place:
+        size = max(abs(figure["baseline"]), abs(figure["candidate"]))
+        held = held and reaches(margin.margin, loss, size)
+        if not reaches(margin.margin, loss, size) and place:
             failed.append({**place, "worse_by_at_most": loss})
         if not loss <= worst:
             worst, where = loss, dict(place) or None
@@ -110,7 +113,7 @@ def verdict(margin: ComparisonGate, parts: Iterable[tuple[Mapping[str, Any], Par
             break
     return {
         "gate": margin.to_json(),
-        "passed": bool(seen) and bool(worst <= margin.margin),
+        "passed": bool(seen) and held,
         "worse_by_at_most": worst if seen else math.nan,
         "margin": margin.margin,
         "where": where,

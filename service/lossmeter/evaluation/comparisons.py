@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import Invalid, pointer
+from lossmeter.evaluation import intervals
 from lossmeter.evaluation.comparison_gates import ComparisonGate, verdict
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.figures import contrasts
@@ -126,12 +127,13 @@ def _part(losses: Sequence[Criterion], metrics: MetricSet, sides: Sides) -> dict
 
 
 def _loss(one: Criterion, level: float, sides: Sides) -> dict[str, Any]:
-    first, second = (float(side.states[one.key].mean) for side in sides)  # type: ignore[attr-defined]
+    first, second = (float(side.states[one.key].mean) if side.samples else math.nan for side in sides)  # type: ignore[attr-defined]
     difference = Difference(second - first, None, math.nan)
     if all(one.key in side.replicates for side in sides):
         drawn: list[Any] = [side.replicates[one.key].mean for side in sides]  # type: ignore[attr-defined]
         if drawn[0].shape == drawn[1].shape:
-            difference = confidence.paired_bootstrap(first, second, (drawn[0], drawn[1]), level)
+            units = min(intervals.units_of(one.key, side) for side in sides)
+            difference = confidence.paired_bootstrap(first, second, (drawn[0], drawn[1]), level, units=units)
     return {"loss": one.loss.name, "parameters": one.figure, "better": "lower", **_figures(first, second, difference)}
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from lossmeter.evaluation import intervals
 from lossmeter.evaluation.metrics import ChosenMetric, MetricSet
 from lossmeter.evaluation.statistics import States, Statistics
-from lossmeter.metrics import Difference, Interval, Ratio, confidence
+from lossmeter.metrics import Difference, Interval, confidence
 from lossmeter.metrics.scores import Samples, levelled
 from lossmeter.metrics.weighting import Array
 
@@ -60,7 +61,9 @@ def figures(metrics: MetricSet, statistics: Statistics) -> list[Figure]:
             bound = np.asarray(choice.metric.error_bound(*parts, **choice.arguments)).tolist()
         interval = None
         if kind == "scalar":
-            interval = _interval(choice, float(value), states, drawn.get(number), statistics.clustered, metrics.level)
+            # Where nothing counts there is no figure, whatever a class that is absent has.
+            value = value if statistics.samples else math.nan
+            interval = intervals.interval(choice, float(value), states, statistics, drawn.get(number), metrics.level)
         results.append(Figure(choice.metric.name, dict(choice.arguments), kind, _plain(value), interval, bound))
     return results
 
@@ -77,10 +80,21 @@ def contrasts(metrics: MetricSet, first: Statistics, second: Statistics) -> list
     for number, choice in enumerate(metrics.choices):
         if choice.kind != "scalar":
             continue
-        a, b = (float(choice.value(states)) for states, _ in both)
+        a, b = (float(choice.value(states)) if one.samples else math.nan for states, one in both)
         difference = Difference(b - a, None, math.nan)
-        if number in drawn[0]:
-            difference = confidence.paired_bootstrap(a, b, (drawn[0][number], drawn[1][number]), metrics.level)
+        if number in drawn[0] and number in drawn[1]:
+            names = ("baseline", "candidate")
+            believed = [
+                intervals.with_prior(choice, states, one, name) for name, (states, one) in zip(names, both, strict=True)
+            ]
+            difference = confidence.paired_bootstrap(
+                a,
+                b,
+                (drawn[0][number], drawn[1][number]),
+                metrics.level,
+                units=min(intervals.units(choice, states, one) for states, one in both),
+                believed=None if believed[0] is None or believed[1] is None else (believed[0], believed[1]),
+            )
         results.append(Contrast(choice, a, b, difference))
     return results
 
@@ -107,25 +121,6 @@ def replicate_values(metrics: MetricSet, states: States, statistics: Statistics)
                 parts[number].append(metrics.choices[number].value({key: some}))
         drawn |= {number: np.concatenate(values) for number, values in parts.items()}
     return drawn
-
-
-def _interval(
-    choice: ChosenMetric, value: float, states: States, drawn: Array | None, clustered: bool, level: float
-) -> Interval | None:
-    metric, state = choice.metric, states[choice.keys[0]]
-    bounds = (metric.minimum, metric.maximum)
-    if metric.uncertainty == "none":
-        return None
-    if clustered or not choice.has_formula(states):
-        return None if drawn is None else confidence.bootstrap(value, drawn, level, bounds)
-    if not isinstance(state, Ratio):
-        assert metric.trials is not None
-        successes, trials, effective = (float(part) for part in metric.trials(state, **choice.arguments))
-        return confidence.wilson(successes, trials, level, effective)
-    if metric.uncertainty == "proportion" and state.units == state.elements:
-        part = (float(state.numerator), float(state.denominator), level, float(state.effective_units))
-        return confidence.wilson(*part)
-    return confidence.student(state, level, lambda q: metric.function(q, **choice.arguments), bounds)
 
 
 def _ordered(states: States) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from lossmeter.errors import Flaw, Invalid, pointer
@@ -14,6 +15,8 @@ from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 
 GATE_FIELDS = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
+ULPS = 4
+"""Units in the last place that a figure may lie beyond its threshold."""
 Place = Mapping[str, Any] | None
 """Where a figure was observed: None for all samples, or a column and a value."""
 
@@ -57,8 +60,8 @@ class Gate:
         """Tells whether a figure passes; one that is not defined does not."""
         if math.isnan(observed):
             return False
-        above = self.minimum is None or observed >= self.minimum
-        return above and (self.maximum is None or observed <= self.maximum)
+        above = self.minimum is None or reaches(observed, self.minimum)
+        return above and (self.maximum is None or reaches(self.maximum, observed))
 
     def verdict(self, observations: Iterable[tuple[Place, float]]) -> dict[str, Any]:
         """Answers whether it passed, and where it came nearest to failing, or failed most.
@@ -152,8 +155,15 @@ def _bounds(given: Mapping[str, Any], better: str) -> tuple[float | None, float 
     """Returns the least and the largest value that pass; a baseline with its margin is one of the two."""
     if "baseline" not in given:
         return given.get("minimum"), given.get("maximum")
-    baseline, margin = given["baseline"], given.get("margin", 0.0)
-    return (baseline - margin, None) if better == "higher" else (None, baseline + margin)
+    # In decimals, as they were written: 0.8 - 0.1 is 0.7, and not 0.7000000000000001.
+    baseline, margin = (Decimal(repr(float(one))) for one in (given["baseline"], given.get("margin", 0.0)))
+    return (float(baseline - margin), None) if better == "higher" else (None, float(baseline + margin))
+
+
+def reaches(larger: float, smaller: float, size: float = 0.0) -> bool:
+    """Tells whether a figure is at least as large as another, but for the rounding of figures of that size or of their own."""
+    rounding = ULPS * math.ulp(max(abs(larger), abs(smaller), size)) if math.isfinite(larger + smaller) else 0.0
+    return larger >= smaller - rounding
 
 
 def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequence[str]) -> Iterable[Flaw]:

@@ -75,6 +75,7 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
         sample_ids=ids,
         groups=groups,
         batch_id=batch_id,
+        logarithms=_rounded(predictions) if exponential else None,
     )
     batch = task.read(raw)
     slices = fields.get("slices") or {}
@@ -111,9 +112,12 @@ def _spread(by_row: Array, dimensions: int) -> Array:
 
 
 def _exponential(logarithms: Array) -> Array:
-    rounded = np.where((logarithms > 0) & (logarithms <= ROUNDING), 0.0, logarithms)
     with np.errstate(over="ignore"):
-        return np.asarray(np.exp(rounded))
+        return np.asarray(np.exp(_rounded(logarithms)))
+
+
+def _rounded(logarithms: Array) -> Array:
+    return np.where((logarithms > 0) & (logarithms <= ROUNDING), 0.0, logarithms)
 
 
 def _names(task: str, fields: Mapping[str, Any], role: str) -> Ids:

@@ -9,6 +9,7 @@ import numpy as np
 from lossmeter.evaluation.metrics import ChosenMetric
 from lossmeter.evaluation.statistics import Statistics
 from lossmeter.metrics import confidence
+from lossmeter.metrics.batches import above
 from lossmeter.metrics.draws import Hashes
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.weighting import Booleans
@@ -50,5 +51,6 @@ def _right(kept: Samples, threshold: float) -> tuple[Hashes, Booleans] | str:
         return "the samples have weights"
     x, y = (part[order].reshape(-1, kept.classes) for part in (kept.x, kept.y))
     if kept.classes == 1:
-        return rows[:, 0], (x[:, 0] > threshold) == (y[:, 0] == 1)
+        kind = "logits" if kept.logits else "probabilities"
+        return rows[:, 0], above(x[:, 0], kind, threshold) == (y[:, 0] == 1)
     return rows[:, 0], x.argmax(axis=1) == y.argmax(axis=1)

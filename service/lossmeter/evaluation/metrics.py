@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import Invalid, pointer
-from lossmeter.metrics import METRICS, Curves, Metric, Ratio, Statistic, find_metric
+from lossmeter.metrics import METRICS, ClassCounts, Curves, Metric, Ratio, Statistic, find_metric
 from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.draws import SLAB_DRAWS, Draws
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.states import State
 from lossmeter.metrics.tasks import KINDS, Task
 
+BOTH_CLASSES = ("macro", "weighted", "micro")
+"""Averages that take the negative class of two for a class like any other."""
 REPLICATE_BINS = 100
 """Bins of the scores of a replicate: enough for its spread."""
 
@@ -49,7 +51,16 @@ class ChosenMetric:
 
     def value(self, states: Mapping[str, Any]) -> Any:
         """Returns the result; of replicates, results have their leading axis."""
-        return self.metric.function(*(states[key] for key in self.keys), **self.arguments)
+        return self.result(*(states[key] for key in self.keys))
+
+    def result(self, *states: Any) -> Any:
+        """Returns the result of these states, in their order."""
+        if self.settings["both"] and self.arguments.get("average") in BOTH_CLASSES:
+            states = tuple(one.both() if isinstance(one, ClassCounts) else one for one in states)
+        value = self.metric.function(*states, **self.arguments)
+        if self.kind not in ("scalar", "per_class"):
+            return value
+        return np.clip(value, self.metric.minimum, self.metric.maximum)
 
     @property
     def scattered(self) -> bool:
@@ -61,7 +72,9 @@ class ChosenMetric:
         state = states[self.keys[0]]
         if isinstance(state, Ratio):
             return self.metric.uncertainty in {"mean", "proportion"}
-        return self.metric.trials is not None and state.squares.shape[-1] == 1
+        if self.metric.trials is None or state.squares.shape[-1] != 1:
+            return False
+        return not (self.settings["both"] and self.arguments.get("average") in BOTH_CLASSES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +175,14 @@ def _choice(task: Task, measured_as: str, curves: Curves, place: int, wanted: Ma
             raise Invalid.at(metric.name, at, "needs all samples at hand, and only statistics of a fixed size are kept")
         if need != "samples" and need not in KINDS[measured_as].gives:
             raise Invalid.at(metric.name, at, f"needs {need}; predictions_are is {measured_as}")
-    return ChosenMetric(metric, metric.bind(given, ("metrics", place)), {"curves": curves})
+    binary = task.name == "binary"
+    arguments = metric.bind(given, ("metrics", place))
+    if binary and "average" in arguments and "average" not in given:
+        arguments["average"] = "binary"
+    if arguments.get("average") == "binary" and not binary:
+        message = f"average is 'binary', the positive class alone; the task {task.name} has none"
+        raise Invalid.at(metric.name, pointer("metrics", place, "average"), message)
+    return ChosenMetric(metric, arguments, {"curves": curves, "both": binary})
 
 
 def usual(task: str, predictions_are: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from lossmeter.metrics.tasks import TASKS, Task
 from lossmeter.validation import validate
 
 FORMAT = "lossmeter.plan"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +130,22 @@ class Plan:
         Raises:
             MalformedBody: it is not that, or of a version that is not known here.
         """
-        if record.get("format") != FORMAT or record.get("version") != VERSION:
+        if record.get("format") != FORMAT or record.get("version") not in range(1, VERSION + 1):
             raise MalformedBody("plan: the format or its version is not known")
         rest = {name: value for name, value in record.items() if name not in ("format", "version")}
+        if record["version"] == 1 and rest.get("task") == "binary":
+            rest |= {part: [_of_version_1(one) for one in rest.get(part, ())] for part in ("metrics", "gates")}
         try:
             return cls.of(validate(SlicedFields, "plan", rest))
         except Invalid as error:
             raise MalformedBody(error.detail) from error
+
+
+def _of_version_1(chosen: Any) -> Any:
+    """Reads a metric or gate of two classes as it was meant: any average was the positive class alone."""
+    if isinstance(chosen, Mapping) and chosen.get("average") in ("macro", "weighted", "micro"):
+        return {**chosen, "average": "binary"}
+    return chosen
 
 
 def _check_unique(task: Task, losses: Sequence[Criterion]) -> None:

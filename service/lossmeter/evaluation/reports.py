@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import pointer
+from lossmeter.evaluation import intervals
 from lossmeter.evaluation.figures import Figure, figures
 from lossmeter.evaluation.gates import Place
 from lossmeter.evaluation.plan import Plan
@@ -116,7 +117,8 @@ def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
         interval = confidence.student(ratio, plan.metrics.level)
     elif one.key in statistics.replicates:
         drawn: Any = statistics.replicates[one.key]
-        interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level)
+        units = intervals.units_of(one.key, statistics)
+        interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level, units=units)
     return {
         "loss": one.loss.name,
         "parameters": one.figure,
@@ -138,7 +140,8 @@ def _objective(plan: Plan, statistics: Statistics, losses: list[dict[str, Any]])
     interval = None
     if all(one.key in statistics.replicates for one, _ in pairs):
         drawn: Any = sum(one.weight * statistics.replicates[one.key].mean for one, _ in pairs)  # type: ignore[attr-defined]
-        interval = confidence.bootstrap(value, drawn, plan.metrics.level)
+        units = min(intervals.units_of(one.key, statistics) for one, _ in pairs)
+        interval = confidence.bootstrap(value, drawn, plan.metrics.level, units=units)
     return {"value": value, "interval": interval_fields(interval)}
 
 

@@ -7,6 +7,7 @@ a figure is. `lossmeter.evaluation` puts them together.
 from lossmeter.metrics import (
     accuracy,
     agreement,
+    areas,
     clustering,
     correlation,
     curves,
@@ -19,6 +20,8 @@ from lossmeter.metrics import (
     segmentation,
 )
 from lossmeter.metrics._catalogue import METRICS, Example, Metric, Statistic, find_metric
+from lossmeter.metrics._counts import ClassCounts
+from lossmeter.metrics._posterior import quotient_with_prior
 from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, student, wilson
 from lossmeter.metrics.curves import Curves
 from lossmeter.metrics.states import Ratio
@@ -28,6 +31,7 @@ from lossmeter.metrics.weighting import Weighting
 __all__ = [
     "METRICS",
     "TASKS",
+    "ClassCounts",
     "Curves",
     "Difference",
     "Example",
@@ -39,6 +43,7 @@ __all__ = [
     "Weighting",
     "accuracy",
     "agreement",
+    "areas",
     "clustering",
     "correlation",
     "curves",
@@ -48,6 +53,7 @@ __all__ = [
     "find_metric",
     "mcnemar",
     "probabilities",
+    "quotient_with_prior",
     "ranking",
     "ranks",
     "regression",

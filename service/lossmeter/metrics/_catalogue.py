@@ -89,6 +89,8 @@ class Metric(Entry):
     uncertainty: Uncertainty
     error_bound: Callable[..., Any] | None
     trials: Callable[..., Any] | None
+    prior: Callable[..., Any] | None
+    interval: Callable[..., Any] | None
     mcnemar: bool
     examples: tuple[Example, ...]
     model: type[BaseModel]
@@ -132,6 +134,8 @@ def metric(
     aliases: Sequence[str] = (),
     error_bound: Callable[..., Any] | None = None,
     trials: Callable[..., Any] | None = None,
+    prior: Callable[..., Any] | None = None,
+    interval: Callable[..., Any] | None = None,
     mcnemar: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a function from states to a result as a metric.
@@ -148,6 +152,10 @@ def metric(
         aliases: other names under which it answers.
         error_bound: from the same states and parameters, how far a value from histograms can be from the exact one.
         trials: from the same states and parameters, (successes, trials, effective trials), for a proportion that is no `Ratio`.
+        prior: from its states, their replicates, a name and the parameters, replicates that were given half counts, for what
+            is a function of counts.
+        interval: from its state, the state of replicates (None where there is none), their values, the level and the
+            parameters, an interval of its own.
         mcnemar: whether it is a share of right decisions, of which two models can be compared by McNemar's test.
     """
 
@@ -165,6 +173,8 @@ def metric(
             aliases=tuple(aliases),
             error_bound=error_bound,
             trials=trials,
+            prior=prior,
+            interval=interval,
             mcnemar=mcnemar,
         )
         METRICS.add(entry)

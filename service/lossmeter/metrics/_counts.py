@@ -12,7 +12,7 @@ from lossmeter.metrics.states import State, merged_by, total
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 
 # Below this share of the total, a difference of sums of weights is rounding and stands for zero.
-ROUNDING = 1e-13
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,10 @@ class ClassCounts(State, kind="class_counts"):
         return cls(counts[..., 0, :], counts[..., 1, :], counts[..., 2, :], counts[..., 3, :], squares)
 
     @property
+    def mass(self) -> Array:
+        return self.seen[..., 0]
+
+    @property
     def true_negative(self) -> Array:
         rest = self.seen - (self.true_positive + self.false_positive + self.false_negative)
         return np.where(rest > ROUNDING * self.seen, rest, 0.0)
@@ -74,6 +78,20 @@ class ClassCounts(State, kind="class_counts"):
     @property
     def predicted(self) -> Array:
         return self.true_positive + self.false_positive
+
+    def both(self) -> ClassCounts:
+        """Returns the counts of both classes, no and yes, where they are of a single label."""
+
+        def pair(no: Array, yes: Array) -> Array:
+            return np.concatenate([no, yes], axis=-1)
+
+        return ClassCounts(
+            pair(self.true_negative, self.true_positive),
+            pair(self.false_negative, self.false_positive),
+            pair(self.false_positive, self.false_negative),
+            pair(self.seen, self.seen),
+            np.zeros((*self.seen.shape[:-1], 4, 0)),
+        )
 
     def exclusive(self) -> tuple[Array, Array, Array, Array]:
         """Weight in agreement, per class actual and predicted, and in all; a single label counts as two classes."""
@@ -149,6 +167,10 @@ class Contingency(State, kind="contingency"):
 
     def _fits(self, name: str, mine: Array, theirs: Array) -> bool:
         return name != "weight" or mine.shape[:-1] == theirs.shape[:-1]
+
+    @property
+    def mass(self) -> Array:
+        return np.asarray(self.weight.sum(axis=-1))
 
     def _merged(self, other: Self) -> dict[str, Any]:
         both = np.concatenate([np.stack([part.cluster, part.label], axis=1) for part in (self, other)])

@@ -73,5 +73,16 @@ def binomial_tail(least: float, trials: float) -> float:
     return 1.0 if least >= trials else incomplete_beta(trials - least, least + 1, 0.5, 0.5)
 
 
+@lru_cache(maxsize=256)
+def poisson_least(events: int, probability: float) -> float:
+    """The mean of a Poisson variable that is at least so many with that probability; 0 for none."""
+    low, high = 0.0, events + 10 * math.sqrt(events) - math.log1p(-probability)
+    for _ in range(80):
+        middle = (low + high) / 2
+        fewer = sum(math.exp(-middle) * middle**k / math.factorial(k) for k in range(events))
+        low, high = (middle, high) if 1 - fewer < probability else (low, middle)
+    return low if events else 0.0
+
+
 def _kept(value: float) -> float:
     return value if abs(value) > _TINY else _TINY

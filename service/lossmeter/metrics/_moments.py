@@ -10,6 +10,8 @@ import numpy as np
 from lossmeter.metrics.states import State, merged_by, total
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Share of what a sum of squares is a difference of, below which it is rounding."""
 SERIES_RADIUS = 0.05
 SERIES_TERMS = 13
 
@@ -51,11 +53,22 @@ class CrossMoments(State, kind="cross_moments"):
             np.asarray(cx + mx),
             np.asarray(cy + my),
             np.asarray(cd + md),
-            np.maximum(xx - mx * tx, 0.0),
-            np.maximum(yy - my * ty, 0.0),
+            _left(xx, mx * tx),
+            _left(yy, my * ty),
             np.asarray(xy - mx * ty),
-            np.maximum(dd - md * td, 0.0),
+            _left(dd, md * td),
         )
+
+    @property
+    def mass(self) -> Array:
+        return self.weight
+
+    def spread(self, axis: str) -> Array:
+        """Returns `xx` or `yy`, and 0 where all that varies is the rounding of equal numbers."""
+        squares, mean = getattr(self, 2 * axis), getattr(self, f"mean_{axis}")
+        # Means are as exact as the largest number that went into any of them, in this replicate or another.
+        size = np.max(mean**2 + quotient(squares, self.weight, 0.0), initial=0.0)
+        return np.where(squares > ROUNDING**2 * size * self.weight, squares, 0.0)
 
     def _merged(self, other: Self) -> dict[str, Any]:
         share = quotient(other.weight, self.weight + other.weight, 0.0)
@@ -70,6 +83,12 @@ class CrossMoments(State, kind="cross_moments"):
             "xy": self.xy + other.xy + dx * dy * together,
             "dd": self.dd + other.dd + dd * dd * together,
         }
+
+
+def _left(squares: Array, shifted: Array) -> Array:
+    """Subtracts from squares what the shift of their centre explains; where nothing but rounding is left, 0."""
+    left = squares - shifted
+    return np.where(left > ROUNDING * squares, left, 0.0)
 
 
 def deviance(y: Array, mean: Array, power: float) -> Array:
@@ -131,7 +150,19 @@ class Deviances(State, kind="deviances"):
         mean = np.asarray(centre + quotient(shift, weight, 0.0))
         known = weight > 0
         moved = np.where(known, weight * deviance(np.where(known, mean, centre), centre, power), 0.0)
-        return cls(power, weight, mean, residual, np.maximum(null - moved, 0.0))
+        return cls(power, weight, mean, residual, _left(null, moved))
+
+    @property
+    def varying(self) -> Array:
+        """Returns `null`, and 0 where all that varies is the rounding of equal labels."""
+        mean = np.abs(self.mean)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            least = ROUNDING**2 * np.max(mean, initial=0.0) ** 2 * mean**-self.power * self.weight
+        return np.where(self.null > np.where(np.isfinite(least), least, 0.0), self.null, 0.0)
+
+    @property
+    def mass(self) -> Array:
+        return self.weight
 
     def _merged(self, other: Self) -> dict[str, Any]:
         share = quotient(other.weight, self.weight + other.weight, 0.0)

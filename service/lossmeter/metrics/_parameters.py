@@ -11,10 +11,11 @@ from lossmeter.catalogue import Prose
 from lossmeter.metrics.weighting import Array, Booleans, quotient
 
 Average = Annotated[
-    Literal["macro", "micro", "weighted", "none"],
+    Literal["macro", "micro", "weighted", "none", "binary"],
     Prose(
-        "`macro` averages over classes, `weighted` by how frequent they are, `micro` pools all decisions, `none` gives one"
-        " value per class."
+        "`macro` averages over classes, `weighted` by how frequent they are (NaN where none occurs), `micro` pools all"
+        " decisions, `none` gives one value per class. `binary` is the positive class alone, of two classes: there it is the"
+        " default, and elsewhere `macro`."
     ),
 ]
 Absent = Annotated[
@@ -43,5 +44,11 @@ def averaged(value: Array, defined: Booleans, support: Array, average: str, abse
     filled = np.where(defined, value, stand_in)
     if average == "none":
         return filled
-    share = (support if average == "weighted" else np.ones_like(support)) * (defined if absent == "skip" else True)
+    share = shares(defined, support, average, absent)
     return quotient(np.where(share > 0, filled * share, 0.0).sum(axis=-1), share.sum(axis=-1))
+
+
+def shares(defined: Booleans, support: Array, average: str, absent: str) -> Array:
+    """Weights of the classes in their average, up to a factor; the arguments are those of `averaged`."""
+    counted = np.ones(defined.shape) if absent != "skip" else defined.astype(np.float64)
+    return support * counted if average == "weighted" else counted

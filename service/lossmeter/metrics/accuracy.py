@@ -53,7 +53,7 @@ def all_right(batch: Labels, w: Weighting, *, threshold: float) -> Quotient:
 
 @statistic(needs=["scores"])
 def top_k_hits(batch: Labelled, w: Weighting, *, k: int) -> Quotient:
-    raw = batch.raw
+    raw = batch.likelihood
     own = np.take_along_axis(raw, batch.label[:, None], axis=1)
     earlier = np.arange(batch.classes) < batch.label[:, None]
     place = ((raw > own) | ((raw == own) & earlier)).sum(axis=1)
@@ -185,7 +185,7 @@ def exact_match(right: Annotated[Quotient, all_right], *, threshold: Fraction = 
     r"""Exact match: the share of samples with every label right.
 
     One wrong label spoils the sample. Labels that are masked do not count; weights given label by label are averaged per
-    sample.
+    sample, and a label of weight 0 counts no more than one that is masked.
 
     Formula:
         \frac{1}{\sum_i w_i} \sum_i w_i [\hat y_i = y_i]

@@ -9,8 +9,9 @@ import numpy as np
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Fraction, averaged
+from lossmeter.metrics._posterior import HalfDecisions, with_prior
 from lossmeter.metrics.batches import Labelled
-from lossmeter.metrics.decisions import BINARY, MULTICLASS, class_counts
+from lossmeter.metrics.decisions import BINARY, MULTICLASS, class_counts, counts_prior
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
@@ -34,6 +35,7 @@ def distance_of_classes(batch: Labelled, w: Weighting, *, weights: str, threshol
     tasks=("binary", "multiclass", "segmentation"),
     better="higher",
     bounds=(None, 1.0),
+    prior=counts_prior,
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=1 / 3)],
 )
 def balanced_accuracy(
@@ -84,6 +86,7 @@ def balanced_accuracy(
     tasks=("binary", "multiclass", "segmentation"),
     better="higher",
     bounds=(-1.0, 1.0),
+    prior=counts_prior,
     aliases=("mcc",),
     examples=[Example("binary", **BINARY, value=1 / 3), Example("multiclass", **MULTICLASS, value=0.0)],
 )
@@ -119,15 +122,42 @@ def matthews(counts: Annotated[ClassCounts, class_counts], *, threshold: Fractio
         quotient(part, seen if part.ndim == seen.ndim else seen[..., None]) for part in (agreed, actual, predicted)
     )
     # 1 - Σ p² = Σ p (1 - p), without cancelling
-    spread = [np.sqrt((part * (1 - part)).sum(axis=-1)) for part in (actual, predicted)]
+    spread = [np.sqrt(np.maximum(part * (1 - part), 0.0).sum(axis=-1)) for part in (actual, predicted)]
     value = quotient(agreed - (actual * predicted).sum(axis=-1), spread[0] * spread[1], 0.0)
-    return np.where(seen > 0, value, np.nan)
+    alone = np.minimum((actual > 0).sum(axis=-1), (predicted > 0).sum(axis=-1)) < 2
+    wrong = counts.false_positive.sum(axis=-1) + counts.false_negative.sum(axis=-1)
+    value = np.where(wrong == 0, 1.0, np.clip(value, -1.0, 1.0))
+    return np.where(seen > 0, np.where(alone, 0.0, value), np.nan)
+
+
+def kappa_prior(
+    states: tuple[ClassCounts, Quotient],
+    drawn: tuple[ClassCounts, Quotient],
+    name: str,
+    *,
+    weights: str,
+    **_: object,
+) -> tuple[ClassCounts, Quotient]:
+    """The replicates of counts and of penalties with the same half counts."""
+    counts, distance = drawn
+    more = with_prior(states[0], counts, name)
+    if states[0].seen.shape[-1] == 1:
+        wrong = (more.false_positive - counts.false_positive + more.false_negative - counts.false_negative)[..., 0]
+    else:
+        halves = HalfDecisions(states[0], counts, name)
+        wrong = sum(
+            amount * PENALTIES[weights](np.abs(actual - predicted).astype(np.float64))
+            for actual, predicted, amount in halves.wrong
+        )
+    added = more.seen[..., 0] - counts.seen[..., 0]
+    return more, Quotient(distance.numerator + wrong, distance.denominator + added)
 
 
 @metric(
     tasks=EXCLUSIVE,
     better="higher",
     bounds=(None, 1.0),
+    prior=kappa_prior,
     examples=[
         Example("binary", **BINARY, value=1 / 3),
         Example("multiclass", **MULTICLASS, weights="linear", value=0.25),

@@ -99,6 +99,7 @@ class Labelled(Batch):
         predictions_are: logits, probabilities, scores or classes.
         raw: what was predicted; class indices of shape (m,), numbers of shape (m,) if binary, otherwise (m, C).
         binary: only class 1 is of interest, and `raw` speaks of it alone.
+        logarithms: of the probabilities, where these were sent; they tell apart what the probabilities no longer do.
     """
 
     classes: int
@@ -106,18 +107,24 @@ class Labelled(Batch):
     label: Integers
     predictions_are: str
     raw: npt.NDArray[Any]
+    logarithms: Array | None = None
 
     def predicted(self, threshold: float = 0.5) -> Integers:
         """Returns the likeliest class (the first of equals), or 1 where the probability is above the threshold."""
         if self.predictions_are == "classes":
             return np.asarray(self.raw, np.int64)
         if self.binary:
-            return _above(self.raw, self.predictions_are, threshold).astype(np.int64)
+            return above(self.raw, self.predictions_are, threshold).astype(np.int64)
         return self.likeliest
 
     @cached_property
     def likeliest(self) -> Integers:
-        return np.asarray(np.argmax(self.raw, axis=1), np.int64)
+        return np.asarray(np.argmax(self.likelihood, axis=1), np.int64)
+
+    @property
+    def likelihood(self) -> npt.NDArray[Any]:
+        """What orders the classes of an element: as it was sent."""
+        return self.raw if self.logarithms is None else self.logarithms
 
     @cached_property
     def probability(self) -> Array:
@@ -134,9 +141,18 @@ class Labelled(Batch):
             if self.predictions_are == "logits":
                 return log_sigmoid(sign * self.raw)
             return log_clipped(np.where(self.label == 1, self.raw, 1 - self.raw))
+        if self.logarithms is not None:
+            return np.take_along_axis(self.logarithms, self.label[:, None], axis=1)[:, 0]
         if self.predictions_are == "logits":
             return np.take_along_axis(log_softmax(self.raw), self.label[:, None], axis=1)[:, 0]
         return log_clipped(np.take_along_axis(self.raw, self.label[:, None], axis=1)[:, 0])
+
+    @property
+    def log_odds(self) -> Array | None:
+        """Log-odds of class 1 (m,), or of every class (m, C); None where only probabilities or scores are known."""
+        if self.predictions_are != "logits" and self.logarithms is None:
+            return None
+        return self.raw if self.binary else log_odds(self.likelihood)
 
     def one_against_rest(self) -> tuple[Array, Booleans, Integers, Batch]:
         """Takes every class as an element: returns its score, whether it is the label, the class, and their batch."""
@@ -169,7 +185,7 @@ class Labels(Batch):
     def decided(self, threshold: float = 0.5) -> Booleans:
         if self.predictions_are == "classes":
             return np.asarray(self.raw == 1)
-        return _above(self.raw, self.predictions_are, threshold)
+        return above(self.raw, self.predictions_are, threshold)
 
     @cached_property
     def probability(self) -> Array:
@@ -180,6 +196,10 @@ class Labels(Batch):
         if self.predictions_are == "logits":
             return log_sigmoid(np.where(self.actual, self.raw, -self.raw))
         return log_clipped(np.where(self.actual, self.raw, 1 - self.raw))
+
+    @property
+    def log_odds(self) -> Array | None:
+        return self.raw if self.predictions_are == "logits" else None
 
     def one_against_rest(self) -> tuple[Array, Booleans, Integers, Batch]:
         return self.probability, self.actual, self.column, self
@@ -226,13 +246,28 @@ def log_softmax(z: Array) -> Array:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
+def log_odds(z: Array) -> Array:
+    """Computes the logit of the softmax of each row, with all digits where the softmax has long reached 0 or 1."""
+    rows = np.arange(len(z))
+    first = z.argmax(axis=1)
+    shifted = z - z[rows, first][:, None]
+    parts = np.exp(shifted)
+    odds = shifted - np.log(np.maximum(parts.sum(axis=1, keepdims=True) - parts, np.finfo(np.float64).tiny))
+    # Of the likeliest class the rest is what all others are, which the difference above would lose.
+    rest = np.delete(shifted.reshape(-1), rows * z.shape[1] + first).reshape(len(z), z.shape[1] - 1)
+    second = rest.max(axis=1, keepdims=True, initial=-np.inf)
+    odds[rows, first] = -(second[:, 0] + np.log(np.exp(rest - second).sum(axis=1)))
+    return np.asarray(odds)
+
+
 def log_clipped(p: Array) -> Array:
     """Computes the logarithm of probabilities that are kept 2.2e-16 away from 0 and 1."""
     eps = np.finfo(np.float64).eps
     return np.asarray(np.log(np.clip(p, eps, 1 - eps)))
 
 
-def _above(raw: Array, predictions_are: str, threshold: float) -> Booleans:
+def above(raw: Array, predictions_are: str, threshold: float) -> Booleans:
+    """Tells where the probability is above the threshold."""
     if predictions_are == "logits":
         # The logit of the threshold: comparing logits is exact where the sigmoid has long saturated.
         threshold = (

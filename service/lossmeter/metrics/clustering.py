@@ -9,6 +9,7 @@ import numpy as np
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import Contingency
 from lossmeter.metrics._parameters import Positive
+from lossmeter.metrics._posterior import table_with_prior
 from lossmeter.metrics.batches import Groups
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
@@ -23,25 +24,43 @@ def contingency(batch: Groups, w: Weighting) -> Contingency:
     return Contingency.of(batch.cluster, batch.label, w)
 
 
+def pairs_prior(
+    states: tuple[Contingency, ...], drawn: tuple[Contingency, ...], name: str, **_: object
+) -> tuple[Contingency, ...]:
+    """The replicates of a table with half counts."""
+    return (table_with_prior(states[0], drawn[0], name),)
+
+
 def _entropy(weight: Array) -> Array:
     part = quotient(weight, weight.sum(axis=-1, keepdims=True), 0.0)
-    return np.asarray(-(part * np.log(np.where(part > 0, part, 1.0))).sum(axis=-1))
+    entropy = -(part * np.log(np.where(part > 0, part, 1.0))).sum(axis=-1)
+    return np.where((weight > 0).sum(axis=-1) > 1, entropy, 0.0)
 
 
 def _information(table: Contingency) -> tuple[Array, Array, Array]:
-    """Mutual information of clusters and classes, and the entropy of each, in nats."""
+    """Mutual information of clusters and classes, and the entropy of each, in nats.
+
+    Where each class lies in one cluster, or each cluster in one class, the information is the entropy itself, to the last bit.
+    """
     by_cluster, by_class, product = table.margins()
     whole = table.weight.sum(axis=-1, keepdims=True)
     part = quotient(table.weight, whole, 0.0)
     ratio = quotient(table.weight * whole, product, 1.0)
-    shared = (part * np.log(np.where(ratio > 0, ratio, 1.0))).sum(axis=-1)
-    return np.maximum(shared, 0.0), _entropy(by_cluster), _entropy(by_class)
+    shared = np.maximum((part * np.log(np.where(ratio > 0, ratio, 1.0))).sum(axis=-1), 0.0)
+    clusters, classes = _entropy(by_cluster), _entropy(by_class)
+    pairs, rows, columns = ((part > 0).sum(axis=-1) for part in (table.weight, by_cluster, by_class))
+    shared = np.minimum(shared, np.minimum(clusters, classes))
+    shared = np.where(pairs == columns, clusters, np.where(pairs == rows, classes, shared))
+    # One partition, named in two ways: both entropies are the same sum in another order.
+    same = (pairs == rows) & (pairs == columns)
+    return np.where(same, classes, shared), np.where(same, classes, clusters), classes
 
 
 @metric(
     tasks=TASKS,
     better="higher",
     bounds=(-0.5, 1.0),
+    prior=pairs_prior,
     usual=TASKS,
     aliases=("ari",),
     examples=[Example("clustering", **CLUSTERS, value=4 / 7)],
@@ -49,7 +68,8 @@ def _information(table: Contingency) -> tuple[Array, Array, Array]:
 def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
     r"""Adjusted Rand index: how many pairs are rightly together or apart, beyond chance.
 
-    1 for the same partition under any names, about 0 for a random one. A sample of weight 2 counts as two samples.
+    1 for the same partition under any names, about 0 for a random one. Weights count samples: one of weight 2 is two samples, n
+    samples make n (n - 1) ordered pairs, whole or not, and what weighs less than one sample makes none.
 
     Formula:
         \frac{2 (TP \cdot TN - FN \cdot FP)}{(TP + FN)(FN + TN) + (TP + FP)(FP + TN)}
@@ -58,7 +78,7 @@ def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
         table: weight by cluster and class, from which the pairs of samples follow that are together in both, one or neither.
 
     Returns:
-        a number from -0.5 to 1; NaN without samples.
+        a number from -0.5 to 1; NaN if all weights together are less than 1.
 
     Use when:
         clusterings with different numbers of clusters are compared with known classes.
@@ -71,17 +91,25 @@ def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
     """
     by_cluster, by_class, _ = table.margins()
     whole = table.weight.sum(axis=-1)
-    same, rows, columns = ((part**2).sum(axis=-1) for part in (table.weight, by_cluster, by_class))
-    tp, fp, fn = same - whole, rows - same, columns - same
-    tn = whole**2 - rows - columns + same
+    tp, rows, columns = (_ordered_pairs(part).sum(axis=-1) for part in (table.weight, by_cluster, by_class))
+    fp, fn = np.maximum(rows - tp, 0.0), np.maximum(columns - tp, 0.0)
+    tn = np.maximum(_ordered_pairs(whole) - rows - columns + tp, 0.0)
     value = quotient(2 * (tp * tn - fn * fp), (tp + fn) * (fn + tn) + (tp + fp) * (fp + tn), 1.0)
-    return np.where(whole > 0, value, np.nan)
+    pairs, clusters, classes = ((part > 0).sum(axis=-1) for part in (table.weight, by_cluster, by_class))
+    value = np.where((pairs == clusters) & (pairs == classes), 1.0, np.clip(value, -0.5, 1.0))
+    return np.where(whole > 1 - 1e-9, value, np.nan)
+
+
+def _ordered_pairs(weight: Array) -> Array:
+    """How many ordered pairs of samples so much weight makes."""
+    return np.maximum(weight * (weight - 1), 0.0)
 
 
 @metric(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=pairs_prior,
     usual=TASKS,
     aliases=("normalized_mutual_information",),
     examples=[Example("clustering", **CLUSTERS, value=float(2 * np.log(2) / (np.log(2) + 1.5 * np.log(2))))],
@@ -118,6 +146,7 @@ def nmi(table: Annotated[Contingency, contingency]) -> Array:
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=pairs_prior,
     usual=TASKS,
     examples=[Example("clustering", **CLUSTERS, value=0.8), Example("clustering", **CLUSTERS, beta=0.5, value=0.75)],
 )

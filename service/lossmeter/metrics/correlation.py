@@ -15,6 +15,7 @@ from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "correlation"
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
 @statistic()
@@ -53,7 +54,7 @@ def r2(moments: Annotated[CrossMoments, cross_moments]) -> Array:
         Wright, Correlation and Causation, 1921.
     """
     residual = moments.dd + moments.weight * moments.mean_d**2
-    return 1 - quotient(residual, moments.yy)
+    return 1 - quotient(residual, moments.spread("y"))
 
 
 @metric(tasks=REGRESSION, better="higher", bounds=(None, 1.0), examples=example(0.9571734475374732))
@@ -80,7 +81,7 @@ def explained_variance(moments: Annotated[CrossMoments, cross_moments]) -> Array
     Source:
         scikit-learn, explained_variance_score.
     """
-    return 1 - quotient(moments.dd, moments.yy)
+    return 1 - quotient(moments.dd, moments.spread("y"))
 
 
 @metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(0.9848696184482703))
@@ -108,7 +109,10 @@ def pearson(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     Source:
         Pearson, Regression, Heredity, and Panmixia, 1896.
     """
-    return np.clip(quotient(moments.xy, np.sqrt(moments.xx) * np.sqrt(moments.yy)), -1.0, 1.0)
+    spread = np.sqrt(moments.spread("x")) * np.sqrt(moments.spread("y"))
+    value = np.clip(quotient(moments.xy, spread), -1.0, 1.0)
+    # The product of the roots of two equal numbers is that number but for the last bits.
+    return np.where(1 - np.abs(value) <= ROUNDING, np.sign(value), value)
 
 
 @metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(63.125 / 64.625))
@@ -135,7 +139,11 @@ def concordance(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     Source:
         Lin, A Concordance Correlation Coefficient to Evaluate Reproducibility, 1989. https://doi.org/10.2307/2532051
     """
-    return quotient(2 * moments.xy, moments.xx + moments.yy + moments.weight * moments.mean_d**2)
+    apart = moments.weight * moments.mean_d**2
+    both = moments.spread("x"), moments.spread("y")
+    # A constant goes with nothing, however its rounding looks.
+    together = np.where((both[0] > 0) & (both[1] > 0), moments.xy, 0.0)
+    return quotient(2 * together, both[0] + both[1] + apart)
 
 
 @metric(
@@ -178,4 +186,4 @@ def d2_tweedie(deviances: Annotated[Deviances, deviances_from_mean], *, power: P
     Source:
         Hastie, Tibshirani and Wainwright, Statistical Learning with Sparsity, 2015, equation 3.11.
     """
-    return 1 - quotient(deviances.residual, deviances.null)
+    return 1 - quotient(deviances.residual, deviances.varying)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
+from lossmeter.metrics import areas
 from lossmeter.metrics._catalogue import Example, metric, statistic
-from lossmeter.metrics._parameters import Absent, Average, averaged
+from lossmeter.metrics._parameters import Absent, Average, averaged, shares
 from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.confidence import Interval
 from lossmeter.metrics.scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 
@@ -43,6 +46,10 @@ def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves
     classes = batch.labels if isinstance(batch, Labels) else 1 if batch.binary else batch.classes
     weighting = elements.weighting(w.draws)
     if not curves.bins:
+        odds = batch.log_odds
+        if odds is not None:
+            flat, y = odds.reshape(-1), positive.astype(np.float64)
+            return Samples.of(flat, y, column, classes, weighting, batch.hashes, logits=True)
         return Samples.of(score, positive.astype(np.float64), column, classes, weighting, batch.hashes)
     inside = np.asarray((score >= curves.low) & (score <= curves.high))
     message = f"expected a score from {curves.low:g} to {curves.high:g}, the declared range"
@@ -59,7 +66,7 @@ def _pooled(scores: Scores, average: str) -> Scores:
 
 def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
     """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
-    areas: list[Array] = []
+    values: list[Array] = []
     ties: list[Array] = []
     defined: list[Booleans] = []
     for column in range(scores.classes):
@@ -68,10 +75,15 @@ def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
             tp, fp = (np.zeros((*tp.shape[:-1], 1)) for _ in range(2))
         pairs = tp[..., -1] * fp[..., -1]
         dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
-        areas.append(quotient(((tp - dt / 2) * df).sum(axis=-1), pairs, 0.0))
+        before = np.concatenate([np.zeros_like(tp[..., :1]), tp[..., :-1]], axis=-1)
+        # Running sums do not move where nothing is added: so what is perfect is known without rounding.
+        best = (np.where(df > 0, before, tp[..., -1:]) == tp[..., -1:]).all(axis=-1)
+        worst = (np.where(df > 0, tp, 0.0) == 0).all(axis=-1)
+        value = np.clip(quotient(((tp - dt / 2) * df).sum(axis=-1), pairs, 0.0), 0.0, 1.0)
+        values.append(np.where(best, 1.0, np.where(worst, 0.0, value)))
         ties.append(quotient((dt * df).sum(axis=-1) / 2, pairs, 0.0))
         defined.append(pairs > 0)
-    return np.stack(areas, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
+    return np.stack(values, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
 
 
 def auroc_error(scores: Scores, *, average: str, absent: str) -> Array:
@@ -90,13 +102,15 @@ def _precisions(scores: Scores) -> tuple[Array, Array, Booleans]:
         _, tp, fp = scores.steps(column)
         positives = tp[..., -1] if tp.shape[-1] else np.zeros(tp.shape[:-1])
         dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
+        # Divided by what the steps add up to, so that a precision of 1 throughout is 1.
+        rises = dt.sum(axis=-1)
         value = (dt * quotient(tp, tp + fp, 0.0)).sum(axis=-1)
         # All positives of a bin before its negatives, at one score; and after them, one by one: ∫ (a + t) / (a + t + b) dt.
         highest = (dt * quotient(tp, tp + fp - df, 0.0)).sum(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             missed = np.where(fp > 0, fp * np.log((tp + fp) / (tp - dt + fp)), 0.0)
         lowest = (dt - np.minimum(missed, dt)).sum(axis=-1)
-        values.append(quotient(value, positives, 0.0))
+        values.append(np.clip(quotient(value, rises, 0.0), 0.0, 1.0))
         errors.append(quotient(np.maximum(highest - value, value - lowest), positives, 0.0))
         defined.append(positives > 0)
     return np.stack(values, axis=-1), np.stack(errors, axis=-1), np.stack(defined, axis=-1)
@@ -111,6 +125,43 @@ def average_precision_error(scores: Scores, *, average: str, absent: str) -> Arr
     return averaged(errors, defined, scores.support, average, "skip" if absent == "skip" else "zero")
 
 
+def _interval(measure: Callable[..., Any], ends: areas.Ends) -> Callable[..., Interval | None]:
+    """Makes the function that computes the interval of an area, from the scores and from those of replicates."""
+
+    def interval(
+        scores: Samples | ScoreHistogram,
+        drawn: ScoreHistogram | None,
+        values: Array | None,
+        level: float,
+        *,
+        average: str,
+        absent: str,
+    ) -> Interval | None:
+        pooled = _pooled(scores, average)
+        assert not isinstance(pooled, Levels)
+        more = drawn.pooled() if drawn is not None and average == "micro" else drawn
+        area, _, defined = measure(pooled)
+        share = shares(defined, pooled.support, average, absent)
+        value = float(averaged(area, defined, pooled.support, average, absent))
+        support = _support(pooled, more)
+        return None if support is None else areas.interval(ends, value, area, share, support, values, level)
+
+    return interval
+
+
+def _support(scores: Samples | ScoreHistogram, drawn: ScoreHistogram | None) -> tuple[Array, Array] | None:
+    """Positives and negatives per class, in units of equal weight: (Σ W)² / Σ W² (Kish), W being the weight in each unit."""
+    if isinstance(scores, Samples):
+        return scores.effective_units(1), scores.effective_units(0)
+    if drawn is None:
+        return None
+    parts = []
+    for name in ("positive", "negative"):
+        whole, each = (getattr(one, name).sum(axis=-1) for one in (scores, drawn))
+        parts.append(quotient(whole * whole, ((each - whole) ** 2).mean(axis=0), 0.0))
+    return parts[0], parts[1]
+
+
 @metric(
     tasks=TASKS,
     better="higher",
@@ -118,6 +169,7 @@ def average_precision_error(scores: Scores, *, average: str, absent: str) -> Arr
     usual=("binary",),
     aliases=("roc_auc",),
     error_bound=auroc_error,
+    interval=_interval(_areas, areas.newcombe),
     examples=[Example("binary", **SCORED, value=0.75)],
 )
 def auroc(
@@ -164,6 +216,7 @@ def auroc(
     better="higher",
     bounds=(0.0, 1.0),
     error_bound=average_precision_error,
+    interval=_interval(_precisions, areas.of_positives),
     examples=[Example("binary", **SCORED, value=(1 + 2 / 3) / 2)],
 )
 def average_precision(

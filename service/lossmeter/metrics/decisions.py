@@ -10,6 +10,7 @@ import numpy as np
 from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Average, Fraction, Positive, averaged
+from lossmeter.metrics._posterior import with_prior
 from lossmeter.metrics.batches import Labelled, Labels
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 
@@ -36,15 +37,24 @@ def class_counts(batch: Labelled | Labels, w: Weighting, *, threshold: float) ->
     return ClassCounts.of_classes(predicted, batch.label, batch.classes, w)
 
 
+def counts_prior(
+    states: tuple[ClassCounts, ...], drawn: tuple[ClassCounts, ...], name: str, **_: object
+) -> tuple[ClassCounts, ...]:
+    """The replicates of counts with half counts."""
+    return (with_prior(states[0], drawn[0], name),)
+
+
 def share(
     counts: ClassCounts, above: Array, below: Array, average: str, absent: str, defined: Booleans | None = None
 ) -> Array:
     """above / below per class, averaged; a class that occurs but has nothing below it gets 0."""
-    if average == "micro":
-        return quotient(above.sum(axis=-1), below.sum(axis=-1))
     if defined is None:
         defined = counts.actual + counts.false_positive > 0
-    return averaged(quotient(above, below, 0.0), defined, counts.actual, average, absent)
+    support = counts.actual
+    if average == "micro":
+        above, below, support = (part.sum(axis=-1, keepdims=True) for part in (above, below, support))
+        defined, average = np.asarray(defined.any(axis=-1, keepdims=True)), "macro"
+    return averaged(quotient(above, below, 0.0), defined, support, average, absent)
 
 
 def _trials(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, Array, Array]]:
@@ -65,6 +75,7 @@ def _trials(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, Ar
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     uncertainty="proportion",
     usual=("binary", "multilabel"),
     examples=[
@@ -111,6 +122,7 @@ def precision(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     uncertainty="proportion",
     usual=("binary", "multilabel"),
     aliases=("sensitivity", "true_positive_rate"),
@@ -157,6 +169,7 @@ def recall(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     examples=[Example("binary", **BINARY, beta=2.0, value=2 / 3), Example("multiclass", **MULTICLASS, value=0.8 / 3)],
 )
 def f_beta(
@@ -201,6 +214,7 @@ def f_beta(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     usual=TASKS,
     aliases=("dice",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=0.8 / 3)],
@@ -243,6 +257,7 @@ def f1(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     uncertainty="proportion",
     aliases=("true_negative_rate",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=2 / 3)],
@@ -285,6 +300,7 @@ def specificity(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     uncertainty="proportion",
     aliases=("negative_predictive_value",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=(1 + 0.5 + 0.6) / 3)],
@@ -327,6 +343,7 @@ def npv(
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
+    prior=counts_prior,
     aliases=("iou",),
     usual=("segmentation",),
     examples=[Example("binary", **BINARY, value=0.5), Example("multiclass", **MULTICLASS, value=2 / 9)],

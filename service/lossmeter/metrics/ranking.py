@@ -75,8 +75,13 @@ def discounted_gains(batch: Queries, w: Weighting, *, k: int, gain: str, absent:
     gains = GAINS[gain](ranking.relevance)
     place = np.arange(gains.shape[1])
     discount = np.where(place < k, 1 / np.log2(place + 2), 0.0)
-    best = (-np.sort(-gains, axis=1) * discount).sum(axis=1)
-    return _average(quotient(ranking.expected(gains, discount), best, 0.0), best > 0, absent, w)
+    ideal = -np.sort(-gains, axis=1)
+    best = (ideal * discount).sum(axis=1)
+    value = np.clip(quotient(ranking.expected(gains, discount), best, 0.0), 0.0, 1.0)
+    # Equals share the mean of their places, so that only an order of equal gains within them is the ideal one.
+    shared = np.take_along_axis(gains, ranking.above, axis=1) == gains
+    value = np.where((gains == ideal).all(axis=1) & shared.all(axis=1), 1.0, value)
+    return _average(value, best > 0, absent, w)
 
 
 @statistic()
@@ -86,7 +91,7 @@ def precisions_of_queries(batch: Queries, w: Weighting, *, absent: str) -> Quoti
     found = np.take_along_axis(np.cumsum(relevant, axis=1), ranking.reached - 1, axis=1)
     number = relevant.sum(axis=1)
     value = quotient((relevant * found / ranking.reached).sum(axis=1), number, 0.0)
-    return _average(value, number > 0, absent, w)
+    return _average(np.minimum(value, 1.0), number > 0, absent, w)
 
 
 @statistic()
@@ -102,7 +107,7 @@ def hits_at_k(batch: Queries, w: Weighting, *, k: int, absent: str) -> Quotient:
     ranking = Ranking.of(batch)
     relevant = (ranking.relevance > 0).astype(np.float64)
     hits = ranking.expected(relevant, (np.arange(relevant.shape[1]) < k).astype(np.float64))
-    return _average(hits / k, relevant.sum(axis=1) > 0, absent, w)
+    return _average(np.minimum(hits / k, 1.0), relevant.sum(axis=1) > 0, absent, w)
 
 
 @statistic()
@@ -111,7 +116,7 @@ def found_at_k(batch: Queries, w: Weighting, *, k: int, absent: str) -> Quotient
     relevant = (ranking.relevance > 0).astype(np.float64)
     hits = ranking.expected(relevant, (np.arange(relevant.shape[1]) < k).astype(np.float64))
     number = relevant.sum(axis=1)
-    return _average(quotient(hits, number, 0.0), number > 0, absent, w)
+    return _average(np.minimum(quotient(hits, number, 0.0), 1.0), number > 0, absent, w)
 
 
 @metric(

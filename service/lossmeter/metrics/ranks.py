@@ -81,6 +81,17 @@ def rising_pairs(y: npt.NDArray[Any], weight: Array) -> Array:
     return result
 
 
+def _correlation(value: Array, x: npt.NDArray[Any], y: npt.NDArray[Any], weight: Array) -> Array:
+    """Removes the rounding of a correlation of ranks: NaN where either side is constant, 1 where both have one order."""
+    distinct = [(_grouped(weight, place) > 0).sum(axis=-1) for place in (x, y)]
+    value = np.clip(value, -1.0, 1.0)
+    if np.array_equal(x, y):
+        value = np.ones_like(value)
+    elif len(x) and np.array_equal(x, y.max() - y):
+        value = -np.ones_like(value)
+    return np.where(np.minimum(*distinct) > 1, value, np.nan)
+
+
 @metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(1.0))
 def spearman(data: Annotated[Samples, samples]) -> Array:
     r"""Spearman's rank correlation: whether larger predictions go with larger labels.
@@ -108,10 +119,11 @@ def spearman(data: Annotated[Samples, samples]) -> Array:
     """
     w = data.weight
     whole = w.sum(axis=-1, keepdims=True)
+    x, y = (np.unique(part, return_inverse=True)[1] for part in (data.x, data.y))
     a, b = (mid_ranks(values, w) for values in (data.x, data.y))
     a, b = (ranks - quotient((w * ranks).sum(axis=-1, keepdims=True), whole, 0.0) for ranks in (a, b))
     spread = np.sqrt((w * a * a).sum(axis=-1)) * np.sqrt((w * b * b).sum(axis=-1))
-    return np.clip(quotient((w * a * b).sum(axis=-1), spread), -1.0, 1.0)
+    return _correlation(quotient((w * a * b).sum(axis=-1), spread), x, y, w)
 
 
 @metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(1.0))
@@ -154,7 +166,8 @@ def kendall(data: Annotated[Samples, samples]) -> Array:
     order = np.lexsort((-y, x))
     alike = rising_pairs(y[order], w[..., order])
     opposite = pairs - tx - ty + txy - alike
-    return np.clip(quotient(alike - opposite, np.sqrt(pairs - tx) * np.sqrt(pairs - ty)), -1.0, 1.0)
+    spread = np.sqrt(np.maximum(pairs - tx, 0.0)) * np.sqrt(np.maximum(pairs - ty, 0.0))
+    return _correlation(quotient(alike - opposite, spread), x, y, w)
 
 
 @metric(tasks=REGRESSION, better="lower", bounds=(0.0, None), examples=example(0.5))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from lossmeter.metrics.batches import sigmoid
 from lossmeter.metrics.draws import SLAB_DRAWS, Hashes, draws
 from lossmeter.metrics.states import State, merged_by, total
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, drawn_tally, quotient
@@ -64,6 +65,10 @@ class ScoreHistogram(State, kind="score_histogram"):
     def classes(self) -> int:
         return int(self.positive.shape[-2])
 
+    @property
+    def mass(self) -> Array:
+        return np.asarray((self.positive + self.negative).sum(axis=(-2, -1)))
+
     def pooled(self) -> ScoreHistogram:
         """Returns the same of all classes together, as if they were one."""
         sums = (part.sum(axis=-2, keepdims=True) for part in (self.positive, self.negative))
@@ -92,8 +97,10 @@ class Samples(State, kind="samples"):
         column: class or label that the score is of; shape (m,).
         weight: weights; shape (m,), with a leading axis in replicates.
         high, low: upper and lower 32 bits of the hash of the unit's id, from which replicates are drawn; shape (m,).
+        logits: whether scores are the logits of probabilities. Before version 2 they were the probabilities.
     """
 
+    version: ClassVar[int] = 2
     classes: int
     x: Array = merged_by("append")
     y: Array = merged_by("append")
@@ -101,18 +108,42 @@ class Samples(State, kind="samples"):
     weight: Array = merged_by("append")
     high: Array = merged_by("append")
     low: Array = merged_by("append")
+    logits: bool = False
 
     @classmethod
-    def of(cls, x: Array, y: Array, column: Integers, classes: int, w: Weighting, units: Hashes) -> Samples:
+    def of(
+        cls, x: Array, y: Array, column: Integers, classes: int, w: Weighting, units: Hashes, *, logits: bool = False
+    ) -> Samples:
         ids = w.spread(units)
-        high, low = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
-        return cls(classes, x, y, column.astype(np.float64), w.value, high.astype(np.float64), low.astype(np.float64))
+        halves = ((ids >> np.uint64(32)).astype(np.float64), (ids & np.uint64(0xFFFFFFFF)).astype(np.float64))
+        return cls(classes, x, y, column.astype(np.float64), w.value, *halves, logits)
+
+    def merge(self, other: Self) -> Self:
+        """Returns the samples of both, as logits if either has logits.
+
+        Raises:
+            Invalid: the other state is of another kind, size or setting.
+        """
+        if isinstance(other, Samples) and self.logits != other.logits:
+            return super(Samples, self.as_logits()).merge(other.as_logits())
+        return super().merge(other)
+
+    def as_logits(self) -> Self:
+        """Returns the same with logits in place of probabilities."""
+        if self.logits:
+            return self
+        with np.errstate(divide="ignore"):
+            return replace(self, x=np.log(self.x) - np.log1p(-self.x), logits=True)
 
     def _fits(self, name: str, mine: Array, theirs: Array) -> bool:  # noqa: ARG002
         return mine.ndim == theirs.ndim
 
     def _merged(self, other: Self) -> dict[str, Any]:
         return {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.arrays()}
+
+    @property
+    def mass(self) -> Array:
+        return np.asarray(self.weight.sum(axis=-1))
 
     def ordered(self) -> Samples:
         """Returns them in an order of their own, so that sums do not depend on the order of arrival."""
@@ -135,6 +166,27 @@ class Samples(State, kind="samples"):
             yield replace(self, weight=draws(self.units, first, min(first + step, count)).T * self.weight)
 
     @property
+    def groups(self) -> float:
+        """(Σ W)² / Σ W² over the units; once ordered."""
+        if not len(self.weight):
+            return 0.0
+        begins = np.flatnonzero(np.append(True, (np.diff(self.high) != 0) | (np.diff(self.low) != 0)))
+        each = np.add.reduceat(self.weight, begins)
+        return float(each.sum() ** 2 / (each @ each))
+
+    def effective_units(self, y: int) -> Array:
+        """(Σ W)² / Σ W² per class over the units, W being the weight in a unit of elements with that label; once ordered."""
+        counts = np.zeros(self.classes)
+        for column in range(self.classes):
+            chosen = np.flatnonzero((self.column == column) & (self.y == y))
+            high, low, weight = self.high[chosen], self.low[chosen], self.weight[chosen]
+            if len(chosen):
+                begins = np.flatnonzero(np.append(True, (np.diff(high) != 0) | (np.diff(low) != 0)))
+                each = np.add.reduceat(weight, begins)
+                counts[column] = each.sum() ** 2 / (each @ each)
+        return counts
+
+    @property
     def support(self) -> Array:
         positive = self.weight * self.y
         return np.stack([positive[..., self.column == c].sum(axis=-1) for c in range(self.classes)], axis=-1)
@@ -145,7 +197,7 @@ class Samples(State, kind="samples"):
         score, y, weight = self.x[order], self.y[order], self.weight[..., order]
         ends = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(order) else np.zeros(0, np.int64)
         ones, zeros = (np.cumsum(weight * part, axis=-1)[..., ends] for part in (y, 1 - y))
-        return Steps(score[ends], ones, zeros)
+        return Steps(sigmoid(score[ends]) if self.logits else score[ends], ones, zeros)
 
 
 @dataclass(frozen=True)

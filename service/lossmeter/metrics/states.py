@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,8 @@ from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.metrics.weighting import Array, Weighting, drawn_sums, quotient
 
 VERSION = 1
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Share of a sum of squares that is rounding."""
 STATES: dict[str, type[State]] = {}
 Writer = Callable[[Array], Any]
 Reader = Callable[[Any], Array]
@@ -57,6 +59,7 @@ class State:
     """Base of all states; subclasses declare their fields with `total` or `merged_by`, settings without."""
 
     kind: ClassVar[str]
+    version: ClassVar[int] = VERSION
 
     def __init_subclass__(cls, kind: str, **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -64,6 +67,11 @@ class State:
             raise ValueError(f"{kind}: this state exists already")
         cls.kind = kind
         STATES[kind] = cls
+
+    @property
+    def mass(self) -> Array:
+        """Weight of all units, for each replicate: what tells how many of them are drawn."""
+        raise NotImplementedError
 
     @classmethod
     def arrays(cls) -> tuple[str, ...]:
@@ -100,7 +108,7 @@ class State:
     def to_json(self, write: Writer = to_lists) -> dict[str, Any]:
         """Returns its settings, and its arrays as `write` gives them: nested lists, unless said otherwise."""
         arrays = {name: write(getattr(self, name)) for name in self.arrays()}
-        return {"state": self.kind, "version": VERSION, **self.settings(), **arrays}
+        return {"state": self.kind, "version": self.version, **self.settings(), **arrays}
 
 
 def from_json(record: Mapping[str, Any], read: Reader = from_lists) -> State:
@@ -110,12 +118,13 @@ def from_json(record: Mapping[str, Any], read: Reader = from_lists) -> State:
         MalformedBody: this is no state, or one of a version that is not known here.
     """
     kind = STATES.get(str(record.get("state")))
-    if kind is None or record.get("version") != VERSION:
+    if kind is None or record.get("version") not in range(VERSION, kind.version + 1):
         raise MalformedBody(f"state {record.get('state')!r} of version {record.get('version')!r} is not known")
     try:
         values = {
             item.name: read(record[item.name]) if "merge" in item.metadata else record[item.name]
             for item in fields(kind)
+            if item.name in record or item.default is MISSING
         }
         return kind(**values)
     except (KeyError, TypeError, ValueError) as error:
@@ -133,6 +142,10 @@ class Quotient(State, kind="quotient"):
 
     numerator: Array = total()
     denominator: Array = total()
+
+    @property
+    def mass(self) -> Array:
+        return self.denominator
 
     @property
     def mean(self) -> Array:
@@ -188,7 +201,10 @@ class Ratio(Quotient, kind="ratio"):
         1977, section 6.4). NaN below two units.
         """
         mean = self.mean
-        squares = np.maximum(self.aa - 2 * mean * self.ab + mean * mean * self.bb, 0.0)
+        squares = self.aa - 2 * mean * self.ab + mean * mean * self.bb
+        # Units that are all alike leave nothing but rounding.
+        parts = self.aa + mean * mean * self.bb
+        squares = np.where(squares > ROUNDING * parts, squares, 0.0)
         return quotient(np.sqrt(quotient(squares * self.units, self.units - 1)), np.abs(self.denominator))
 
     @property

@@ -89,7 +89,7 @@ class IntervalModel(BaseModel):
     high: float | None
     standard_error: float | None
     level: float = Field(description="How probably the interval holds the true value.")
-    method: Literal["student", "wilson", "bootstrap"]
+    method: Literal["student", "wilson", "bootstrap", "newcombe"]
 
 
 class LossFigure(BaseModel):

@@ -122,9 +122,9 @@ ENUMERATIONS: dict[str, Schema] = {
         "Whether a value is a number, one number per class, a matrix, or curves.",
         *("scalar", "per_class", "matrix", "curve"),
     ),
-    "IntervalMethod": _words("How an interval came about.", "student", "wilson", "bootstrap"),
+    "IntervalMethod": _words("How an interval came about.", "student", "wilson", "bootstrap", "newcombe"),
     "Better": _words("Which values are better.", "higher", "lower", "neither"),
-    "Averaging": _words("How the values of the classes become one.", "macro", "micro", "weighted", "none"),
+    "Averaging": _words("How the values of the classes become one.", "macro", "micro", "weighted", "none", "binary"),
     "Absent": _words("The value of what does not occur.", "skip", "zero", "one", "nan"),
 }
 """Lists of words that occur in several places: each is a type of its own in a generated client."""

@@ -61,8 +61,15 @@ def read_exclusive(raw: RawBatch) -> Batch:
             raw.check("predictions", close, lambda s: f"a sum of probabilities of {s}; expected 1", sums)
         predicted = np.moveaxis(full, 1, -1).reshape(-1, classes)
     fields, keep = raw.kept(weight)
+    logarithms = None if raw.logarithms is None else np.moveaxis(raw.logarithms, 1, -1).reshape(-1, classes)[keep]
     return Labelled(
-        **fields, classes=classes, binary=False, label=label[keep], predictions_are=are, raw=predicted[keep]
+        **fields,
+        classes=classes,
+        binary=False,
+        label=label[keep],
+        predictions_are=are,
+        raw=predicted[keep],
+        logarithms=logarithms,
     )
 
 

@@ -30,6 +30,7 @@ class RawBatch:
         sample_weight: not negative; one per sample, or per element.
         mask: false where an element does not count; one per sample, or per element.
         hashes: of the ids of the samples, or of their groups.
+        logarithms: what predictions are the exponentials of, if they are.
     """
 
     task: str
@@ -40,6 +41,7 @@ class RawBatch:
     sample_weight: npt.NDArray[Any] | None
     mask: npt.NDArray[Any] | None
     hashes: Hashes
+    logarithms: Array | None = None
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class RawBatch:
         sample_ids: Ids = None,
         groups: Ids = None,
         batch_id: str = "",
+        logarithms: Array | None = None,
     ) -> RawBatch:
         """Makes one, in which samples are named: by their group, their id, or else their place in the batch.
 
@@ -72,7 +75,7 @@ class RawBatch:
             message = f"{role} has {len(names)} entries; expected {count}, one for each sample"
             raise Invalid.at(task, f"/{role}", message)
         units = positions(batch_id, count) if names is None else hashes(names)
-        return cls(task, predictions_are, classes, predictions, labels, sample_weight, mask, units)
+        return cls(task, predictions_are, classes, predictions, labels, sample_weight, mask, units, logarithms)
 
     def wrong(self, role: str, message: str, index: Index | None = None) -> Invalid:
         return Invalid.at(self.task, f"/{role}", message, index)

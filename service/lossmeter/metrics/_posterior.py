@@ -1,0 +1,108 @@
+"""Replicates of counts with a prior: half counts of right and of wrong decisions, weighing what a unit weighs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lossmeter.metrics._counts import ClassCounts, Contingency
+from lossmeter.metrics._prior import choices, half_counts, unit_weight
+from lossmeter.metrics.states import Quotient
+from lossmeter.metrics.weighting import Array, Integers
+
+EXCLUSIVE = 1e-9
+"""How nearly each decision must name one class, as a share, for classes to exclude each other."""
+
+
+class HalfDecisions:
+    """The half counts of classes that exclude each other, by replicate: two right decisions and two wrong ones."""
+
+    def __init__(self, point: ClassCounts, drawn: ClassCounts, name: str) -> None:
+        count = drawn.seen.shape[0]
+        classes = np.flatnonzero(point.actual + point.predicted > 0)
+        if len(classes) < 2:
+            classes = np.arange(min(2, point.seen.shape[-1]))
+        unit = float(unit_weight(point.seen, drawn.seen)[0])
+        self.right: list[tuple[Integers, Array]] = []
+        self.wrong: list[tuple[Integers, Integers, Array]] = []
+        for number, cell in enumerate(_two(count, f"{name} right", len(classes))):
+            self.right.append((classes[cell], unit * half_counts(count, f"{name} right {number}")))
+        for number, cell in enumerate(_two(count, f"{name} wrong", len(classes) * (len(classes) - 1))):
+            actual, other = np.divmod(cell, len(classes) - 1)
+            predicted = other + (other >= actual)
+            self.wrong.append(
+                (classes[actual], classes[predicted], unit * half_counts(count, f"{name} wrong {number}"))
+            )
+
+
+def _two(count: int, name: str, among: int) -> tuple[Integers, Integers]:
+    """Draws two different ones of so many cells in each replicate; the same one twice where there is no other."""
+    first = choices(count, f"{name} first", among)
+    second = (first + 1 + choices(count, f"{name} second", among - 1)) % max(among, 1)
+    return first, second
+
+
+def with_prior(point: ClassCounts, drawn: ClassCounts, name: str) -> ClassCounts:
+    """Returns the replicates with half counts: of each label, or of classes that exclude each other."""
+    tp, fp, fn = (getattr(drawn, field).copy() for field in ("true_positive", "false_positive", "false_negative"))
+    seen = drawn.seen.copy()
+    labels = seen.shape[-1]
+    if labels > 1 and _exclusive(point):
+        halves, rows = HalfDecisions(point, drawn, name), np.arange(len(seen))
+        for place, amount in halves.right:
+            tp[rows, place] += amount
+            seen += amount[:, None]
+        for actual, predicted, amount in halves.wrong:
+            fn[rows, actual] += amount
+            fp[rows, predicted] += amount
+            seen += amount[:, None]
+        return replace(drawn, true_positive=tp, false_positive=fp, false_negative=fn, seen=seen)
+    unit = unit_weight(point.seen, drawn.seen)
+    for label in np.flatnonzero((point.actual + point.predicted > 0) | (labels == 1)).tolist():
+        for cell, amounts in (("tp", tp), ("fp", fp), ("fn", fn), ("tn", None)):
+            amount = unit[label] * half_counts(len(seen), f"{name} {label} {cell}")
+            seen[:, label] += amount
+            if amounts is not None:
+                amounts[:, label] += amount
+    return replace(drawn, true_positive=tp, false_positive=fp, false_negative=fn, seen=seen)
+
+
+def _exclusive(point: ClassCounts) -> bool:
+    whole = point.seen[0]
+    sums = (point.actual.sum(), point.predicted.sum())
+    return bool((np.abs(point.seen - whole) <= EXCLUSIVE * whole).all()) and all(
+        abs(one - whole) <= EXCLUSIVE * whole for one in sums
+    )
+
+
+def quotient_with_prior(point: Quotient, drawn: Quotient, name: str) -> Quotient:
+    """Returns the replicates of a share with half a right and half a wrong decision."""
+    unit = unit_weight(point.denominator, drawn.denominator)
+    right, wrong = (unit * half_counts(len(drawn.denominator), f"{name} {side}") for side in ("right", "wrong"))
+    return Quotient(drawn.numerator + right, drawn.denominator + right + wrong)
+
+
+def table_with_prior(point: Contingency, drawn: Contingency, name: str) -> Contingency:
+    """Returns the replicates with half counts of pairs: in the largest class of a cluster (right), and elsewhere (wrong)."""
+    known = point.weight > 0
+    clusters, rows = np.unique(point.cluster[known], return_inverse=True)
+    labels, columns = np.unique(point.label[known], return_inverse=True)
+    dense = np.zeros((len(clusters), len(labels)))
+    dense[rows, columns] = point.weight[known]
+    largest = np.zeros(dense.shape, bool)
+    largest[np.arange(len(clusters)), dense.argmax(axis=1)] = True
+    count = len(drawn.weight)
+    unit = float(unit_weight(np.asarray(point.mass), drawn.mass))
+    result = drawn
+    for side, cells in (("right", np.flatnonzero(largest)), ("wrong", np.flatnonzero(~largest))):
+        if not len(cells):
+            continue
+        for number, chosen in enumerate(_two(count, f"{name} {side}", len(cells))):
+            # By cell: the pairs of a state are the same in all replicates.
+            used, place = np.unique(cells[chosen], return_inverse=True)
+            weight = np.zeros((count, len(used)))
+            weight[np.arange(count), place] = unit * half_counts(count, f"{name} {side} {number}")
+            row, column = np.divmod(used, len(labels))
+            result = result.merge(Contingency(clusters[row], labels[column], weight))
+    return result

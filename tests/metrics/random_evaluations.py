@@ -1,0 +1,62 @@
+"""Random evaluations of all metrics: within bounds, low ≤ value ≤ high, independent of order and partition.
+
+As a program, `python -m tests.metrics.random_evaluations 5000` makes so many and tells what does not hold.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lossmeter.metrics import METRICS
+from tests.metrics.evaluations import batches, everything, measured, merge_all, part, report
+
+RELATIVE, ABSOLUTE = 1e-9, 1e-12
+
+
+def flaws(seed: int) -> Iterator[str]:
+    """Tells what does not hold of one random evaluation."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([1, 2, 3, 7, 30]))
+    made = batches(rng, n)
+    task = str(rng.choice(sorted(made)))
+    are, data = made[task]
+    data["sample_weight"] = rng.gamma(0.5, 1, n) * 10.0 ** rng.integers(-3, 4)
+    if rng.random() < 0.3 and task in ("regression", "clustering"):
+        data["labels"] = np.full_like(data["labels"], data["labels"][0])
+    if rng.random() < 0.3 and task in ("regression", "clustering"):
+        data["predictions"] = data["labels"].copy()
+    evaluation = everything(task, are, exact=bool(rng.random() < 0.5), replicates=12)
+    whole = report(evaluation, measured(evaluation, data))
+    cuts = np.sort(rng.integers(0, n + 1, 3))
+    parts = [measured(evaluation, part(data, rows)) for rows in np.split(rng.permutation(n), cuts)]
+    for one, other in zip(whole, report(evaluation, merge_all(parts)), strict=True):
+        if one.kind != "scalar":
+            continue
+        where = f"{seed} {task} {one.metric}"
+        metric, figures = METRICS[one.metric], []
+        for item in (one, other):
+            ends = (np.nan, np.nan) if item.interval is None else (item.interval.low, item.interval.high)
+            figures.append((item.value, *ends))
+            if item.interval is not None and not ends[0] <= item.value <= ends[1]:
+                yield f"{where}: {item.value} is not within {ends}"
+            for figure in figures[-1]:
+                least = -np.inf if metric.minimum is None else metric.minimum
+                most = np.inf if metric.maximum is None else metric.maximum
+                if not (np.isnan(figure) or least <= figure <= most):
+                    yield f"{where}: {figure} is not between {least} and {most}"
+        if not np.allclose(*figures, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+            yield f"{where}: {figures[0]} in one pass, {figures[1]} in batches"
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    wrong: Any = [flaw for seed in range(count) for flaw in flaws(seed)]
+    sys.stdout.write("\n".join([*wrong, f"{len(wrong)} flaws in {count} evaluations", ""]))
+
+
+if __name__ == "__main__":
+    main()

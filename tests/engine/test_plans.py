@@ -14,7 +14,7 @@ from lossmeter.engine import Call, Engine
 from lossmeter.engine.elements import DOT_ELEMENTS, is_finite
 from lossmeter.engine.plans import STUDY_AFTER
 from lossmeter.errors import Invalid
-from lossmeter.losses import LOSSES, Loss
+from lossmeter.losses import LOSSES, Loss, find
 from tests.engine.test_together import bits, mse
 from tests.losses.test_losses import complete, differentiable
 from tests.support.inputs import Case, cases, edges, smooth
@@ -67,11 +67,24 @@ def counts_labels(loss: Loss) -> bool:
 
 LABELLED = [loss for loss in LOSSES.values() if loss.support and "labels" in loss.tensor]
 MASKED = [loss for loss in LOSSES.values() if loss.support and "mask" in loss.tensor]
+OTHERWISE = {
+    "cox_ph": "by its events",
+    "vicreg": "by the size of the batch",
+    "barlow_twins": "by the size of the batch",
+}
 
 
-def test_what_counts_is_said_by_labels_or_by_a_mask() -> None:
+def test_labels_a_mask_or_what_is_named_here_say_what_counts() -> None:
     supported = {loss.name for loss in LOSSES.values() if loss.support}
-    assert {loss.name for loss in LABELLED} | {loss.name for loss in MASKED} == supported
+    assert {loss.name for loss in LABELLED} | {loss.name for loss in MASKED} | OTHERWISE.keys() == supported
+
+
+def test_events_are_looked_at_in_each_call() -> None:
+    for case in [one for one in cases("cox_ph") if one["events"].numel()][:4]:
+        engine, call = studied(find("cox_ph"), {**case, "events": torch.ones_like(case["events"])})
+        for events in (case["events"], torch.zeros_like(case["events"])):
+            other = replace(call, tensors={**call.tensors, "events": wired(events)})
+            assert result(engine, other) == result(Engine("cpu"), other)
 
 
 @pytest.mark.parametrize("loss", MASKED, ids=lambda loss: loss.name)

@@ -57,7 +57,7 @@ def files() -> dict[Path, str]:
         README: _filled(
             README,
             answer=pages.answer_block(answers.of_command((ROOT / README).read_text())),
-            losses=pages.loss_table(entries, "docs/losses/"),
+            losses=pages.family_table(entries, "docs/losses/"),
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
         CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),

@@ -92,8 +92,24 @@ def loss_index(entries: Sequence[LossEntry]) -> str:
         INDEX.format(count=len(entries)),
     ]
     for family, members in by_family(entries).items():
-        blocks += [f"## {family.capitalize()}", loss_table(members, "")]
+        blocks += [f"## {family.capitalize()}", loss_table(torch_first(members), "")]
     return "\n\n".join(blocks) + "\n"
+
+
+def family_table(entries: Sequence[LossEntry], folder: str) -> str:
+    """Writes one line for each family."""
+    return table(
+        ("family", "losses"),
+        (
+            (family, ", ".join(f"[`{e.name}`]({folder}{e.name}.md)" for e in torch_first(members)))
+            for family, members in by_family(entries).items()
+        ),
+    )
+
+
+def torch_first(entries: Iterable[LossEntry]) -> list[LossEntry]:
+    """Sorts the losses that PyTorch has before the others."""
+    return sorted(entries, key=lambda entry: _in_torch(entry) == "–")
 
 
 def by_family(entries: Iterable[E]) -> dict[str, list[E]]:

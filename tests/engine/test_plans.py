@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +34,40 @@ def studied(loss: Loss, case: Case, **fields: Any) -> tuple[Engine, Call]:
     engine.programs.record_after = 0
     for _ in range(STUDY_AFTER + 1):
         engine.check(call)
+    engine.programs.join()
     return engine, call
+
+
+def test_neither_calls_nor_their_flaws_wait_for_what_torch_imports_when_it_is_asked_for_shapes() -> None:
+    # In a process of its own: others may have imported it already.
+    program = """
+import sys
+import numpy as np
+from lossmeter.engine import Call, Engine
+from lossmeter.errors import Invalid
+from lossmeter.losses import find
+from lossmeter.tensors import Datatype, Tensor
+
+engine, later = Engine("cpu"), []
+engine.programs.run_later = lambda function: later.append(function) or True
+logits = Tensor(Datatype.FP32, (2, 3), np.zeros(6, np.float32))
+labels = Tensor(Datatype.INT64, (2,), np.array([0, 2]))
+given = {"predictions": logits, "labels": labels}, {"ignore_index": -100, "label_smoothing": 0.0}
+for _ in range(20):
+    engine.compute(Call(find("cross_entropy"), *given))
+negative = Tensor(Datatype.FP32, (2,), np.array([-2, 1], np.float32))
+try:
+    engine.compute(Call(find("msle"), {"predictions": negative, "labels": negative}))
+except Invalid as error:
+    assert error.flaws[0].index == (0,), error.flaws
+assert not {"sympy", "torch._dynamo"} & sys.modules.keys()
+assert later
+for function in later:
+    function()
+plan = engine.check(Call(find("cross_entropy"), *given)).plan
+assert plan.ignoring
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def result(engine: Engine, call: Call) -> Any:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -97,8 +98,8 @@ class Engine:
         if plan is not None and admitted is not None:
             tensors, weights = admitted
             uses = plan.uses = plan.uses + 1
-            if uses == STUDY_AFTER:
-                self.plans.study(plan, call, tensors)
+            if uses == STUDY_AFTER and not self.programs.run_later(partial(self.plans.study, plan, call, tensors)):
+                plan.uses = 0
         else:
             arguments = check_arguments(
                 loss, call.tensors, call.parameters, call.gradients, dtype, non_finite=call.non_finite == "allow"

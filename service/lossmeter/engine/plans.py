@@ -164,8 +164,8 @@ class Plans:
     def study(self, plan: Plan, call: Call, tensors: dict[str, torch.Tensor]) -> None:
         """Finds out which hooks of the loss depend on shapes alone, and need not be called again.
 
-        Takes half a millisecond, so only what comes again and again is worth it. Other threads use the plan meanwhile:
-        it holds after every line.
+        Takes half a millisecond, and two seconds the first time, in which torch imports what tensors without numbers need: it
+        runs in the background, for what comes again and again. Other threads use the plan meanwhile: it holds after every line.
         """
         loss, shapes = call.loss, plan.shapes
         named = all_arguments(loss, tensors, call.parameters, call.gradients)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,9 @@ from lossmeter.errors import Flaw, pointer
 def element(name: str, tensor: Tensor, offending: Tensor, expected: str) -> Iterator[Flaw]:
     """The flaw of the first element of `tensor` that is offending, if there is one."""
     if bool(offending.any()):
-        place = torch.unravel_index(offending.flatten().to(torch.uint8).argmax(), offending.shape)
-        index = tuple(int(position) for position in place)
+        # torch's own unravel_index imports sympy when it is first called, which takes half a second.
+        first = int(offending.flatten().to(torch.uint8).argmax())
+        index = tuple(int(position) for position in np.unravel_index(first, tuple(offending.shape)))
         subject = f"{name}{list(index)}" if index else name
         yield Flaw(pointer(name), f"{subject} is {tensor[index].numpy()[()]!s}; expected {expected}.", index)
 

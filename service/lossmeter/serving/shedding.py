@@ -188,4 +188,6 @@ class SheddingConnection(Connection):
 
     def start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Leaves a request to an application."""
+        if self.transport.is_closing():
+            cycle.disconnected = True  # before uvicorn is told so: it would write to a transport that is gone
         super()._start_asgi_task(cycle, app)

@@ -49,13 +49,13 @@ class Kind:
 class Programs:
     """Programs of one device, at most `KINDS` of them; those that were wanted first go first.
 
-    One thread records them, which lives only while something is to be recorded.
+    One thread records them, and does what else can wait; it lives only while there is something to do.
     """
 
     def __init__(self, record_after: int = RECORD_AFTER) -> None:
         self.record_after = record_after
         self._kinds: dict[Hashable, Kind] = {}
-        self._waiting: deque[Kind] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -74,21 +74,26 @@ class Programs:
 
     def request(self, kind: Kind) -> None:
         """Has a program recorded in the background; what finds the queue full may ask again later."""
+        if not self.run_later(lambda: self._record(kind, _Pace())):
+            kind.uses = 0
+
+    def run_later(self, function: Callable[[], None]) -> bool:
+        """Calls a function in the background; returns False if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING:
-                kind.uses = 0
-                return
-            self._waiting.append(kind)
+                return False
+            self._waiting.append(function)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="lossmeter-programs")
                 self._thread.start()
+        return True
 
     def record(self, kind: Kind) -> None:
         """Records the program of a kind now, in this thread."""
         self._record(kind, lambda: None)
 
     def join(self) -> None:
-        """Waits until everything that was requested is recorded."""
+        """Waits until everything that was requested is done."""
         thread = self._thread
         if thread is not None:
             thread.join()
@@ -101,8 +106,12 @@ class Programs:
                     self._waiting.clear()
                     self._thread = None
                     return
-                kind = self._waiting.popleft()
-            self._record(kind, _Pace())
+                function = self._waiting.popleft()
+            try:
+                function()
+            except Exception:  # requests are answered without it
+                log.warning("work in the background failed", exc_info=True)
+            del function
 
     def _record(self, kind: Kind, pause: Callable[[], None]) -> None:
         if kind.program is not None or kind.refusal is not None:

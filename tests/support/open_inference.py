@@ -19,7 +19,7 @@ def arrays(loss: Loss, request: dict[str, Any]) -> dict[str, np.ndarray[Any, Any
         array = np.array(request[name])
         kinds = {role.meaning.kind for role in loss.tensor[name].options}
         index = "index" in kinds and array.dtype.kind == "i"
-        found[name] = array.astype(np.int64 if index else np.float32)
+        found[name] = array.astype(np.bool_ if kinds == {"boolean"} else np.int64 if index else np.float32)
     return found
 
 

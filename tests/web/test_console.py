@@ -161,7 +161,10 @@ def test_every_loss_can_be_read_and_computed(console: Console, name: str) -> Non
     assert console.texts(".formula .katex")
     assert console.texts(".katex-error") == []
     for number, example in enumerate(LOSSES[name].examples):
-        console.driver.find_elements(By.CSS_SELECTOR, ".examples button")[number].click()
+        button = console.driver.find_elements(By.CSS_SELECTOR, ".examples button")[number]
+        # On a long page the head, which stays in place, may cover the button.
+        console.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
         console.compute()
         assert console.texts(".error, .refused") == []
         assert console.value() == pytest.approx(example.value, rel=1e-5, abs=1e-6)

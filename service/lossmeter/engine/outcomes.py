@@ -64,7 +64,7 @@ def _rounded(number: float, precision: str) -> float:
 
 
 def _tensor(path: tuple[str, ...], tensor: torch.Tensor, shape: tuple[int, ...], warnings: list[Warned]) -> Tensor:
-    flat = tensor.numpy().reshape(-1)
+    flat = np.ascontiguousarray(tensor.numpy()).reshape(-1)  # a loss may repeat one value for a whole row
     if not is_finite(flat):
         positions = np.flatnonzero(~np.isfinite(flat))
         for position in positions[:LISTED].tolist():

@@ -17,6 +17,7 @@ from lossmeter.api.app import rendered_document
 from lossmeter.api.models.catalogue import loss_entry
 from lossmeter.api.models.evaluation import EXAMPLES
 from lossmeter.api.models.metrics import metric_entry
+from lossmeter.api.openapi.document import laid_out
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import answers, metric_pages, openapi_3_0, pages, tour
@@ -51,7 +52,7 @@ def files() -> dict[Path, str]:
     document = rendered_document()
     whole = {
         DOCUMENT: document,
-        OLDER: json.dumps(openapi_3_0.converted(json.loads(document)), indent=2, ensure_ascii=False) + "\n",
+        OLDER: laid_out(openapi_3_0.converted(json.loads(document))) + "\n",
         Path("docs/settings.md"): pages.settings_page(),
         LOSS_PAGES / "index.md": pages.loss_index(entries),
         README: _filled(

@@ -52,7 +52,7 @@ def _keyless_scopes(operation: dict[str, Any]) -> None:
     scopes = sorted({scope for one in security for scopes in one.values() for scope in scopes})
     if scopes:
         operation["security"] = [{scheme: [] for scheme in one} for one in security]
-        operation["description"] += f"\n\nNeeds a key with the scope `{'`, `'.join(scopes)}`."
+        operation["description"] += f"\n\nScope: `{'`, `'.join(scopes)}`."
 
 
 def _info(info: Mapping[str, Any]) -> dict[str, Any]:

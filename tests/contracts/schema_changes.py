@@ -37,8 +37,12 @@ class Comparison:
         self._compare(place, old, new, sent=False)
 
     def _compare(self, place: str, old: Schema, new: Schema, *, sent: bool) -> None:
-        if sent and old.get("default") != new.get("default"):
-            self._tell(place, f"default was {old.get('default')!r}, is {new.get('default')!r}")
+        default, now_default = _default(old, self.old), _default(new, self.new)
+        if sent and default != now_default:
+            self._tell(place, f"default was {default!r}, is {now_default!r}")
+        self._contents(place, old, new, sent=sent)
+
+    def _contents(self, place: str, old: Schema, new: Schema, *, sent: bool) -> None:
         by, now_by = (schema.get("discriminator", {}).get("propertyName") for schema in (old, new))
         if by != now_by:
             self._tell(place, f"was told apart by {by}, is by {now_by}")
@@ -60,7 +64,7 @@ class Comparison:
     def _named(self, name: str, *, sent: bool) -> None:
         if (name, sent) not in self._done:
             self._done.add((name, sent))
-            self._compare(name, self.old[name], self.new[name], sent=sent)
+            self._contents(name, self.old[name], self.new[name], sent=sent)  # each place has its own default
 
     def _inline(self, place: str, old: Schema, new: Schema, *, sent: bool) -> None:
         self._words(place, old.get("enum"), new.get("enum"), sent=sent)
@@ -113,6 +117,13 @@ class Comparison:
 
     def _tell(self, place: str, what: str) -> None:
         self.found[f"{place}: {what}"] = None
+
+
+def _default(schema: Schema, named: Mapping[str, Schema]) -> Any:
+    """The default of a schema, or of the one that it names."""
+    if "default" in schema or "$ref" not in schema:
+        return schema.get("default")
+    return _default(named[schema["$ref"].rpartition("/")[2]], named)
 
 
 def _expanded(

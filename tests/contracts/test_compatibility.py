@@ -36,6 +36,11 @@ def mse(document: Document) -> Any:
     return document["paths"]["/v1/losses/mse"]["post"]
 
 
+def shared(document: Document) -> Any:
+    """The answer of all losses."""
+    return document["components"]["responses"]["LossAnswer"]
+
+
 BREAKING: dict[str, Edit] = {
     "GET /healthz is gone": lambda d: d["paths"].pop("/healthz"),
     "POST /v1/losses/mse is gone": lambda d: d["paths"]["/v1/losses/mse"].pop("post"),
@@ -46,12 +51,8 @@ BREAKING: dict[str, Edit] = {
     "POST /v1/losses/mse: takes no application/vnd.safetensors": lambda d: mse(d)["requestBody"]["content"].pop(
         "application/vnd.safetensors"
     ),
-    "POST /v1/losses/mse 200: gives no application/json": lambda d: mse(d)["responses"]["200"]["content"].pop(
-        "application/json"
-    ),
-    "POST /v1/losses/mse 200: header Server-Timing is gone": lambda d: mse(d)["responses"]["200"]["headers"].pop(
-        "Server-Timing"
-    ),
+    "POST /v1/losses/mse 200: gives no application/json": lambda d: shared(d)["content"].pop("application/json"),
+    "POST /v1/losses/mse 200: header Server-Timing is gone": lambda d: shared(d)["headers"].pop("Server-Timing"),
     "POST /v1/losses/mse: query parameter trace is required": lambda d: mse(d).update(
         parameters=[{"name": "trace", "in": "query", "required": True, "schema": {"type": "string"}}]
     ),
@@ -105,11 +106,15 @@ HARMLESS: dict[str, Edit] = {
     "a wider bound": lambda d: schema(d, "EvaluateRequest")["properties"]["hardest"].update(maximum=10**6),
     "another word that is taken": lambda d: schema(d, "Reduction")["enum"].append("median"),
     "a field of an answer that always is there": lambda d: schema(d, "LossAnswer")["required"].append("value"),
-    "another error": lambda d: mse(d)["responses"].update({"418": {"$ref": "#/components/responses/Invalid"}}),
+    "another error": lambda d: mse(d)["responses"].update({"418": {"$ref": "#/components/responses/Refused"}}),
     "a name for words": lambda d: d["components"]["schemas"].update(
         At=schema(d, "Gate")["properties"]["at"],
         Gate={**schema(d, "Gate"), "properties": {**schema(d, "Gate")["properties"], "at": AT}},
     ),
+    "a default said by the schema that is referred to": lambda d: (
+        schema(d, "Precision").update(default="float32"),
+        schema(d, "HuberRequest")["properties"]["precision"].pop("default"),
+    )[0],
     "other prose": lambda d: mse(d).update(description="Other", summary="Other"),
 }
 

@@ -123,6 +123,10 @@ def test_several_errors_stand_beside_several_fields(console: Console) -> None:
 def test_an_error_in_what_is_folded_unfolds_it(console: Console) -> None:
     console.open("mse")
     console.one("form details > summary").click()
+    assert {name: console.one(f"#field-{name}").tag_name for name in ("mask", "empty")} == {
+        "mask": "textarea",
+        "empty": "select",
+    }
     console.fill("sample_weight", "[1, -2, 1, 1]")
     console.one("form details > summary").click()
     console.compute()
@@ -155,19 +159,51 @@ def test_the_command_says_what_was_posted(console: Console, http: httpx.Client) 
     assert http.post("/v1/losses/binary_focal", json=body).json()["value"] == console.value()
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_can_be_read_and_computed(console: Console, name: str) -> None:
-    console.open(name)
-    assert console.texts(".formula .katex")
-    assert console.texts(".katex-error") == []
-    for number, example in enumerate(LOSSES[name].examples):
-        button = console.driver.find_elements(By.CSS_SELECTOR, ".examples button")[number]
-        # On a long page the head, which stays in place, may cover the button.
-        console.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-        button.click()
-        console.compute()
-        assert console.texts(".error, .refused") == []
-        assert console.value() == pytest.approx(example.value, rel=1e-5, abs=1e-6)
+EVERY_LOSS = """
+const [names, done] = arguments;
+const one = (selector) => document.querySelector(selector);
+const visible = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());
+const until = async (condition, what) => {
+  for (let tries = 0; !condition(); tries++) {
+    if (tries > 2000) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+const examine = async (name) => {
+  location.hash = `#/${name}`;
+  await until(() => one("h1").textContent === name, name);
+  const shown = { formulas: visible(".formula .katex").length, flawed: visible(".katex-error").length, values: [], errors: [] };
+  for (const button of document.querySelectorAll(".examples button")) {
+    button.click();
+    const before = one(".answer").firstElementChild;
+    one("button.compute").click();
+    await until(() => one(".answer").firstElementChild !== before, `an answer of ${name}`);
+    shown.errors.push(...visible(".error, .refused").map((e) => e.innerText));
+    shown.values.push(one(".value")?.dataset.value);
+  }
+  return [name, shown];
+};
+(async () => {
+  const found = [];
+  for (const name of names) found.push(await examine(name));
+  return Object.fromEntries(found);
+})().then(done, (error) => done(String(error)));
+"""
+"""Opens every loss in turn, as a click on its name does, and computes each of its examples."""
+
+
+def test_every_loss_can_be_read_and_computed(console: Console) -> None:
+    console.open("mse")
+    console.driver.set_script_timeout(120)
+    found = console.driver.execute_async_script(EVERY_LOSS, list(LOSSES))
+    assert isinstance(found, dict), found
+    assert set(found) == set(LOSSES)
+    for name, shown in found.items():
+        assert shown["formulas"] > 0, name
+        assert shown["flawed"] == 0, name
+        assert shown["errors"] == [], name
+        expected = [example.value for example in LOSSES[name].examples]
+        assert [float(value) for value in shown["values"]] == pytest.approx(expected, rel=1e-5, abs=1e-6), name
     origins = {
         request.partition("/v1/")[0].partition("/static")[0].rstrip("/") for request in console.browser.requests()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache, partial
 
 from fastapi import FastAPI
@@ -13,7 +12,7 @@ from starlette.middleware import Middleware
 import lossmeter
 from lossmeter.api import access, problems, resources
 from lossmeter.api.lifespan import lifespan
-from lossmeter.api.openapi.document import document
+from lossmeter.api.openapi.document import document, laid_out
 from lossmeter.api.raw_routes import FastPath
 from lossmeter.api.routes import (
     evaluate,
@@ -72,4 +71,4 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def rendered_document() -> str:
     """Returns the OpenAPI document as it is committed: stable, readable, with a newline at the end."""
-    return json.dumps(create_app(Settings(device="cpu")).openapi(), indent=2, ensure_ascii=False) + "\n"
+    return laid_out(create_app(Settings(device="cpu")).openapi()) + "\n"

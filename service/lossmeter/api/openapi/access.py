@@ -1,4 +1,4 @@
-"""Documents keys and time limits, as the server asks for them."""
+"""Documents keys, as the server asks for them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,3 @@ def security(method: str, path: str) -> list[dict[str, list[str]]]:
         return []
     scope = required_scope(method.upper(), path)
     return [{"key": [] if scope is None else [scope]}]
-
-
-def refusals(method: str, path: str, *, takes_body: bool) -> tuple[int, ...]:
-    """Returns the statuses by which an operation refuses a client without such a key, or gives up."""
-    keys = () if is_open(path) else (401, 429) if required_scope(method.upper(), path) is None else (401, 403, 429)
-    return (*keys, 408, 504) if takes_body else keys

@@ -1,4 +1,4 @@
-"""Declares errors: one response per status, shared by all operations."""
+"""Declares errors, in answers that all operations share."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ ERRORS = {
     504: "The answer was not there in time; the same request would most likely take as long again.",
     507: "The request does not fit into the memory of the device.",
 }
-ALWAYS = (500,)
-"""Statuses that every operation may answer."""
 
 NAMES = {
     400: "Malformed",
@@ -50,6 +48,18 @@ NAMES = {
     504: "TookTooLong",
     507: "DoesNotFit",
 }
+OF_THEIR_OWN = (404, 409)
+"""Statuses that operations name where they answer so; the others are in the ranges, which all operations share."""
+RANGES = {
+    "4XX": (
+        "Refused",
+        "The request was refused, for a reason that `status` and `code` name; there is an example of each.",
+    ),
+    "5XX": (
+        "Failed",
+        "The service could not answer, for a reason that `status` and `code` name; there is an example of each.",
+    ),
+}
 RESPONSE = "#/components/responses/{name}"
 INFER = "Infer"
 """In front of the names of errors in the form of the Open Inference Protocol."""
@@ -66,23 +76,21 @@ HEADERS: dict[str, Any] = {
         "example": "decode;dur=0.041, compute;dur=0.310, encode;dur=0.022",
     },
     "RetryAfter": {
-        "description": "Seconds after which the same request may succeed.",
+        "description": "With 429 and 503: seconds after which the same request may succeed.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 1,
     },
     "Challenge": {
-        "description": "What kind of key is asked for, and which scope it lacks (RFC 6750).",
+        "description": "With 401 and 403: what kind of key is asked for, and which scope it lacks (RFC 6750).",
         "schema": {"type": "string"},
         "example": 'Bearer realm="lossmeter", error="insufficient_scope", scope="evaluate"',
     },
 }
 OWN_HEADERS = {
-    401: {"WWW-Authenticate": "Challenge"},
-    403: {"WWW-Authenticate": "Challenge"},
-    429: {"Retry-After": "RetryAfter"},
-    503: {"Retry-After": "RetryAfter"},
+    "4XX": {"WWW-Authenticate": "Challenge", "Retry-After": "RetryAfter"},
+    "5XX": {"Retry-After": "RetryAfter"},
 }
-"""Headers of some errors, by status."""
+"""Headers of some errors, by range."""
 COMMON_HEADERS = {"X-Request-ID": "RequestId", "Server-Timing": "ServerTiming"}
 """Headers of every answer."""
 
@@ -112,27 +120,40 @@ KINDS[500] = ("internal", "Internal error")
 """Code and title of the first error of each status."""
 
 
-def error_answers(*statuses: int) -> Answers:
-    """Returns the declaration of error answers."""
-    return {status: _reference(NAMES[status]) for status in statuses}
+def error_answers(*statuses: int, plain: bool = False) -> Answers:
+    """Returns the declaration of error answers that have their own place; `plain` is the form of Open Inference."""
+    return {status: response_ref((INFER if plain else "") + NAMES[status]) for status in statuses}
 
 
-def plain_errors(*statuses: int) -> Answers:
-    """Returns the declaration of error answers of the Open Inference Protocol."""
-    return {status: _reference(INFER + NAMES[status]) for status in statuses}
+def ranges(*, refuses: bool, plain: bool) -> Answers:
+    """Returns the declaration of all other errors; an operation that `refuses` nobody fails at most."""
+    return {
+        code: response_ref((INFER if plain else "") + name)
+        for code, (name, _) in RANGES.items()
+        if refuses or code == "5XX"
+    }
 
 
-def _reference(name: str) -> dict[str, Any]:
+def response_ref(name: str) -> dict[str, Any]:
+    """Returns the reference to a shared answer."""
     return {"$ref": RESPONSE.format(name=name)}
 
 
 def responses() -> dict[str, Any]:
-    """Returns all error answers by name, in both forms."""
+    """Returns all shared error answers by name, in both forms."""
+    kinds: dict[str, tuple[str, list[int], Mapping[str, str]]] = {
+        NAMES[status]: (ERRORS[status], [status], {}) for status in OF_THEIR_OWN
+    }
+    kinds |= {
+        name: (description, [one for one in NAMES if f"{one // 100}XX" == code], OWN_HEADERS[code])
+        for code, (name, description) in RANGES.items()
+    }
     answers = {}
-    for status, name in NAMES.items():
-        problem = orjson.loads(_example(status))
-        answers[name] = _response(status, problems.MEDIA_TYPE, "Problem", problem)
-        answers[INFER + name] = _response(status, "application/json", "InferError", {"error": problem["detail"]})
+    for name, (description, statuses, headers) in kinds.items():
+        problems_ = {NAMES[status]: (ERRORS[status], orjson.loads(_example(status))) for status in statuses}
+        plain = {key: (summary, {"error": problem["detail"]}) for key, (summary, problem) in problems_.items()}
+        answers[name] = _response(description, headers, problems.MEDIA_TYPE, "Problem", problems_)
+        answers[INFER + name] = _response(description, headers, "application/json", "InferError", plain)
     return answers
 
 
@@ -141,11 +162,14 @@ def common_headers(**more: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**COMMON_HEADERS, **more}.items()}
 
 
-def _response(status: int, media_type: str, model: str, example: Any) -> dict[str, Any]:
+def _response(
+    description: str, headers: Mapping[str, str], media_type: str, model: str, examples: Mapping[str, tuple[str, Any]]
+) -> dict[str, Any]:
+    named = {name: {"summary": summary, "value": value} for name, (summary, value) in examples.items()}
     return {
-        "description": ERRORS[status],
-        "headers": common_headers(**OWN_HEADERS.get(status, {})),
-        "content": {media_type: {"schema": ref(model), "example": example}},
+        "description": description,
+        "headers": common_headers(**headers),
+        "content": {media_type: {"schema": ref(model), "examples": named}},
     }
 
 

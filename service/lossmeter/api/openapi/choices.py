@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lossmeter.api.openapi.components import REF, Schema, ref
-from lossmeter.evaluation.fields import LossChoice
+from lossmeter.api.openapi.components import REF, SHARED, Schema, ref
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.metrics import METRICS, Metric
 
@@ -14,7 +13,12 @@ from lossmeter.metrics import METRICS, Metric
 def loss_choices() -> dict[str, Schema]:
     """Returns a schema for each loss of predictions and labels, and their union, `LossChoice`."""
     fitting = [loss for loss in LOSSES.values() if {one.name for one in loss.tensors if one.required} == PAIR]
-    return _told_apart("LossChoice", "A loss with its parameters.", "loss", map(_loss_choice, fitting))
+    return _told_apart(
+        "LossChoice",
+        "A loss with its parameters, as its own request explains them.",
+        "loss",
+        map(_loss_choice, fitting),
+    )
 
 
 def metric_choices() -> dict[str, Schema]:
@@ -23,14 +27,14 @@ def metric_choices() -> dict[str, Schema]:
 
 
 PAIR = {"predictions", "labels"}
-WEIGHT = LossChoice.model_json_schema()["properties"]["weight_in_objective"]
 
 
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
-    plain = ref("PlainTensor")
-    properties = {one.name: {**plain, "description": one.description} for one in loss.tensors if one.keyword}
-    properties |= {one.name: one.json_schema() for one in loss.parameters}
-    described = {"description": loss.summary, "properties": {"weight_in_objective": WEIGHT, **properties}}
+    weight = {**ref(SHARED["weight_in_objective"]), "default": 1.0}
+    properties = {one.name: ref("PlainTensor") for one in loss.tensors if one.keyword}
+    # The request of the loss says what they mean.
+    properties |= {one.name: {**one.schema, "default": one.default} for one in loss.parameters}
+    described = {"description": loss.summary, "properties": {"weight_in_objective": weight, **properties}}
     return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described
 
 
@@ -51,7 +55,7 @@ def _told_apart(
     schemas: dict[str, Schema] = {}
     mapping: dict[str, str] = {}
     for model, names, schema in members:
-        word = {"type": "string", "enum": list(names), "description": "Its name, or an alias."}
+        word = {"type": "string", "enum": list(names)}
         schemas[model] = {
             "description": schema["description"],
             "type": "object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lossmeter.losses import LOSSES
 from lossmeter.metrics.tasks import KINDS, TASKS
 from lossmeter.tensors import Datatype
 
@@ -24,6 +25,12 @@ BYTES: Schema = {
     "examples": ["AAAAQAAAgL8="],
 }
 SCHEMAS: dict[str, Schema] = {
+    "Safetensors": {
+        "type": "string",
+        "format": "binary",
+        "description": "A safetensors file. Tensors of a request stand under the names of their roles, those of an answer "
+        "under `values` and `gradients.<role>`; all else is JSON text, in `__metadata__` under `request` or `response`.",
+    },
     # Items are left open: a schema that names itself is more exact, and beyond most generators of clients.
     "Numbers": {
         "description": "Nested arrays of numbers, or of true and false: rectangular, finite, in the dtype of their role.",
@@ -101,6 +108,34 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
+POSITIVE: Schema = {"type": "number", "format": "double", "exclusiveMinimum": 0}
+SHARED = {"normalizer": "Normalizer", "horizon": "Horizon", "weight_in_objective": "WeightInObjective"}
+"""Schemas of fields that many losses have."""
+SCHEMAS |= {
+    "Normalizer": {
+        **POSITIVE,
+        "description": "Takes the place of the denominator of the mean: a global count over many calls, say.",
+    },
+    "Horizon": {
+        **POSITIVE,
+        "description": "What sequence_sum_norm divides by: the largest length of an answer, say. "
+        "By default the number of tokens.",
+    },
+    "WeightInObjective": {
+        "type": "number",
+        "format": "double",
+        "minimum": 0,
+        "description": "The factor of its mean in the objective.",
+    },
+}
+BRIEFLY = {
+    "upstream": "The gradient of the output, from outside.",
+    "sample_weight": "Not negative: (N,), or as the loss.",
+    "mask": "True for what counts: (N,), or as the loss.",
+}
+"""Tensors that all losses take."""
+
+
 def _words(description: str, *values: str) -> Schema:
     return {"type": "string", "enum": list(values), "description": description}
 
@@ -110,12 +145,15 @@ ENUMERATIONS: dict[str, Schema] = {
         "The type of the elements of a tensor, as the Open Inference Protocol v2 names it.", *Datatype.__members__
     ),
     "Reduction": _words("How unreduced values become one number.", "mean", "sum", "none"),
-    "Precision": _words("Arithmetic.", "float32", "float64"),
+    "SequenceReduction": _words(
+        "How unreduced values of tokens become one number, by any of its names.", *LOSSES["ppo_clip"].reduction_names
+    ),
+    "Precision": _words("Arithmetic; half-precision inputs are computed in float32.", "float32", "float64"),
     "TensorEncoding": _words(
         "How the tensors of a JSON answer are written: as numbers, or as base64 of their bytes.", "data", "base64"
     ),
     "NonFinite": _words("What to do with NaN and infinities among the inputs.", "error", "allow"),
-    "EmptyMean": _words("The mean where nothing counts.", "nan", "zero", "error"),
+    "EmptyMean": _words("The mean where nothing counts; `nan` is what torch gives.", "nan", "zero", "error"),
     "Task": _words("What kind of question the predictions answer.", *TASKS),
     "PredictionsAre": _words("What the predictions are.", *KINDS),
     "MetricKind": _words(
@@ -128,6 +166,15 @@ ENUMERATIONS: dict[str, Schema] = {
     "Absent": _words("The value of what does not occur.", "skip", "zero", "one", "nan"),
 }
 """Lists of words that occur in several places: each is a type of its own in a generated client."""
+DEFAULTS = {
+    "Reduction": "mean",
+    "SequenceReduction": "mean",
+    "EmptyMean": "nan",
+    "NonFinite": "error",
+    "TensorEncoding": "data",
+}
+"""Words for which requests of losses say nothing of their own: left out, they are these."""
+ENUMERATIONS |= {name: {**ENUMERATIONS[name], "default": default} for name, default in DEFAULTS.items()}
 UNIONS = {
     frozenset({"string", "integer", "boolean"}): "SliceValue",
     frozenset({"string", "integer"}): "SampleId",

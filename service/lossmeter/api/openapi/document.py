@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,11 +24,12 @@ from lossmeter.api.models.runs import (
     RunRequest,
     RunState,
 )
-from lossmeter.api.models.schemas import LossAnswer, request_model
+from lossmeter.api.models.schemas import COMMON_TENSORS, LossAnswer, request_model
 from lossmeter.api.models.shared_memory import CudaRegionRequest, SystemRegionRequest
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
-from lossmeter.api.openapi.components import ENUMERATIONS, REF, SCHEMAS, Schema, ref
+from lossmeter.api.openapi.components import BRIEFLY, DEFAULTS, ENUMERATIONS, REF, SCHEMAS, SHARED, Schema, ref
+from lossmeter.api.openapi.operations import LOSS_ANSWER
 from lossmeter.api.openapi.plain import plain
 from lossmeter.losses import LOSSES
 
@@ -54,6 +56,9 @@ TAGS = [
     {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
     {"name": "service", "description": "Health."},
 ]
+
+WIDTH = 128
+"""Characters of a line."""
 
 PATH_PARAMETERS = {
     "loss": ("The name of a loss, or an alias.", "mse"),
@@ -94,9 +99,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     whole["paths"] = plain(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
     schemas = {name: plain(schema) for name, schema in schemas.items()} | SCHEMAS | ENUMERATIONS
+    for loss in LOSSES.values():
+        _shorten(schemas[request_model(loss).__name__])
     whole["components"] = {
         "schemas": schemas,
-        "responses": answers.responses(),
+        "responses": answers.responses() | {"LossAnswer": _completed(LOSS_ANSWER)},
         "headers": plain(answers.HEADERS),
         "securitySchemes": access.SCHEMES,
     }
@@ -133,19 +140,37 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     refusal = declared.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if refusal.get("$ref") == REF.format(model="HTTPValidationError"):
         del declared["422"]  # parameters are text here, and our own answers refuse
-    errors = answers.plain_errors if path.startswith(OPEN_INFERENCE) else answers.error_answers
-    refusals = access.refusals(method, path, takes_body="requestBody" in operation)
-    declared |= {str(status): answer for status, answer in errors(*answers.ALWAYS, *refusals).items()}
     operation["security"] = access.security(method, path)
+    refuses = bool(operation["security"] or operation.get("parameters") or "requestBody" in operation)
+    ranges = answers.ranges(refuses=refuses, plain=path.startswith(OPEN_INFERENCE))
+    declared |= {str(code): answer for code, answer in ranges.items()}
     for status, response in declared.items():
         if "$ref" in response:
             declared[status] = {"$ref": response["$ref"]}  # FastAPI puts a description beside it
         else:
-            response["headers"] = {**response.get("headers", {}), **answers.common_headers()}
+            declared[status] = _completed(response)
     operation["responses"] = dict(sorted(declared.items()))
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
             parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+
+
+def _shorten(request: Schema) -> None:
+    """Says once what all losses share: by reference, or briefly where generators need the type of a tensor in its place."""
+    del request["description"]  # the operation says it
+    for name, field in request["properties"].items():
+        if field.get("description") in COMMON_TENSORS.values():
+            field["description"] = BRIEFLY[name]
+        elif (words := field.get("$ref", "").rpartition("/")[2]) in DEFAULTS:
+            request["properties"][name] = ref(words)
+        elif words in ENUMERATIONS:
+            del field["description"]
+        elif name in SHARED:
+            request["properties"][name] = ref(SHARED[name])
+
+
+def _completed(response: dict[str, Any]) -> dict[str, Any]:
+    return {**response, "headers": {**response.get("headers", {}), **answers.common_headers()}}
 
 
 def _describe(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
@@ -155,6 +180,20 @@ def _describe(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
             schema = response.get("content", {}).get("application/json", {}).get("schema", {})
             model = schema.get("$ref", "").rpartition("/")[2]
             response["description"] = schemas[model]["description"] if model else "It is done."
+
+
+def laid_out(part: Any, depth: int = 0) -> str:
+    """Writes a document so that people and `git diff` can read it: what fits into a line stands in one."""
+    line = json.dumps(part, ensure_ascii=False)
+    if len(line) + depth <= WIDTH or not isinstance(part, dict | list):
+        return line
+    inner = " " * (depth + 1)
+    if isinstance(part, dict):
+        items = [f"{json.dumps(key)}: {laid_out(value, depth + 1)}" for key, value in part.items()]
+    else:
+        items = [laid_out(value, depth + 1) for value in part]
+    begin, end = "{}" if isinstance(part, dict) else "[]"
+    return f"{begin}\n{inner}" + f",\n{inner}".join(items) + f"\n{' ' * depth}{end}"
 
 
 def shorten(name: str) -> str:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from lossmeter.api.models.schemas import request_model
-from lossmeter.api.openapi.answers import error_answers, plain_errors
+from lossmeter.api.openapi.answers import error_answers, response_ref
 from lossmeter.api.openapi.components import ref
+from lossmeter.api.openapi.formulas import plain_formula
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
-SAFETENSORS: dict[str, Any] = {
-    safetensors.MEDIA_TYPE: {
-        "schema": {
-            "type": "string",
-            "format": "binary",
-            "description": "A safetensors file. Tensors of a request stand under the names of their roles, those of an "
-            "answer under `values` and `gradients.<role>`; all else is JSON text, in `__metadata__` under `request` or "
-            "`response`.",
-        }
-    }
-}
+SAFETENSORS: dict[str, Any] = {safetensors.MEDIA_TYPE: {"schema": ref("Safetensors")}}
 
 INFER: dict[str, Any] = {
     "inputs": [
@@ -81,27 +72,26 @@ def infer_operation(operation_id: str) -> dict[str, Any]:
         "operation_id": operation_id,
         "summary": "A loss and its gradients",
         "openapi_extra": {"parameters": parameters, **request_body("InferRequest", examples, BINARY)},
-        "responses": {200: answer, **plain_errors(400, 404, 409, 413, 415, 422, 503, 507)},
+        "responses": {200: answer, **error_answers(404, 409, plain=True)},
     }
 
 
 def loss_operation(loss: Loss) -> dict[str, Any]:
-    """Declares the route of one loss."""
-    examples = {
-        f"example{number}": {"summary": f"value is {example.value:g}", "value": example.request}
-        for number, example in enumerate(loss.examples, 1)
-    }
+    """Declares the route of one loss; the catalogue, to which it leads, says more."""
     return {
         "operation_id": loss.name,
         "summary": loss.summary,
-        "description": f"{loss.explanation}\n\n$${loss.formula}$$\n\n"
-        f"**Use when** {loss.use_when}\n\n**Avoid when** {loss.avoid_when}",
-        "openapi_extra": request_body(request_model(loss).__name__, examples, SAFETENSORS),
-        "responses": tensor_answers("LossAnswer", "The loss and the gradients that were asked for."),
+        "description": f"`{plain_formula(loss.formula)}`\n\n[Meaning, scenarios, source](./#/{loss.name})",
+        "openapi_extra": request_body(
+            request_model(loss).__name__, {"example1": {"value": loss.examples[0].request}}, SAFETENSORS
+        ),
+        "responses": {200: response_ref("LossAnswer")},
     }
 
 
-def tensor_answers(model: str, description: str, *more: int) -> dict[int | str, dict[str, Any]]:
-    """Declares the answers of a route that carries tensors, by the name of their model; `more` are further statuses."""
-    answer = {"description": description, "content": json_content(model) | SAFETENSORS}
-    return {200: answer, **error_answers(*sorted({400, 406, 413, 415, 422, 503, 507, *more}))}
+def tensor_answer(model: str, description: str) -> dict[str, Any]:
+    """Declares the answer of a route that carries tensors, by the name of its model."""
+    return {"description": description, "content": json_content(model) | SAFETENSORS}
+
+
+LOSS_ANSWER = tensor_answer("LossAnswer", "The loss and the gradients that were asked for.")

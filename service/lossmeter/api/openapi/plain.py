@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lossmeter.api.openapi.components import ENUMERATIONS, REF, UNIONS, Schema, ref
+from lossmeter.api.openapi.formulas import readable
 
 NULL: Schema = {"type": "null"}
 FORMATS = {"number": "double", "integer": "int64"}
@@ -24,6 +25,8 @@ def plain(part: Any) -> Any:
         return part
     for rewrite in REWRITES:
         part = rewrite(part)
+    if isinstance(part.get("description"), str):
+        part = {**part, "description": readable(part["description"])}
     return {
         # Names of properties are no keywords, and data is no schema.
         key: {name: plain(schema) for name, schema in value.items()}

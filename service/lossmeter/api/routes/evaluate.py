@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from lossmeter.api.addresses import EVALUATE
 from lossmeter.api.models.evaluation import EXAMPLES, EvaluateAnswer, EvaluateRequest
-from lossmeter.api.openapi.operations import SAFETENSORS, request_body, tensor_answers
+from lossmeter.api.openapi.answers import error_answers
+from lossmeter.api.openapi.operations import SAFETENSORS, request_body, tensor_answer
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
 
@@ -30,6 +31,9 @@ def router(resources: Resources) -> APIRouter:
         summary="A batch: many losses and metrics, with confidence, slices and gates",
         description=DESCRIPTION,
         openapi_extra=request_body(EvaluateRequest.__name__, examples, SAFETENSORS),
-        responses=tensor_answers(EvaluateAnswer.__name__, "Everything that follows from the batch.", 404),
+        responses={
+            200: tensor_answer(EvaluateAnswer.__name__, "Everything that follows from the batch."),
+            **error_answers(404),
+        },
     )
     return routes

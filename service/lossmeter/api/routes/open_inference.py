@@ -10,7 +10,7 @@ from lossmeter.api.addresses import MODEL, OPEN_INFERENCE
 from lossmeter.api.addresses import MODEL_VERSION as VERSION
 from lossmeter.api.models import inference
 from lossmeter.api.models.inference import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
-from lossmeter.api.openapi.answers import plain_errors
+from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.operations import infer_operation
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
@@ -43,7 +43,6 @@ def _add_server(routes: APIRouter, readiness: Readiness, sharing: Sharing) -> No
         OPEN_INFERENCE + "/health/ready",
         operation_id="server_ready",
         summary="Whether it is ready for work",
-        responses=plain_errors(503),
     )
     async def server_ready() -> Ready:
         """Answers when the server takes work."""
@@ -52,7 +51,7 @@ def _add_server(routes: APIRouter, readiness: Readiness, sharing: Sharing) -> No
 
 
 def _add_models(routes: APIRouter) -> None:
-    errors = plain_errors(404)
+    errors = error_answers(404, plain=True)
 
     @routes.get(MODEL, operation_id="model_metadata", summary="A loss as a model", responses=errors)
     async def model_metadata(loss: str) -> ModelMetadata:

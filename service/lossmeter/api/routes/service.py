@@ -13,7 +13,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import lossmeter
-from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.resources import Resources
 
 STATIC = Path(str(files("lossmeter") / "web" / "static"))
@@ -42,9 +41,7 @@ def router(resources: Resources) -> APIRouter:
         """Answers as long as the process lives, whatever else it can or cannot do."""
         return Health(status="alive", version=lossmeter.__version__)
 
-    @routes.get(
-        "/readyz", operation_id="ready", summary="Whether the server is ready for work", responses=error_answers(503)
-    )
+    @routes.get("/readyz", operation_id="ready", summary="Whether the server is ready for work")
     async def ready() -> Health:
         """Answers when the server takes work; before and after, it does not."""
         resources.readiness.check()

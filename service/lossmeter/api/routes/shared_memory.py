@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from lossmeter.api import addresses
 from lossmeter.api.exchange import respond
 from lossmeter.api.models.shared_memory import CudaRegion, CudaRegionRequest, Done, SystemRegion, SystemRegionRequest
-from lossmeter.api.openapi.answers import plain_errors
+from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.operations import request_body
 from lossmeter.api.operations.shared_memory import RegisterRegion
 from lossmeter.api.raw_routes import add_raw_route
@@ -128,7 +128,7 @@ def _add(routes: APIRouter, resources: Resources, variant: _Variant) -> None:
         summary=variant.register,
         description=variant.registered,
         openapi_extra=request_body(variant.request.__name__, {"region": {"value": variant.example}}),
-        responses=plain_errors(400, 404, 409, 413, 415, 422, 503),
+        responses=error_answers(404, 409, plain=True),
     )
 
     @routes.post(
@@ -146,4 +146,4 @@ def _add(routes: APIRouter, resources: Resources, variant: _Variant) -> None:
 
 
 def _declared(operation_id: str, summary: str) -> dict[str, Any]:
-    return {"operation_id": operation_id, "summary": summary, "responses": plain_errors(404, 503)}
+    return {"operation_id": operation_id, "summary": summary, "responses": error_answers(404, plain=True)}

@@ -21,11 +21,13 @@ async function fetched(path) {
 /** The fields that the requests of all losses have in common, as the API document declares them. */
 function sharedFields(document_, entry) {
   const { schema } = document_.paths[`/v1/losses/${entry.name}`].post.requestBody.content["application/json"];
-  const { properties } = document_.components.schemas[schema.$ref.split("/").at(-1)];
+  const { schemas } = document_.components;
+  const named = ({ $ref }) => $ref?.split("/").at(-1);
+  const { properties } = schemas[named(schema)];
   const own = new Set([...entry.roles, ...entry.tensor_parameters, ...entry.parameters].map(({ name }) => name));
   return Object.entries(properties)
     .filter(([name]) => !own.has(name) && !NOT_SHOWN.has(name))
-    .map(([name, declared]) => ({ name, schema: declared }));
+    .map(([name, declared]) => ({ name, tensor: named(declared) === "Tensor", schema: { ...schemas[named(declared)], ...declared } }));
 }
 
 function matches(entry, words) {

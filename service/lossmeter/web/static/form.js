@@ -92,7 +92,7 @@ export class RequestForm {
     const roles = entry.roles.map(tensor);
     const tensors = entry.tensor_parameters.map(tensor);
     const scalars = entry.parameters.map((p) => scalarField(p.name, p.json_schema, p.default, p.description));
-    const others = shared.map(({ name, schema }) => schema.$ref
+    const others = shared.map(({ name, tensor, schema }) => tensor
       ? tensorField(name, { kind: "", description: schema.description, optional: true })
       : scalarField(name, schema, schema.default, schema.description));
     this.fields = new Map([...roles, ...scalars, ...tensors, ...others].map((field) => [field.name, field]));

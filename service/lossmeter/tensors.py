@@ -63,6 +63,17 @@ class Tensor:
         return np.ascontiguousarray(self.data).view(np.uint8)
 
 
+def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
+    """Returns the elements, flat, in another datatype; without a copy where it is that one already."""
+    array = tensor.data
+    if tensor.datatype is Datatype.BF16:
+        array = (array.astype(np.uint32) << 16).view(np.float32)  # the upper half of float32
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, and is reported as such
+        return array.astype(dtype)
+
+
 def elements(shape: tuple[int, ...]) -> int:
     """Counts the elements of a tensor of that shape."""
     return math.prod(shape)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from lossmeter.errors import Flaw, Invalid, pointer
 
 Model = TypeVar("Model", bound=BaseModel)
+
+Real = Annotated[float, Field(allow_inf_nan=False)]
+IgnoredIndex = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 EXPECTED = {
     "greater_than": "a number greater than {gt}",

@@ -15,11 +15,11 @@ import torch
 
 from lossmeter.engine.bound_shapes import BoundShapes, bind_shapes
 from lossmeter.engine.calls import Call
-from lossmeter.engine.elements import BOOL, INT64, ElementCheck, load
+from lossmeter.engine.elements import BOOL, INT64, ElementCheck
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.losses import Loss
 from lossmeter.losses.vocabulary import Meaning
-from lossmeter.tensors import Array, Tensor, brackets, coordinates
+from lossmeter.tensors import Array, Tensor, brackets, coordinates, load
 
 WEIGHT = Meaning("weights", "how much each sample counts, not negative", minimum=0.0, exact=True)
 MASK = Meaning("mask", "true where it counts", kind="boolean")

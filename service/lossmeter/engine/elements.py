@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, isfinite
-from typing import Any
 
 import numpy as np
 import torch
 
 from lossmeter.errors import Flaw, pointer
 from lossmeter.losses.vocabulary import Meaning
-from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates
+from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates, load
 
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 DOT_ELEMENTS = 1 << 13
 """Elements up to which BLAS takes a product in one thread."""
 
 Test = Callable[[Array], bool]
-
-
-def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
-    """Returns the elements, flat, in another datatype; without a copy where it is that one already."""
-    array = tensor.data
-    if tensor.datatype is Datatype.BF16:
-        array = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).float().numpy()
-    if array.dtype == dtype:
-        return array
-    with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, and is reported as such
-        return array.astype(dtype)
 
 
 def is_finite(array: Array) -> bool:

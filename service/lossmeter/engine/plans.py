@@ -15,14 +15,14 @@ import torch
 from lossmeter.engine.arguments import Arguments, all_arguments, check_arguments
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
-from lossmeter.engine.elements import Test, element_test, load
+from lossmeter.engine.elements import Test, element_test
 from lossmeter.engine.programs import Kind, Programs
 from lossmeter.engine.programs.samples import Form
 from lossmeter.engine.programs.verification import Subject
 from lossmeter.engine.reduction import ElementWeights, weigh
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.losses import FURTHER_REDUCTIONS, Loss, Support
-from lossmeter.tensors import Tensor
+from lossmeter.tensors import Tensor, load
 
 PLANS = 1024
 STUDY_AFTER = 4

@@ -12,7 +12,6 @@ from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.gates import reaches
 from lossmeter.evaluation.metrics import MetricSet
 from lossmeter.evaluation.plan import Plan
-from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 
 Part = Mapping[str, Any]
@@ -63,7 +62,11 @@ class ComparisonGate:
     @property
     def proper(self) -> str:
         """The name in the catalogue, where an alias was given."""
-        return find(self.name).name if self.kind == "loss" else find_metric(self.name).name
+        if self.kind == "metric":
+            return find_metric(self.name).name
+        from lossmeter.losses import find  # with torch: metrics do without
+
+        return find(self.name).name
 
     def check(self, number: int, losses: Sequence[Criterion], metrics: MetricSet, plans: tuple[Plan, Plan]) -> None:
         """Checks that there is exactly one figure that it is about, and that this can be worse.

@@ -1,4 +1,7 @@
-"""The losses of a plan: checks that they suit the task and its predictions, and makes calls of them."""
+"""The losses of a plan: checks that they suit the task and its predictions, and makes calls of them.
+
+Losses come with torch, which takes seconds to import: a plan of metrics alone does without.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, create_model
 
-from lossmeter.engine.calls import Call
 from lossmeter.errors import Invalid, pointer
 from lossmeter.evaluation.loss_inputs import LossInputs
-from lossmeter.losses import Loss, find
 from lossmeter.metrics.tasks import KINDS, Task
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
+
+if TYPE_CHECKING:
+    from lossmeter.engine.calls import Call
+    from lossmeter.losses import Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,8 @@ class Criterion:
 
     def call(self, inputs: LossInputs, *, gradient: bool) -> Call:
         """Makes the call of the loss on a batch; what counts of it is finite."""
+        from lossmeter.engine.calls import Call
+
         return Call(
             self.loss,
             {
@@ -84,6 +91,8 @@ def criterion(task: Task, predictions_are: str, given: Mapping[str, Any], at: tu
         NotFound: there is no such loss.
         Invalid: it does not suit the task, or its parameters are wrong.
     """
+    from lossmeter.losses import find
+
     rest = dict(given)
     loss = find(str(rest.pop("loss")))
     weight = float(rest.pop("weight_in_objective", 1.0))

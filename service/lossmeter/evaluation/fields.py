@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from lossmeter.losses.vocabulary import IgnoredIndex, Real
 from lossmeter.metrics.tasks import KINDS, TASKS
+from lossmeter.validation import IgnoredIndex, Real
 
 MAX_REPLICATES = 2000
 MAX_HARDEST = 1000

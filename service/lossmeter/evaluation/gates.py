@@ -11,7 +11,6 @@ from typing import Any
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.metrics import ChosenMetric
-from lossmeter.losses import find
 from lossmeter.metrics import find_metric
 
 GATE_FIELDS = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
@@ -111,6 +110,8 @@ def gate(
         raise Invalid.of("gates", flaws)
     parameters = {name: value for name, value in given.items() if name not in GATE_FIELDS}
     if "loss" in given:
+        from lossmeter.losses import find  # with torch: metrics do without
+
         name = find(given["loss"]).name
         measured = [(one.loss.name, one.figure) for one in losses]
         kind = "loss"

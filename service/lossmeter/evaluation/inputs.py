@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.engine.elements import load
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import sizes
 from lossmeter.evaluation.loss_inputs import LossInputs
@@ -17,7 +16,7 @@ from lossmeter.evaluation.plan import Plan
 from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.tasks import RawBatch
 from lossmeter.metrics.tasks.raw import Ids
-from lossmeter.tensors import Array, Datatype, Tensor
+from lossmeter.tensors import Array, Datatype, Tensor, load
 
 ROLES = ("predictions", "labels", "sample_weight", "mask")
 ROUNDING = 1e-6

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lossmeter.engine.calls import PRECISIONS
 from lossmeter.tensors import Array, Datatype, Tensor
 
-DATATYPES = {np.dtype(np.float32): Datatype.FP32, np.dtype(np.float64): Datatype.FP64}
+DATATYPES = {"float32": Datatype.FP32, "float64": Datatype.FP64}
 
 
 class LossInputs:
@@ -40,7 +39,7 @@ class LossInputs:
     @property
     def datatype(self) -> Datatype:
         """The datatype of the arithmetic."""
-        return DATATYPES[PRECISIONS[self.precision]]
+        return DATATYPES[self.precision]
 
     def predicted(self, *, logarithm: bool) -> Tensor:
         """Returns the predictions, or the logarithms of those that are probabilities."""

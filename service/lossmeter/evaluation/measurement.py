@@ -6,11 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lossmeter.engine.compute import Engine
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.criteria import Criterion
@@ -27,6 +26,9 @@ from lossmeter.metrics.draws import Draws, draws
 from lossmeter.metrics.states import Quotient, State
 from lossmeter.metrics.weighting import Booleans, Integers, drawn_sums, quotient
 from lossmeter.tensors import Array, Tensor
+
+if TYPE_CHECKING:
+    from lossmeter.engine.compute import Engine
 
 MAX_SLICES = 1000
 """Values of one column in one batch; a column with more of them is an id."""
@@ -46,6 +48,8 @@ Rows = Sequence[LossRows]
 
 @cache
 def _own_engine() -> Engine:
+    from lossmeter.engine.compute import Engine  # with torch: metrics do without
+
     return Engine()
 
 
@@ -67,7 +71,7 @@ def measure(
         DoesNotFit: the device has too little memory.
     """
     inputs = check_fields(plan, fields, batch_id)
-    rows, _ = _run_losses(plan, inputs, engine or _own_engine(), gradient=False)
+    rows, _ = _run_losses(plan, inputs, engine, gradient=False)
     return _make_record(plan, inputs, rows, batch_id, paired=paired)
 
 
@@ -88,7 +92,7 @@ def evaluate(
             plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
         )
     inputs = check_fields(plan, fields, "")
-    rows, gradient = _run_losses(plan, inputs, engine or _own_engine(), gradient=bool(wanted))
+    rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
     answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))
     gradients = {} if gradient is None else {"predictions": gradient}
     objective = {**answer["objective"], "gradients": gradients}
@@ -100,10 +104,11 @@ def evaluate(
     return {**answer, "objective": objective, "warnings": [*answer["warnings"], *more]}
 
 
-def _run_losses(plan: Plan, inputs: Inputs, engine: Engine, *, gradient: bool) -> tuple[Rows, Tensor | None]:
+def _run_losses(plan: Plan, inputs: Inputs, engine: Engine | None, *, gradient: bool) -> tuple[Rows, Tensor | None]:
     """Runs each loss once; returns what its rows add, and the gradient of the objective with respect to the predictions."""
     if inputs.losses is None:
         return [], None
+    engine = engine or _own_engine()
     total = np.zeros(inputs.losses.predictions.shape, inputs.losses.datatype.dtype) if gradient else None
     rows = []
     for number, one in enumerate(plan.criteria):

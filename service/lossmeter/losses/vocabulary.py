@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from lossmeter.validation import IgnoredIndex, Real
+
 __all__ = [
     "Boxes",
     "ClassCounts",
@@ -282,11 +284,9 @@ else:
         meaning = Meaning("loss", "one number per sample or per element")
 
 
-Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-IgnoredIndex = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 NonNegativeInteger = Annotated[int, Field(ge=0, le=2**63 - 1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Quantiles = Annotated[list[OpenFraction], Field(min_length=1, max_length=1000)]

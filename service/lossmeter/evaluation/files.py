@@ -1,0 +1,75 @@
+"""Evaluates a table a chunk at a time, so that memory does not grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lossmeter.errors import Flaw, Invalid
+from lossmeter.evaluation.fields import SlicedFields
+from lossmeter.evaluation.measurement import measure
+from lossmeter.evaluation.plan import Plan
+from lossmeter.evaluation.record import Record
+from lossmeter.evaluation.reports import report
+from lossmeter.metrics import TASKS
+from lossmeter.validation import validate
+from lossmeter.wire.tables import Chunk
+
+if TYPE_CHECKING:
+    from lossmeter.engine.compute import Engine
+
+
+BINS = 10_000
+"""Of the histograms of probabilities, so that memory does not grow with the table."""
+
+
+def table_fields(subject: str, fields: Mapping[str, Any]) -> SlicedFields:
+    """Checks the fields of a plan for a table; what goes without saying may be left out, and curves come from histograms.
+
+    Raises:
+        Invalid: with all that is wrong with them.
+    """
+    fields = dict(fields)
+    task = fields.get("task")
+    only = TASKS[str(task)].kinds if str(task) in TASKS else ()
+    if "predictions_are" not in fields and len(only) == 1:
+        fields["predictions_are"] = only[0]
+    if "curves" not in fields and fields.get("predictions_are") in ("logits", "probabilities", "log_probabilities"):
+        fields["curves"] = {"bins": BINS if task != "regression" else 0}
+    return validate(SlicedFields, subject, fields)
+
+
+def column_names(text: str) -> tuple[str, ...]:
+    """Reads names of columns, between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def evaluate_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engine | None = None) -> dict[str, Any]:
+    """Reports on all rows of a table.
+
+    Args:
+        name: of the table, for messages.
+        chunks: its rows, in order.
+        plan, engine: as for `measure`.
+
+    Raises:
+        Invalid: with the row where something is wrong; or there are none.
+        DoesNotFit: as `measure`.
+    """
+    record: Record | None = None
+    for chunk in chunks:
+        try:
+            part = measure(plan, chunk.fields, engine=engine, paired=False)
+        except Invalid as error:
+            raise located(name, chunk, error.detail, error.flaws) from error
+        record = part if record is None else record.merge(part)
+    if record is None:
+        raise Invalid.at(name, "", "there are no rows")
+    return report(plan, record)
+
+
+def located(name: str, chunk: Chunk, detail: str, flaws: Sequence[Flaw] = ()) -> Invalid:
+    """Makes the error that names the row of the table, or the rows, where something is wrong."""
+    index = next((flaw.index for flaw in flaws if flaw.index), None)
+    where = f"row {chunk.row + index[0]}" if index else f"rows {chunk.row} to {chunk.row + chunk.rows - 1}"
+    return Invalid(f"{name}, {where}: {detail}", flaws)

@@ -13,9 +13,9 @@ from pyarrow import csv, parquet
 from typer.testing import CliRunner, Result
 
 from lossmeter.cli import program
-from lossmeter.cli.plans import parse_criterion, parse_gate
 from lossmeter.errors import Invalid
 from lossmeter.evaluation import evaluate
+from lossmeter.evaluation.notation import parse_criterion, parse_gate
 from lossmeter.wire import tables
 from tests.support.evaluations import digits, fields, figure, plan, tumours
 
@@ -94,7 +94,7 @@ def test_the_report_is_readable(tmp_path: Path) -> None:
     result = run(written(tmp_path / "d.csv"), *OPTIONS, *gates, *more)
     assert result.exit_code == 1, result.output
     words = "1,197 samples,focal(gamma=1.5),95% interval,confusion_matrix,country = de,Hardest samples,passed,FAILED"
-    for word in (*words.split(",")[2:], "1,197 samples", "f1@lower >= 0.99"):
+    for word in (*words.split(",")[2:], "1,197 samples", "f1(average=micro)@lower[country]>=0.99"):
         assert word in result.output
 
 

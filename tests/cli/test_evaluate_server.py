@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from lossmeter.cli import submission
+from lossmeter.cli import program, submission
 from lossmeter.client import Client
 from lossmeter.wire import tables
 from tests.cli.test_evaluate import OPTIONS, run, written
@@ -53,7 +54,10 @@ def test_the_page_and_the_exit_code_are_the_same(tmp_path: Path, url: str) -> No
     options = [*OPTIONS, *MORE, "--gate", "accuracy>=0.999"]
     here, there = run(path, *options), run(path, *options, "--server", url)
     assert (here.exit_code, there.exit_code) == (1, 1)
-    assert there.output == here.output
+    page, _, where = there.output.rpartition("\nRun ")
+    assert page == here.output
+    address = where.strip().partition(": ")[2]
+    assert httpx.get(address).json()["run"]["id"] == where.partition(":")[0]
 
 
 def test_each_batch_counts_once_over_a_bad_connection(tmp_path: Path, url: str) -> None:
@@ -73,16 +77,18 @@ def test_what_is_wrong_is_said(tmp_path: Path, url: str) -> None:
     assert result.exit_code == 2
     assert "d.csv, row 2230: " in result.output
     kept = re.search(
-        r"Run (\S+) holds the first ([\d,]+) rows, and is not closed.* delete it: curl -X DELETE (\S+)", result.output
+        r"Run (\S+) holds the first ([\d,]+) rows, and is not closed.* delete it: lossmeter (runs delete .*)",
+        result.output,
     )
     assert kept is not None, result.output
     with Client(url) as client:
         assert f"{client.attach(kept[1]).report()['samples']:,}" == kept[2] == "2,000"
-    assert kept[3] == f"{url}/v1/runs/{kept[1]}"
-    assert httpx.delete(kept[3]).status_code == 204
+    assert kept[3] == f"runs delete {kept[1]} --server {url}"
+    assert CliRunner().invoke(program, kept[3].split()).output == f"run {kept[1]} is deleted\n"
+    assert httpx.get(f"{url}/v1/runs/{kept[1]}").status_code == 404
     result = run(path, *options, "--server", "http://127.0.0.1:9", predictions="p")
     assert result.exit_code == 2
-    assert "http://127.0.0.1:9: POST /v1/runs" in result.output
+    assert "http://127.0.0.1:9: ConnectError" in result.output
     assert run(path, *options, "--server", "nowhere", predictions="p").exit_code == 2
     assert run(path, *options, "--tag", "a", predictions="p").exit_code == 2
     path.write_text("p,y\n")

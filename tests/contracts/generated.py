@@ -10,13 +10,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lossmeter.api.app import rendered_document
-from lossmeter.api.models.catalogue import loss_entry
+from lossmeter.api.models.catalogue import LossEntry, loss_entry
 from lossmeter.api.models.evaluation import EXAMPLES
-from lossmeter.api.models.metrics import metric_entry
+from lossmeter.api.models.metrics import MetricEntry, metric_entry
 from lossmeter.api.openapi.document import laid_out
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
@@ -38,6 +38,7 @@ TOUR_SCRIPT = Path("docs/examples/tour.py")
 GATES = Path("docs/examples/ci/gates.json")
 RULES = Path("docker/prometheus/rules.yaml")
 PROMETHEUS_RULE = Path("docker/kubernetes/components/prometheus/prometheusrule.yaml")
+DEFAULTS = Path("service/lossmeter/reporting/defaults.json")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
 
@@ -70,6 +71,7 @@ def files() -> dict[Path, str]:
     }
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
     measured = [metric_entry(metric) for metric in METRICS.values()]
+    whole[DEFAULTS] = _defaults(loss=entries, metric=measured)
     (example,) = answers.of_posts("/v1/evaluate", [EXAMPLES["multiclass"]])
     return (
         whole
@@ -84,6 +86,16 @@ def files() -> dict[Path, str]:
             ),
         }
     )
+
+
+def _defaults(**catalogues: Sequence[LossEntry | MetricEntry]) -> str:
+    """The defaults of all parameters, a line for each loss and metric that has some."""
+    parts = []
+    for kind, entries in catalogues.items():
+        defaults = {entry.name: {one.name: one.default for one in entry.parameters} for entry in entries}
+        lines = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(defaults.items()) if values]
+        parts.append(f"{json.dumps(kind)}: {{\n" + ",\n".join(lines) + "\n}")
+    return "{" + ",\n".join(parts) + "}\n"
 
 
 def _filled(path: Path, **parts: str) -> str:

@@ -8,14 +8,16 @@ from starlette.types import Receive, Scope, Send
 
 from lossmeter.api import addresses
 from lossmeter.api.exchange import respond
+from lossmeter.api.negotiation import media_type_of
 from lossmeter.api.operation import Operation
-from lossmeter.api.operations.evaluation import Evaluate
+from lossmeter.api.operations.evaluation import Evaluate, EvaluateTable
 from lossmeter.api.operations.inference import Infer
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.losses import LOSSES
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.micro_batching import MicroBatcher
+from lossmeter.wire.tables import MEDIA_TYPES
 
 
 class Endpoint:
@@ -42,12 +44,28 @@ class SharingEndpoint(Endpoint):
         await respond(self.infer if memory is None else self.infer.sharing(memory), self.limits, scope, receive, send)
 
 
+class EvaluateEndpoint(Endpoint):
+    """Answers evaluations, of tensors or of a file."""
+
+    def __init__(self, operation: Evaluate, limits: Limits) -> None:
+        super().__init__(operation, limits)
+        self.evaluate = operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        form = MEDIA_TYPES.get(media_type_of(scope["headers"]))
+        if form is None:
+            await super().__call__(scope, receive, send)
+            return
+        table = EvaluateTable(self.evaluate.engine, self.evaluate.max_elements, form, scope["query_string"])
+        await respond(table, self.limits, scope, receive, send)
+
+
 Endpoints = dict[str, Endpoint]
 
 
 def tensor_endpoints(batcher: MicroBatcher, limits: Limits, max_elements: int, sharing: Sharing) -> Endpoints:
     """Returns what answers; the aliases of a loss have addresses too."""
-    endpoints: Endpoints = {addresses.EVALUATE: Endpoint(Evaluate(batcher.engine, max_elements), limits)}
+    endpoints: Endpoints = {addresses.EVALUATE: EvaluateEndpoint(Evaluate(batcher.engine, max_elements), limits)}
     for loss in LOSSES.values():
         compute = Endpoint(ComputeLoss(loss, batcher, max_elements), limits)
         operation = Infer(loss, batcher, max_elements)

@@ -25,10 +25,13 @@ class Format:
     media_type: str
     decode: Callable[[bytes | bytearray, AbstractSet[str]], dict[str, Any]]
     encode: Callable[..., list[bytes | memoryview]]
+    parameters: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What an answer in this format has besides its type."""
 
     @property
     def header(self) -> bytes:
-        return self.media_type.encode("ascii")
+        return (self.media_type + self.parameters).encode("ascii")
 
 
 JSON = Format(json.MEDIA_TYPE, json.decode, json.encode)
@@ -36,8 +39,17 @@ SAFETENSORS = Format(safetensors.MEDIA_TYPE, safetensors.decode, safetensors.enc
 FORMATS: Mapping[str, Format] = {form.media_type: form for form in (JSON, SAFETENSORS)}
 
 
-def request_format(headers: Headers) -> Format:
+def media_type_of(headers: Headers) -> str:
+    """Returns the media type of the body, without its parameters; empty if there is none."""
+    given = header(headers, b"content-type") or b""
+    return given.decode("latin-1").partition(";")[0].strip().lower()
+
+
+def request_format(headers: Headers, others: Iterable[str] = ()) -> Format:
     """Returns the format of the body, by `Content-Type`; without one, JSON.
+
+    Args:
+        others: media types that the address takes besides, for the message.
 
     Raises:
         UnsupportedFormat: if it is none of those spoken here.
@@ -50,12 +62,14 @@ def request_format(headers: Headers) -> Format:
     charset = parameters.lower().replace(" ", "").replace('"', "").partition("charset=")[2]
     form = FORMATS.get(media_type) or (JSON if media_type.endswith("+json") else None)
     if form is None or charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise UnsupportedFormat(f"Content-Type is {given.decode('latin-1')!r}; expected {' or '.join(FORMATS)}.")
+        raise UnsupportedFormat(
+            f"Content-Type is {given.decode('latin-1')!r}; expected {' or '.join((*FORMATS, *others))}."
+        )
     return form
 
 
-def answer_format(headers: Headers) -> Format:
-    """Returns the format of the answer, by `Accept`; without one, JSON.
+def answer_format(headers: Headers, formats: Mapping[str, Format] = FORMATS) -> Format:
+    """Returns the format of the answer, of those that an address answers in, by `Accept`; without one, JSON.
 
     Raises:
         NotAcceptable: if none of those spoken here is acceptable.
@@ -64,11 +78,11 @@ def answer_format(headers: Headers) -> Format:
     if given is None or given in (b"*/*", b"application/json"):
         return JSON
     ranges = dict(items(headers, b"accept"))
-    qualities = {form.media_type: _quality(form.media_type, ranges) for form in FORMATS.values()}
+    qualities = {form.media_type: _quality(form.media_type, ranges) for form in formats.values()}
     best = max(qualities, key=qualities.__getitem__)  # the first of equals
     if not qualities[best]:
-        raise NotAcceptable(f"Accept is {given.decode('latin-1')!r}; this address answers in {' or '.join(FORMATS)}.")
-    return FORMATS[best]
+        raise NotAcceptable(f"Accept is {given.decode('latin-1')!r}; this address answers in {' or '.join(formats)}.")
+    return formats[best]
 
 
 def _quality(media_type: str, ranges: Mapping[str, float]) -> float:

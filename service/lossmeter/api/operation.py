@@ -125,5 +125,6 @@ class DurableOperation(Operation[WorkT, FormT, ResultT]):
 
 def tensor_answer(fields: Mapping[str, Any], negotiated: Negotiated, *, base64: bool) -> Answer:
     """Writes an answer that may hold tensors, in the format that was negotiated."""
-    headers = ((b"content-type", negotiated.writer.header), (b"vary", b"accept, accept-encoding"))
-    return Answer(negotiated.writer.encode(fields, base64=base64), headers, COMPRESSORS)
+    writer = negotiated.writer
+    headers = ((b"content-type", writer.header), (b"vary", b"accept, accept-encoding"), *writer.headers)
+    return Answer(writer.encode(fields, base64=base64), headers, COMPRESSORS)

@@ -11,6 +11,7 @@ from lossmeter.cli.catalogue import show_losses, show_metrics, show_openapi
 from lossmeter.cli.database import upgrade_database
 from lossmeter.cli.evaluate import evaluate_file
 from lossmeter.cli.keys import create_key, list_keys, revoke_key
+from lossmeter.cli.runs import compare_runs, delete_runs, list_runs, show_run
 from lossmeter.cli.serve import serve
 from lossmeter.cli.settings import show_settings
 
@@ -24,8 +25,15 @@ program.command("serve")(serve)
 program.command("losses")(show_losses)
 program.command("metrics")(show_metrics)
 program.command("evaluate")(evaluate_file)
+program.command("compare")(compare_runs)
 program.command("openapi")(show_openapi)
 program.command("settings")(show_settings)
+
+runs = typer.Typer(help="The runs that a service keeps.", no_args_is_help=True)
+runs.command("list")(list_runs)
+runs.command("show")(show_run)
+runs.command("delete")(delete_runs)
+program.add_typer(runs, name="runs")
 
 database = typer.Typer(help="The database of runs and keys.", no_args_is_help=True)
 database.command("upgrade")(upgrade_database)

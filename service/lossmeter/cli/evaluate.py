@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from lossmeter.cli.failures import failure, failures_exit
+from lossmeter.cli.failures import connected, failure, failures_exit
 from lossmeter.cli.layout import print_json
 from lossmeter.settings import variable
+
+if TYPE_CHECKING:
+    from lossmeter.evaluation import SlicedFields
+    from lossmeter.wire.tables import Columns, Source
 
 UNUSABLE = 2
 """Exit code where the input, or the service, is of no use; 1 says that a gate fails."""
@@ -18,7 +22,7 @@ UNUSABLE = 2
 
 @failures_exit(UNUSABLE)
 def evaluate_file(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ.")],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ; - for standard input.")],
     predictions: Annotated[
         str, typer.Option(help="The column of predictions; several, by commas, one for each class.")
     ],
@@ -45,7 +49,11 @@ def evaluate_file(
     bins: Annotated[
         int | None, typer.Option(help="Of the histograms behind curves; 0 is exact, and keeps all scores in memory.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A JSON file with the fields of POST /v1/evaluate.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, tsv, parquet, jsonl, arrow or npz; otherwise as the file's ending says."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A JSON file with the fields of an evaluation.")] = None,
     device: Annotated[str, typer.Option(envvar=variable("device"), help="auto, cpu, cuda, …")] = "auto",
     server: Annotated[
         str | None, typer.Option(help="URL of a service that evaluates, in a run; otherwise this machine does.")
@@ -53,21 +61,24 @@ def evaluate_file(
     name: Annotated[str, typer.Option(help="Of the run.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="A file for the report as Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
 ) -> None:
-    """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted."""
-    from lossmeter.cli.measurement import report_file
-    from lossmeter.cli.plans import parse_criterion, parse_gate, read_plan
-    from lossmeter.cli.report import report_page
-    from lossmeter.cli.submission import report_run
-    from lossmeter.client import Client, ServiceError
+    """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted.
+
+    Under GitHub Actions the report also becomes part of the job's summary.
+    """
+    from lossmeter.cli.measurement import opened, report_file
+    from lossmeter.cli.plans import read_plan
+    from lossmeter.cli.report import print_page, write_page
+    from lossmeter.evaluation import Plan
+    from lossmeter.evaluation.files import column_names
+    from lossmeter.evaluation.notation import parse_criterion, parse_gate
+    from lossmeter.reporting import report_page
     from lossmeter.wire.tables import Columns
 
     if server is None and (name or tag):
         raise typer.BadParameter("only a run of a service has a name and tags: give --server too")
-    try:
-        client = None if server is None else Client(server)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--server") from None
     options = {
         "task": task,
         "predictions_are": predictions_are,
@@ -82,24 +93,34 @@ def evaluate_file(
         "curves": None if bins is None else {"bins": bins},
     }
     plan = read_plan(config, options)
-    columns = Columns(_names(predictions), _names(labels), weight, id_, group, plan.slices)
+    columns = Columns(column_names(predictions), column_names(labels), weight, id_, group, tuple(plan.slices))
     try:
-        if client is None:
-            report = report_file(file, columns, plan, device=device)
-        else:
-            with client:
-                report = report_run(file, columns, plan, client, name, tag or ())
-    except ServiceError as error:
-        raise failure(error, f"{server}: {error}", UNUSABLE) from None
+        with opened(file, form) as source:
+            if server is None:
+                report: Mapping[str, Any] = report_file(source, columns, Plan.of(plan), device=device)
+            else:
+                report = _submit(source, columns, plan, server, name, tag or ())
     except ModuleNotFoundError as error:
         raise failure(error, f"{error}: install lossmeter[files].", UNUSABLE) from None
+    page = report_page(report)
     if as_json:
-        print_json(report)
+        print_json(dict(report))
     else:
-        Console().print(report_page(report))
+        print_page(page)
+        if server is not None:
+            typer.echo(f"\nRun {report['run']['id']}: {server.rstrip('/')}/v1/runs/{report['run']['id']}")
+    try:
+        write_page(page, report, markdown, junit)
+    except OSError as error:
+        raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
     if not report["passed"]:
         raise typer.Exit(1)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _submit(
+    source: Source, columns: Columns, plan: SlicedFields, server: str, name: str, tags: Sequence[str]
+) -> Mapping[str, Any]:
+    from lossmeter.cli.submission import report_run
+
+    with connected(server, UNUSABLE) as client:
+        return report_run(source, columns, plan, client, name, tags)

@@ -1,45 +1,85 @@
-"""`lossmeter evaluate` on this machine: from a file to the report of what it says."""
+"""Reads files for `lossmeter evaluate`, and evaluates them on this machine."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from lossmeter.engine import Engine
-from lossmeter.errors import Flaw, Invalid
-from lossmeter.evaluation import Plan, Record, measure, report
+from lossmeter.errors import UnsupportedFormat
+from lossmeter.evaluation import Plan
+from lossmeter.evaluation.files import evaluate_chunks
 from lossmeter.wire import tables
 
+if TYPE_CHECKING:
+    from lossmeter.engine import Engine
 
-def report_file(path: Path, columns: tables.Columns, plan: Plan, *, device: str = "auto") -> dict[str, Any]:
+STANDARD_INPUT = ("-", "/dev/stdin")
+
+
+@contextmanager
+def opened(file: Path, form: str | None) -> Iterator[tables.Source]:
+    """Gives what a file is to be read from; standard input is kept in a temporary file meanwhile.
+
+    Args:
+        file: a path; `-` for standard input.
+        form: its format; None for what its ending says, or its first bytes where it has none.
+
+    Raises:
+        NotFound: there is no such file.
+        UnsupportedFormat: its format is none of those known here.
+    """
+    if form is not None and form not in tables.READERS:
+        raise UnsupportedFormat(f"--format is {form!r}; expected one of {', '.join(tables.READERS)}.")
+    if str(file) in STANDARD_INPUT:
+        with tempfile.NamedTemporaryFile(prefix="lossmeter-") as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            kept.flush()
+            yield _chosen(tables.recognized(tables.Source("standard input", "csv", Path(kept.name))), form)
+    elif form is not None:
+        yield tables.Source(file.name, form, file, zipped=file.suffix == ".gz")
+    else:
+        yield tables.Source.of_file(file)
+
+
+def _chosen(source: tables.Source, form: str | None) -> tables.Source:
+    return source if form is None else replace(source, form=form)
+
+
+def report_file(source: tables.Source, columns: tables.Columns, plan: Plan, *, device: str = "auto") -> dict[str, Any]:
     """Reports on all that the file says.
 
     Raises:
         LossmeterError: the file cannot be read, or its contents do not suit the plan.
     """
-    engine = Engine(device)
-    record: Record | None = None
-    with closing(read_watched(path, columns)) as chunks:
-        for chunk in chunks:
-            part = _measure(path, chunk, plan, engine)
-            record = part if record is None else record.merge(part)
-    if record is None:
-        raise Invalid.at(path.name, "", "there are no rows")
-    return report(plan, record)
+    engine = _engine(device) if plan.criteria else None
+    with closing(read_watched(source, columns)) as chunks:
+        return evaluate_chunks(source.name, chunks, plan, engine)
 
 
-def read_watched(path: Path, columns: tables.Columns) -> Generator[tables.Chunk, None, None]:
+def _engine(device: str) -> Engine:
+    from lossmeter.engine import Engine  # with torch, which takes seconds: metrics do without
+
+    return Engine(device)
+
+
+def read_watched(source: tables.Source, columns: tables.Columns) -> Generator[tables.Chunk, None, None]:
     """Reads a file, and shows a bar on the way if somebody watches; close it, so that the bar goes before an error is told.
 
     Raises:
         LossmeterError: the file cannot be read.
     """
+    if not sys.stderr.isatty():
+        yield from tables.read(source, columns)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     bar = Progress(
         TextColumn("{task.fields[rows]:,} rows"),
         BarColumn(),
@@ -47,24 +87,9 @@ def read_watched(path: Path, columns: tables.Columns) -> Generator[tables.Chunk,
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
     )
     with bar:
         shown = bar.add_task("", total=1.0, rows=0)
-        for chunk in tables.read(path, columns):
+        for chunk in tables.read(source, columns):
             yield chunk
             bar.update(shown, completed=chunk.read, rows=chunk.row + chunk.rows)
-
-
-def _measure(path: Path, chunk: tables.Chunk, plan: Plan, engine: Engine) -> Record:
-    try:
-        return measure(plan, chunk.fields, engine=engine, paired=False)
-    except Invalid as error:
-        raise located(path, chunk, error.detail, error.flaws) from error
-
-
-def located(path: Path, chunk: tables.Chunk, detail: str, flaws: Sequence[Flaw] = ()) -> Invalid:
-    """Makes the error that names the row of the file, or the rows, where something is wrong."""
-    index = next((flaw.index for flaw in flaws if flaw.index), None)
-    where = f"row {chunk.row + index[0]}" if index else f"rows {chunk.row} to {chunk.row + chunk.rows - 1}"
-    return Invalid(f"{path.name}, {where}: {detail}", flaws)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-from lossmeter.cli.measurement import located, read_watched
-from lossmeter.client import Client, InvalidRequest, Run
+from lossmeter.cli.measurement import read_watched
+from lossmeter.client import Client, InvalidRequest, Report, Run
 from lossmeter.errors import Invalid
-from lossmeter.evaluation import Plan
+from lossmeter.evaluation import SlicedFields
+from lossmeter.evaluation.files import located
 from lossmeter.tensors import Tensor, elements
 from lossmeter.wire import tables
 
@@ -20,8 +20,8 @@ ELEMENTS = 1 << 22
 
 
 def report_run(
-    path: Path, columns: tables.Columns, plan: Plan, client: Client, name: str, tags: Sequence[str]
-) -> dict[str, Any]:
+    source: tables.Source, columns: tables.Columns, plan: SlicedFields, client: Client, name: str, tags: Sequence[str]
+) -> Report:
     """Sends all that the file says to a new run, closes the run, and returns its report.
 
     Raises:
@@ -30,18 +30,17 @@ def report_run(
 
     Whatever breaks it off has a note that says which run holds what came before.
     """
-    what = {key: value for key, value in plan.to_json().items() if key not in ("format", "version")}
-    run = client.run(name, tags=tags, **what)
-    with closing(read_watched(path, columns)) as chunks:
+    run = client.run(name, tags=tags, **plan.model_dump(exclude_unset=True))
+    with closing(read_watched(source, columns)) as chunks:
         first = next(chunks, None)  # so that a file that cannot be read leaves no run behind
         if first is None:
-            raise Invalid.at(path.name, "", "there are no rows")
+            raise Invalid.at(source.name, "", "there are no rows")
         sent = 0
         with run:
             try:
                 for chunk in chain([first], chunks):
                     for part in split(chunk):
-                        _add(run, path, part)
+                        _add(run, source.name, part)
                         sent += part.rows
             except BaseException as error:
                 error.add_note(_partial(run.id, sent, client))
@@ -50,20 +49,19 @@ def report_run(
 
 
 def _partial(run_id: str, rows: int, client: Client) -> str:
-    at = f"{client.base_url}/v1/runs/{run_id}"
     return (
         f"Run {run_id} holds the first {rows:,} rows, and is not closed. A new attempt opens a new run; "
-        f"if this one is of no use, delete it: curl -X DELETE {at}"
+        f"if this one is of no use, delete it: lossmeter runs delete {run_id} --server {client.base_url}"
     )
 
 
-def _add(run: Run, path: Path, part: tables.Chunk) -> None:
+def _add(run: Run, name: str, part: tables.Chunk) -> None:
     try:
         run.add(**part.fields, batch_id=str(part.row))
     except InvalidRequest as error:
-        raise located(path, part, error.detail, error.errors) from error
+        raise located(name, part, error.detail, error.errors) from error
     except (TypeError, ValueError) as error:
-        raise located(path, part, str(error)) from error
+        raise located(name, part, str(error)) from error
 
 
 def split(chunk: tables.Chunk) -> Iterator[tables.Chunk]:

@@ -36,7 +36,9 @@ from lossmeter.client.errors import (
     UnsupportedFormat,
 )
 from lossmeter.client.exchanges import Retries
+from lossmeter.client.figures import Difference, Figures, Interval, LossFigure, MetricFigure
 from lossmeter.client.metrics import RemoteMetrics
+from lossmeter.client.reports import Comparison, HardSample, Report, RunInfo, RunList, SlicePart, Verdict
 from lossmeter.client.results import LossResult, Timing, Warned
 from lossmeter.client.runs import AsyncRun, Run
 
@@ -49,29 +51,41 @@ __all__ = [
     "BadAnswer",
     "Busy",
     "Client",
+    "Comparison",
     "Conflict",
+    "Difference",
     "DoesNotFit",
+    "Figures",
     "Forbidden",
+    "HardSample",
     "InternalError",
+    "Interval",
     "InvalidRequest",
+    "LossFigure",
     "LossResult",
     "MalformedBody",
     "MeanLoss",
+    "MetricFigure",
     "NoAnswer",
     "NotAcceptable",
     "NotFound",
     "Problem",
     "RemoteLoss",
     "RemoteMetrics",
+    "Report",
     "Retries",
     "Run",
+    "RunInfo",
+    "RunList",
     "ServiceError",
+    "SlicePart",
     "TimedOut",
     "Timing",
     "TooLarge",
     "TooSlow",
     "Unauthorized",
     "UnsupportedFormat",
+    "Verdict",
     "Warned",
 ]
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+
+import numpy as np
 
 from lossmeter.client import results
-from lossmeter.client.arrays import tensors_of
+from lossmeter.client.arrays import array_of, is_torch, tensors_of
 from lossmeter.client.codecs import BY_MEDIA_TYPE, JSON_TYPE, Codec
 from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Reply, Request
+from lossmeter.client.reports import Comparison, Report, RunList
 from lossmeter.client.results import LossResult
 
 LOSSES = "/v1/losses"
+METRICS = "/v1/metrics"
+EVALUATE = "/v1/evaluate"
 RUNS = "/v1/runs"
+COMPARISONS = "/v1/comparisons"
+
+TEXTS = "OSTU"
+"""Kinds of arrays of numpy that hold texts, or may."""
 
 Entry = dict[str, Any]
 """An entry of the catalogue, as `GET /v1/losses/{loss}` gives it."""
@@ -58,6 +67,50 @@ def _codec_of(reply: Reply) -> Codec:
     return codec
 
 
+def evaluate(codec: Codec, fields: Mapping[str, Any]) -> Request[Report]:
+    """Asks for the report on one batch.
+
+    Args:
+        codec: the format of the request, and of the answer where gradients are asked for.
+        fields: of the request. Predictions, labels, weights and mask may be arrays of any library.
+
+    Raises:
+        TypeError: if something cannot be sent.
+        ValueError: if a number outside of an array is not finite.
+    """
+    rest, lists = _batch(fields)
+    tensors = tensors_of(rest)
+    wanted = bool(fields.get("gradients"))
+    asked = codec.asked if wanted else {}
+    like = fields.get("predictions")
+
+    def read(reply: Reply) -> Report:
+        try:
+            answer = _codec_of(reply).decode(reply.body)
+            found = answer["objective"].pop("gradients", {})
+            gradients = {role: array_of(tensor, like if is_torch(like) else None) for role, tensor in found.items()}
+            return Report(answer, gradients)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadAnswer(f"The answer is not a report: {error!r}") from None
+
+    headers = {"Content-Type": codec.media_type, "Accept": codec.media_type if wanted else JSON_TYPE}
+    return Request("POST", EVALUATE, read, headers, codec.encode({**rest, **tensors, **lists, **asked}))
+
+
+def _batch(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tells what may be tensors of a batch from what are lists: ids, groups, slices, and texts."""
+    lists: dict[str, Any] = {
+        key: _listed(fields[key]) for key in ("sample_ids", "groups") if fields.get(key) is not None
+    }
+    if fields.get("slices"):
+        lists["slices"] = {column: _listed(values) for column, values in fields["slices"].items()}
+    for key in ("predictions", "labels"):
+        value = fields.get(key)
+        if hasattr(value, "__array__") and not is_torch(value) and np.asarray(value).dtype.kind in TEXTS:
+            lists[key] = np.asarray(value).tolist()
+    return {key: value for key, value in fields.items() if key not in lists}, lists
+
+
 def open_run(fields: Mapping[str, Any]) -> Request[str]:
     """Opens a run; the result is its id.
 
@@ -87,10 +140,7 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
         TypeError: if something cannot be sent.
         ValueError: if a number outside of an array is not finite.
     """
-    lists: dict[str, Any] = {key: _listed(fields[key]) for key in ("sample_ids", "groups") if key in fields}
-    if "slices" in fields:
-        lists["slices"] = {column: _listed(values) for column, values in fields["slices"].items()}
-    rest = {key: value for key, value in fields.items() if key not in lists}
+    rest, lists = _batch(fields)
 
     def read(reply: Reply) -> bool:
         return bool(_member(_object(reply), "added"))
@@ -100,9 +150,54 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
     return Request("PUT", path, read, headers, codec.encode({**rest, **tensors_of(rest), **lists}), kept=True)
 
 
-def report_run(run_id: str) -> Request[Entry]:
+def report_run(run_id: str) -> Request[Report]:
     """Asks for the report of a run over everything that it has."""
-    return Request("GET", _run(run_id), _object, {"Accept": JSON_TYPE})
+
+    def read(reply: Reply) -> Report:
+        members = _object(reply)
+        try:
+            return Report(members)
+        except (KeyError, TypeError) as error:
+            raise BadAnswer(f"The answer is not a report: {error!r}") from None
+
+    return Request("GET", _run(run_id), read, {"Accept": JSON_TYPE})
+
+
+def runs(filters: Mapping[str, Any]) -> Request[RunList]:
+    """Asks for a page of runs.
+
+    Args:
+        filters: `tag` (a list), `name`, `task`, `limit` and `cursor`; those that are none are left out.
+    """
+    query = urlencode({name: value for name, value in filters.items() if value}, doseq=True)
+
+    def read(reply: Reply) -> RunList:
+        members = _object(reply)
+        try:
+            return RunList(members["runs"], members["next"])
+        except (KeyError, TypeError) as error:
+            raise BadAnswer(f"The answer is not a list of runs: {error!r}") from None
+
+    return Request("GET", f"{RUNS}?{query}" if query else RUNS, read, {"Accept": JSON_TYPE})
+
+
+def delete_run(run_id: str) -> Request[None]:
+    """Forgets a run."""
+    return Request("DELETE", _run(run_id), lambda _: None, {"Accept": JSON_TYPE}, repeatable="if refused")
+
+
+def compare(fields: Mapping[str, Any]) -> Request[Comparison]:
+    """Asks for the comparison of two runs."""
+
+    def read(reply: Reply) -> Comparison:
+        members = _object(reply)
+        try:
+            return Comparison(members)
+        except (KeyError, TypeError) as error:
+            raise BadAnswer(f"The answer is not a comparison: {error!r}") from None
+
+    headers = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
+    return Request("POST", COMPARISONS, read, headers, [json.dumps(fields, allow_nan=False).encode()])
 
 
 def close_run(run_id: str) -> Request[Entry]:
@@ -127,6 +222,21 @@ def losses() -> Request[list[Entry]]:
         return entries
 
     return Request("GET", LOSSES, read, {"Accept": JSON_TYPE})
+
+
+def metrics() -> Request[list[Entry]]:
+    """Asks for the catalogue of metrics."""
+
+    def read(reply: Reply) -> list[Entry]:
+        entries: list[Entry] = _member(_object(reply), "metrics")
+        return entries
+
+    return Request("GET", METRICS, read, {"Accept": JSON_TYPE})
+
+
+def describe_metric(name: str) -> Request[Entry]:
+    """Asks for one entry of the catalogue of metrics."""
+    return Request("GET", f"{METRICS}/{quote(name, safe='')}", _object, {"Accept": JSON_TYPE})
 
 
 def describe(name: str) -> Request[Entry]:

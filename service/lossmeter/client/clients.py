@@ -15,9 +15,9 @@ from lossmeter.client.calls import Entry
 from lossmeter.client.codecs import CODECS
 from lossmeter.client.compression import COMPRESSORS, compressed
 from lossmeter.client.errors import ServiceError
+from lossmeter.client.evaluations import AsyncEvaluations, Evaluations
 from lossmeter.client.exchanges import Conversation, Pause, Reply, Request, Retries, conversation
 from lossmeter.client.results import LossResult
-from lossmeter.client.runs import AsyncRun, Choices, Run, run_fields
 from lossmeter.client.sharing import Sharing
 from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Endpoint, Progress, Transport
 
@@ -107,7 +107,7 @@ def _again(kind: type[_Configured], base_url: str, options: Options) -> _Configu
     return kind(base_url, **options)
 
 
-class Client(_Configured):
+class Client(_Configured, Evaluations):
     """The service as an object. Keeps its connections open, and may be used from many threads.
 
         with Client("http://127.0.0.1:8000") as client:
@@ -153,35 +153,6 @@ class Client(_Configured):
         """
         return self.send(calls.describe(loss))
 
-    def run(
-        self,
-        name: str = "",
-        *,
-        losses: Choices | None = None,
-        metrics: Choices | None = None,
-        tags: Sequence[str] = (),
-        **fields: Any,
-    ) -> Run:
-        """Prepares an evaluation in many batches, which is opened where its block is entered.
-
-            with client.run("nightly", task="multiclass", predictions_are="logits", metrics=["accuracy"]) as run:
-                for logits, labels in batches:
-                    run.add(logits, labels)
-                print(run.report()["metrics"])
-
-        Args:
-            name: for people.
-            losses, metrics: by name, or as objects with parameters; left out, the usual ones of the task.
-            tags: by which runs are found.
-            fields: `task` and `predictions_are`, which are needed; `slices` (the names of the columns), `gates`, `classes`,
-                `confidence`, and whatever else a run is opened with.
-        """
-        return Run(self, self._codec, run_fields(name, losses, metrics, tags, fields))
-
-    def attach(self, run_id: str) -> Run:
-        """Continues a run that was opened before, here or elsewhere. Sends nothing."""
-        return Run(self, self._codec, {}, run_id)
-
     def health(self) -> dict[str, Any]:
         """Returns `status` and `version` of the service, asked once and at once.
 
@@ -226,7 +197,7 @@ class Client(_Configured):
         self.close()
 
 
-class AsyncClient(_Configured):
+class AsyncClient(_Configured, AsyncEvaluations):
     """The client for asyncio: `async with AsyncClient(url) as client: await client.loss(…)`."""
 
     def __init__(self, base_url: str = DEFAULT_URL, **options: Unpack[Options]) -> None:
@@ -247,22 +218,6 @@ class AsyncClient(_Configured):
     async def describe(self, loss: str) -> Entry:
         """As `Client.describe`."""
         return await self.send(calls.describe(loss))
-
-    def run(
-        self,
-        name: str = "",
-        *,
-        losses: Choices | None = None,
-        metrics: Choices | None = None,
-        tags: Sequence[str] = (),
-        **fields: Any,
-    ) -> AsyncRun:
-        """As `Client.run`: `async with client.run(…) as run`."""
-        return AsyncRun(self, self._codec, run_fields(name, losses, metrics, tags, fields))
-
-    def attach(self, run_id: str) -> AsyncRun:
-        """As `Client.attach`."""
-        return AsyncRun(self, self._codec, {}, run_id)
 
     async def health(self) -> dict[str, Any]:
         """As `Client.health`."""

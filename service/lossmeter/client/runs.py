@@ -9,10 +9,10 @@ from itertools import count
 from typing import Any, Protocol, Self, TypeVar
 
 from lossmeter.client import calls
-from lossmeter.client.calls import Entry
 from lossmeter.client.codecs import Codec
 from lossmeter.client.errors import ServiceError
 from lossmeter.client.exchanges import Request
+from lossmeter.client.reports import Report
 
 T = TypeVar("T")
 
@@ -45,7 +45,13 @@ def run_fields(
 def _chosen(kind: str, choices: Choices | None) -> list[Mapping[str, Any]] | None:
     if choices is None:
         return None
-    return [{kind: one} if isinstance(one, str) else one for one in choices]
+    return [{kind: one} if isinstance(one, str) and one.isidentifier() else one for one in choices]  # type: ignore[misc]
+
+
+def evaluation_fields(losses: Choices | None, metrics: Choices | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Builds the request of an evaluation; what is left out has its default."""
+    chosen = {"losses": _chosen("loss", losses), "metrics": _chosen("metric", metrics)}
+    return {name: value for name, value in {**chosen, **fields}.items() if value is not None}
 
 
 class _Batches:
@@ -132,13 +138,17 @@ class Run(_Batches):
             self._client.send(request)
         return batch_id
 
-    def report(self) -> Entry:
+    def report(self) -> Report:
         """Returns the report over all batches so far, of all who add to the run."""
         return self._client.send(calls.report_run(self.id))
 
     def close(self) -> None:
         """Closes the run to new batches."""
         self._client.send(calls.close_run(self.id))
+
+    def delete(self) -> None:
+        """Deletes the run, with its batches and its statistics."""
+        self._client.send(calls.delete_run(self.id))
 
     def __enter__(self) -> Self:
         return self.open()
@@ -168,13 +178,17 @@ class AsyncRun(_Batches):
             await self._client.send(request)
         return batch_id
 
-    async def report(self) -> Entry:
+    async def report(self) -> Report:
         """As `Run.report`."""
         return await self._client.send(calls.report_run(self.id))
 
     async def close(self) -> None:
         """As `Run.close`."""
         await self._client.send(calls.close_run(self.id))
+
+    async def delete(self) -> None:
+        """As `Run.delete`."""
+        await self._client.send(calls.delete_run(self.id))
 
     async def __aenter__(self) -> Self:
         return await self.open()

@@ -57,8 +57,11 @@ class Store(Protocol):
     def create(self, run: StoredRun) -> None:
         """Keeps a new run."""
 
-    def find(self, tags: Sequence[str], before: str, limit: int) -> list[StoredRun]:
-        """Returns runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty."""
+    def find(self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = "") -> list[StoredRun]:
+        """Returns runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty.
+
+        Of this name and this task alone, where they are not empty.
+        """
 
     def run(self, run_id: str) -> StoredRun:
         """Returns the run of that id."""
@@ -109,10 +112,14 @@ class SqlStore:
             if run.tags:
                 connection.execute(sa.insert(TAGS), [{"run": run.id, "tag": tag} for tag in run.tags])
 
-    def find(self, tags: Sequence[str], before: str, limit: int) -> list[StoredRun]:
+    def find(self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = "") -> list[StoredRun]:
         query = sa.select(RUNS.c.id).order_by(RUNS.c.id.desc()).limit(limit)
         if before:
             query = query.where(RUNS.c.id < before)
+        if name:
+            query = query.where(RUNS.c.name == name)
+        if task:
+            query = query.where(RUNS.c.plan.contains(f'"task":"{task}"', autoescape=True))
         for tag in tags:
             query = query.where(RUNS.c.id.in_(sa.select(TAGS.c.run).where(TAGS.c.tag == tag)))
         with self.database.reading() as connection:

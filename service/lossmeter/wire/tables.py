@@ -1,20 +1,23 @@
 """Tables → tensors, a chunk at a time: CSV, Parquet, JSON Lines, Arrow and NPZ. Needs pyarrow, the extra `files`.
 
-Memory does not grow with the file, except for NPZ, whose arrays are read whole.
+A table is a file, or a body that a client sent, which nobody trusts. Memory does not grow with a file, except for NPZ, whose
+arrays are read whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from lossmeter.errors import Invalid, NotFound, UnsupportedFormat
+from lossmeter.errors import Invalid, NotFound, TooLarge, UnsupportedFormat
 from lossmeter.tensors import Array, Datatype, Tensor
+from lossmeter.wire import _untrusted
 
 ROWS = 1 << 16
 """Most rows of one chunk."""
@@ -65,38 +68,91 @@ class Chunk:
     read: float
 
 
-def read(path: Path, columns: Columns) -> Iterator[Chunk]:
+@dataclass(frozen=True)
+class Source:
+    """A table, and where its bytes are.
+
+    Attributes:
+        name: of the file, for messages.
+        form: its format, a key of `READERS`.
+        path: of the file; None for a body.
+        body: the bytes of a body.
+        zipped: whether they are compressed by gzip.
+        max_elements: the most elements that all tensors may have together; None for a file of the user's own.
+    """
+
+    name: str
+    form: str
+    path: Path | None = None
+    body: bytes | bytearray = b""
+    zipped: bool = False
+    max_elements: int | None = None
+
+    @classmethod
+    def of_file(cls, path: Path) -> Source:
+        """Makes the source that a file is, by its ending.
+
+        Raises:
+            NotFound: there is no such file.
+            UnsupportedFormat: its ending is none of those known here.
+        """
+        if not path.is_file():
+            raise NotFound(f"There is no file {path}.")
+        zipped = path.suffix.lower() == ".gz"
+        ending = (path.suffixes[-2] if len(path.suffixes) > 1 else "") if zipped else path.suffix
+        if ending.lower() not in ENDINGS:
+            known = ", ".join(ENDINGS)
+            raise UnsupportedFormat(f"{path.name} ends in {ending.lower() or 'nothing'}; expected one of {known}.")
+        return cls(path.name, ENDINGS[ending.lower()], path, zipped=zipped)
+
+    def open(self) -> Any:
+        """Opens the bytes, compressed or not, as a file."""
+        if self.path is not None:
+            return self.path.open("rb")
+        import pyarrow
+
+        return pyarrow.BufferReader(pyarrow.py_buffer(self.body))
+
+    @property
+    def size(self) -> int:
+        """Returns how many bytes there are."""
+        return len(self.body) if self.path is None else self.path.stat().st_size
+
+
+def read(source: Source, columns: Columns) -> Iterator[Chunk]:
     """Reads the rows of a table, in order.
 
     Raises:
-        NotFound: there is no such file.
-        UnsupportedFormat: its ending is none of those known here.
         Invalid: a column is missing, or holds what it cannot.
+        TooLarge: the table has more elements than it may.
     """
-    if not path.is_file():
-        raise NotFound(f"There is no file {path}.")
-    suffix = path.suffixes[-2].lower() if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix.lower()
-    if suffix not in READERS:
-        raise UnsupportedFormat(f"{path.name} ends in {suffix or 'nothing'}; expected one of {', '.join(READERS)}.")
-    row = 0
-    for table, progress in _read_whole(path, READERS[suffix](path, columns.names)):
+    row = size = 0
+    for table, progress in _read_whole(source, READERS[source.form](source, columns.names)):
         missing = [name for name in columns.names if name not in table]
         if missing:
-            raise Invalid.at(path.name, "", f"there is no column {missing[0]!r}; there are {', '.join(table)}")
+            raise Invalid.at(source.name, "", f"there is no column {missing[0]!r}; there are {', '.join(table)}")
         rows = len(next(iter(table.values())))
-        yield Chunk(row, rows, _fields(path.name, table, columns, row), progress)
+        if source.max_elements is not None:
+            size += rows * sum(_untrusted.width(table[name]) for name in columns.names)
+            if size > source.max_elements:
+                raise TooLarge(
+                    f"{source.name} has more than {source.max_elements} elements, the limit of this server"
+                    " (LOSSMETER_MAX_ELEMENTS)."
+                )
+        yield Chunk(row, rows, _fields(source.name, table, columns, row), progress)
         row += rows
 
 
+UNREADABLE = (ValueError, EOFError, OSError, MemoryError, NotImplementedError, KeyError, BadZipFile, zlib.error)
 Tables = Iterator[tuple[dict[str, Any], float]]
 
 
-def _read_whole(path: Path, tables: Tables) -> Tables:
-    """Passes the tables on, and raises Invalid where the file is not what its ending claims."""
+def _read_whole(source: Source, tables: Tables) -> Tables:
+    """Passes the tables on, and raises Invalid where the bytes are not what they are said to be."""
     try:
         yield from tables
-    except (ValueError, EOFError, OSError, BadZipFile) as error:  # as pyarrow and numpy say it
-        raise Invalid.at(path.name, "", f"cannot be read: {error}") from error
+    except UNREADABLE as error:  # as pyarrow and numpy say it
+        raise Invalid.at(source.name, "", f"cannot be read: {error}") from error
 
 
 def _fields(file: str, table: dict[str, Any], columns: Columns, row: int) -> dict[str, Any]:
@@ -152,36 +208,35 @@ def _as_numbers(file: str, name: str, column: Any, row: int) -> Array:
     return array
 
 
-def _read_csv(path: Path, names: list[str]) -> Tables:
+def _read_csv(source: Source, names: list[str]) -> Tables:
     from pyarrow import csv
 
-    delimiter = "\t" if ".tsv" in path.suffixes else ","
-    with path.open("rb") as raw:
+    with source.open() as raw:
         reader = csv.open_csv(
-            _open_stream(raw, path),
+            _open_stream(raw, source),
             read_options=csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=csv.ParseOptions(delimiter=delimiter),
+            parse_options=csv.ParseOptions(delimiter="\t" if source.form == "tsv" else ","),
             convert_options=csv.ConvertOptions(strings_can_be_null=True),
         )
-        yield from _read_batches(reader, names, raw, path)
+        yield from _read_batches(reader, names, raw, source)
 
 
-def _read_json_lines(path: Path, names: list[str]) -> Tables:
+def _read_json_lines(source: Source, names: list[str]) -> Tables:
     from pyarrow import json
 
-    with path.open("rb") as raw:
-        reader = json.open_json(_open_stream(raw, path), read_options=json.ReadOptions(block_size=BLOCK_BYTES))
-        yield from _read_batches(reader, names, raw, path)
+    with source.open() as raw:
+        reader = json.open_json(_open_stream(raw, source), read_options=json.ReadOptions(block_size=BLOCK_BYTES))
+        yield from _read_batches(reader, names, raw, source)
 
 
-def _open_stream(raw: Any, path: Path) -> Any:
+def _open_stream(raw: Any, source: Source) -> Any:
     import pyarrow
 
-    return pyarrow.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw
+    return pyarrow.CompressedInputStream(raw, "gzip") if source.zipped else raw
 
 
-def _read_batches(reader: Any, names: list[str], raw: Any, path: Path) -> Tables:
-    size = max(1, path.stat().st_size)
+def _read_batches(reader: Any, names: list[str], raw: Any, source: Source) -> Tables:
+    size = max(1, source.size)
     for batch in reader:
         read = min(1.0, raw.tell() / size)
         for start in range(0, batch.num_rows, ROWS):
@@ -193,11 +248,14 @@ def _columns_of(batch: Any, names: list[str]) -> dict[str, Any]:
     return {name: batch.column(name) for name in (names if set(names) <= set(known) else known)}
 
 
-def _read_parquet(path: Path, names: list[str]) -> Tables:
+def _read_parquet(source: Source, names: list[str]) -> Tables:
     from pyarrow import parquet
 
     # Read ahead, all that was read of the file would be kept; without a buffer, a whole chunk of a column be read at once.
-    with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+    opened = source.path if source.path is not None else source.open()
+    with parquet.ParquetFile(opened, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+        if source.max_elements is not None:
+            _untrusted.check_parquet(source.name, file.metadata, source.max_elements)
         known = file.schema_arrow.names
         total, done = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(ROWS, columns=[name for name in names if name in known] or known):
@@ -205,42 +263,83 @@ def _read_parquet(path: Path, names: list[str]) -> Tables:
             yield _columns_of(batch, names), done / total
 
 
-def _read_arrow(path: Path, names: list[str]) -> Tables:
+def _read_arrow(source: Source, names: list[str]) -> Tables:
     import pyarrow
 
-    with pyarrow.memory_map(str(path)) as source:
+    trusted = source.max_elements is None
+    if not trusted:
+        _untrusted.check_arrow(source.name, source.body)
+    with source.open() if source.path is None else pyarrow.memory_map(str(source.path)) as opened:
         try:
-            file = pyarrow.ipc.open_file(source)
+            file = pyarrow.ipc.open_file(opened)
             batches = (file.get_batch(number) for number in range(file.num_record_batches))
         except pyarrow.ArrowInvalid:
-            source.seek(0)
-            batches = iter(pyarrow.ipc.open_stream(source))
-        size = max(1, source.size())
+            opened.seek(0)
+            batches = iter(pyarrow.ipc.open_stream(opened))
+        size = max(1, opened.size())
         for batch in batches:
+            if not trusted:
+                batch.validate(full=True)
             for start in range(0, batch.num_rows, ROWS):
-                yield _columns_of(batch.slice(start, ROWS), names), min(1.0, source.tell() / size)
+                yield _columns_of(batch.slice(start, ROWS), names), min(1.0, opened.tell() / size)
 
 
-def _read_npz(path: Path, names: list[str]) -> Tables:
-    with np.load(path) as archive:
+def _read_npz(source: Source, names: list[str]) -> Tables:
+    if source.max_elements is not None:
+        _untrusted.check_npz(source.name, source.open(), source.max_elements)
+    with np.load(source.path if source.path is not None else source.open()) as archive:
         arrays = {name: archive[name] for name in (names if set(names) <= set(archive.files) else archive.files)}
     sizes = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(sizes) > 1 and set(names) <= arrays.keys():
-        raise Invalid.at(path.name, "", f"the arrays have different lengths: {sorted(sizes)}")
+        raise Invalid.at(source.name, "", f"the arrays have different lengths: {sorted(sizes)}")
     total = max(sizes, default=0)
     for start in range(0, total, ROWS):
         part = {name: array[start : start + ROWS] for name, array in arrays.items()}
         yield part, min(1.0, (start + ROWS) / total)
 
 
-READERS: dict[str, Callable[[Path, list[str]], Tables]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".parquet": _read_parquet,
-    ".pq": _read_parquet,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".arrow": _read_arrow,
-    ".feather": _read_arrow,
-    ".npz": _read_npz,
+READERS: dict[str, Callable[[Source, list[str]], Tables]] = {
+    "csv": _read_csv,
+    "tsv": _read_csv,
+    "parquet": _read_parquet,
+    "jsonl": _read_json_lines,
+    "arrow": _read_arrow,
+    "npz": _read_npz,
 }
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".npz": "npz",
+}
+MEDIA_TYPES: Mapping[str, str] = {
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/vnd.apache.parquet": "parquet",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/x-npz": "npz",
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+}
+MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"PK": "npz", b"{": "jsonl"}
+GZIP = b"\x1f\x8b"
+
+
+def recognized(source: Source) -> Source:
+    """Returns a source with the format that its first bytes tell: that of the magic number, else CSV or TSV."""
+    import pyarrow
+
+    with source.open() as raw:
+        head = bytes(raw.read(2))
+        zipped = head == GZIP
+        raw.seek(0)
+        head = bytes((pyarrow.CompressedInputStream(raw, "gzip") if zipped else raw).read(1024)).lstrip()
+    line = head.partition(b"\n")[0]
+    text = "tsv" if b"\t" in line and b"," not in line else "csv"
+    form = next((form for magic, form in MAGIC.items() if head.startswith(magic)), text)
+    return replace(source, form=form, zipped=zipped)

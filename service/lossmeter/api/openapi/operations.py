@@ -8,12 +8,29 @@ from lossmeter.api.models.schemas import request_model
 from lossmeter.api.openapi.answers import error_answers, response_ref
 from lossmeter.api.openapi.components import ref
 from lossmeter.api.openapi.formulas import plain_formula
+from lossmeter.api.report_formats import PAGES
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
+from lossmeter.wire.tables import MEDIA_TYPES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 SAFETENSORS: dict[str, Any] = {safetensors.MEDIA_TYPE: {"schema": ref("Safetensors")}}
+
+TABLES: dict[str, Any] = {
+    media_type: {
+        "schema": {
+            "type": "string",
+            **({} if media_type.startswith("text/") else {"format": "binary"}),
+            "description": "A table; the query names its columns and says what is measured.",
+        }
+    }
+    for media_type in MEDIA_TYPES
+}
+REPORTS: dict[str, Any] = {
+    media_type: {"schema": {"type": "string", "description": "The report for people, or its gates as tests."}}
+    for media_type in PAGES
+}
 
 INFER: dict[str, Any] = {
     "inputs": [
@@ -89,9 +106,13 @@ def loss_operation(loss: Loss) -> dict[str, Any]:
     }
 
 
-def tensor_answer(model: str, description: str) -> dict[str, Any]:
-    """Declares the answer of a route that carries tensors, by the name of its model."""
-    return {"description": description, "content": json_content(model) | SAFETENSORS}
+def tensor_answer(model: str, description: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Declares the answer of a route that carries tensors, by the name of its model.
+
+    Args:
+        more: media types besides JSON and safetensors.
+    """
+    return {"description": description, "content": json_content(model) | SAFETENSORS | (more or {})}
 
 
 LOSS_ANSWER = tensor_answer("LossAnswer", "The loss and the gradients that were asked for.")

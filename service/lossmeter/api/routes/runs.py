@@ -14,12 +14,15 @@ from lossmeter.api.addresses import RUNS as PATH
 from lossmeter.api.exchange import respond
 from lossmeter.api.models.run_examples import BATCH, COMPARISON, RUN
 from lossmeter.api.models.runs import RUN_ID, BatchAnswer, RunList, RunModel, check_run_id, run_fields, run_model
+from lossmeter.api.negotiation import JSON, Format, answer_format
 from lossmeter.api.openapi.answers import error_answers
-from lossmeter.api.openapi.operations import SAFETENSORS, json_content, request_body
+from lossmeter.api.openapi.operations import REPORTS, SAFETENSORS, json_content, request_body
 from lossmeter.api.operations.runs import AddBatch, CompareRuns, OpenRun, encode_json, tidy
 from lossmeter.api.raw_routes import add_raw_route
+from lossmeter.api.report_formats import OF_RUN
 from lossmeter.api.resources import Resources
 from lossmeter.errors import Invalid
+from lossmeter.metrics import TASKS
 from lossmeter.runs import Ledger
 from lossmeter.scheduling.store_threads import StoreThreads
 
@@ -60,10 +63,11 @@ async def add_batch(run_id: str, batch_id: str) -> Response:  # noqa: ARG001 - p
 def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None:
     """Adds the routes that take no body."""
 
-    def answer(run_id: str, content: bytes) -> Response:
+    def answer(run_id: str, content: bytes, form: Format = JSON) -> Response:
         # After it has gone, states are merged, so that later readers find fewer.
         later = BackgroundTask(tidy, store, ledger.gather, run_id)
-        return Response(content, media_type="application/json", background=later)
+        headers = {name.decode(): value.decode() for name, value in form.headers}
+        return Response(content, headers=headers, media_type=form.header.decode(), background=later)
 
     @routes.get(
         PATH,
@@ -72,13 +76,16 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         openapi_extra={"parameters": PARAMETERS},
     )
     async def list_runs(request: Request) -> RunList:
-        """By tag, in pages; `next` of one page is the cursor of the following one."""
+        """By name, task and tag, in pages; `next` of one page is the cursor of the following one."""
         limit = _parse_limit(request.query_params.get("limit", str(PAGE)))
         cursor = request.query_params.get("cursor", "")
         if cursor and not RUN_ID.fullmatch(cursor):
             raise Invalid.at("runs", "", "cursor is not one that this service gave")
         tags = [tag.replace("\0", "\ufffd") for tag in request.query_params.getlist("tag")]
-        runs = await store.run(ledger.store.find, tags, cursor, limit + 1)
+        name, task = (request.query_params.get(one, "").replace("\0", "\ufffd") for one in ("name", "task"))
+        if task and task not in TASKS:
+            raise Invalid.at("runs", "", f"task is {task!r}; expected one of {', '.join(TASKS)}")
+        runs = await store.run(ledger.store.find, tags, cursor, limit + 1, name, task)
         page = runs[:limit]
         return RunList(runs=[run_model(one) for one in page], next=page[-1].id if len(runs) > limit else None)
 
@@ -86,11 +93,12 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         PATH + "/{run_id}",
         operation_id="report_run",
         summary="The report over everything acknowledged so far",
-        responses={200: {"content": json_content("RunReport")}, **error_answers(404)},
+        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404)},
     )
-    async def report_run(run_id: str) -> Response:
+    async def report_run(run_id: str, request: Request) -> Response:
         """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
-        return answer(run_id, await store.run(_encode_report, ledger, check_run_id(run_id)))
+        form = answer_format(request.scope["headers"], OF_RUN)
+        return answer(run_id, await store.run(_encode_report, ledger, check_run_id(run_id), form), form)
 
     @routes.get(
         PATH + "/{run_id}/state",
@@ -124,9 +132,9 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         await store.run(ledger.store.delete, check_run_id(run_id))
 
 
-def _encode_report(ledger: Ledger, run_id: str) -> bytes:
+def _encode_report(ledger: Ledger, run_id: str, form: Format) -> bytes:
     run, report = ledger.report(run_id)
-    return b"".join(encode_json({"run": run_fields(run), **report}))
+    return b"".join(form.encode({"run": run_fields(run), **report}, base64=False))
 
 
 def _encode_state(ledger: Ledger, run_id: str) -> bytes:
@@ -141,6 +149,18 @@ PARAMETERS = [
         "in": "query",
         "description": "A tag that the runs have; given several times, all of them.",
         "schema": {"type": "array", "items": {"type": "string"}},
+    },
+    {
+        "name": "name",
+        "in": "query",
+        "description": "The name that the runs have, all of it.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "task",
+        "in": "query",
+        "description": "The task that the runs are about.",
+        "schema": {"type": "string", "enum": list(TASKS)},
     },
     {
         "name": "limit",

@@ -1,0 +1,42 @@
+"""Formats of reports besides JSON and safetensors: Markdown, HTML and JUnit XML. Nothing is sent in them to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, NoReturn
+
+from lossmeter.api.negotiation import FORMATS, JSON, Format
+from lossmeter.errors import UnsupportedFormat
+from lossmeter.reporting import html, junit, markdown, report_page
+
+POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
+"""A report shows what clients sent: nothing in it may run, or load anything."""
+
+
+def _refuse(body: bytes | bytearray, tensors: AbstractSet[str]) -> NoReturn:  # noqa: ARG001
+    raise UnsupportedFormat("No request is written in this format.")
+
+
+def _written(write: Callable[[Mapping[str, Any]], str]) -> Callable[..., list[bytes | memoryview]]:
+    def encode(fields: Mapping[str, Any], *, base64: bool = False) -> list[bytes | memoryview]:  # noqa: ARG001
+        return [write(fields).encode()]
+
+    return encode
+
+
+UTF8 = "; charset=utf-8"
+MARKDOWN = Format("text/markdown", _refuse, _written(lambda report: markdown(report_page(report))), UTF8)
+HTML = Format(
+    "text/html",
+    _refuse,
+    _written(lambda report: html(report_page(report))),
+    UTF8,
+    ((b"content-security-policy", POLICY),),
+)
+JUNIT = Format("application/junit+xml", _refuse, _written(junit), UTF8)
+PAGES: Mapping[str, Format] = {form.media_type: form for form in (MARKDOWN, HTML, JUNIT)}
+OF_EVALUATION: Mapping[str, Format] = {**FORMATS, **PAGES}
+"""What `POST /v1/evaluate` answers in."""
+OF_RUN: Mapping[str, Format] = {JSON.media_type: JSON, **PAGES}
+"""What the address of a run answers in."""

@@ -1,0 +1,121 @@
+"""`lossmeter runs` and `lossmeter compare`: what a service keeps of evaluations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lossmeter.cli.failures import connected, failure, failures_exit
+from lossmeter.cli.layout import print_json
+from lossmeter.cli.report import print_page, write_page
+from lossmeter.errors import Invalid
+from lossmeter.reporting import comparison_page, report_page, run_list_page
+
+UNUSABLE = 2
+MARGIN = re.compile(r"(?P<name>.+?)(?:\[(?P<column>[^\]=]+)\])?\s*=\s*(?P<margin>[^=\[\]()]+)")
+Server = Annotated[str, typer.Option(envvar="LOSSMETER_SERVER", help="URL of the service.")]
+Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="As `lossmeter runs list` shows it.")]
+LOCAL = "http://127.0.0.1:8000"
+
+
+@failures_exit(UNUSABLE)
+def list_runs(
+    server: Server = LOCAL,
+    name: Annotated[str, typer.Option(help="Of the runs.")] = "",
+    task: Annotated[str, typer.Option(help="That they are about: binary, multiclass, …")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag that they have; several, all of them.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    with connected(server, UNUSABLE) as client:
+        found = client.runs(name=name, task=task, tags=tag or (), limit=limit).to_list()
+    if as_json:
+        print_json(found)
+    else:
+        print_page(run_list_page(found))
+
+
+@failures_exit(UNUSABLE)
+def show_run(
+    run_id: RunId,
+    server: Server = LOCAL,
+    as_json: Json = False,
+    markdown: Annotated[Path | None, typer.Option(help="A file for the report as Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
+) -> None:
+    """Print the report of a run. Exits with 1 if a gate fails."""
+    with connected(server, UNUSABLE) as client:
+        report = client.attach(run_id).report()
+    _finish(report_page(report), report, markdown, junit, as_json=as_json)
+
+
+@failures_exit(UNUSABLE)
+def delete_runs(
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `lossmeter runs list` shows them.")],
+    server: Server = LOCAL,
+) -> None:
+    """Delete runs, with their batches and statistics."""
+    with connected(server, UNUSABLE) as client:
+        for one in run_ids:
+            client.attach(one).delete()
+            typer.echo(f"run {one} is deleted")
+
+
+@failures_exit(UNUSABLE)
+def compare_runs(
+    baseline: Annotated[str, typer.Argument(metavar="BASELINE", help="Id of the run to compare with.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Id of the run in question.")],
+    server: Server = LOCAL,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(help="How much worse it may be, for sure: 'accuracy=0.005', 'f1(average=micro)[country]=0.02', …"),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    as_json: Json = False,
+    markdown: Annotated[Path | None, typer.Option(help="A file for the comparison as Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
+) -> None:
+    """Compare two runs over the same samples. Exits with 1 if a gate fails, 2 if they cannot be compared."""
+    gates = [parse_margin(one) for one in gate or ()]
+    with connected(server, UNUSABLE) as client:
+        comparison = client.compare(baseline, candidate, gates=gates, confidence=confidence)
+    _finish(comparison_page(comparison), comparison, markdown, junit, as_json=as_json)
+
+
+def _finish(page: Any, answer: Any, markdown: Path | None, junit: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(dict(answer))
+    else:
+        print_page(page)
+    try:
+        write_page(page, answer, markdown, junit)
+    except OSError as error:
+        raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
+    if not answer["passed"]:
+        raise typer.Exit(1)
+
+
+def parse_margin(text: str) -> dict[str, Any]:
+    """Reads how much worse a figure may be.
+
+    Raises:
+        Invalid: the text does not say so.
+    """
+    from lossmeter.evaluation.notation import kind_of, parse_criterion
+
+    match = MARGIN.fullmatch(text.strip())
+    try:
+        margin = float(match["margin"]) if match else None
+    except ValueError:
+        margin = None
+    if match is None or margin is None:
+        raise Invalid.at("gate", "", f"{text!r} is not of the form name=margin, such as 'accuracy=0.005'")
+    chosen = parse_criterion("name", match["name"])
+    name = chosen.pop("name")
+    place = {"slice": match["column"]} if match["column"] else {}
+    return {kind_of(name): name, **chosen, "margin": margin, **place}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,15 @@ from lossmeter.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from lossmeter.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "service"), "COLUMNS": "120", "LOSSMETER_DEVICE": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """`serve` hands its options on to workers in the environment: not to the tests that follow."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def invoke(*arguments: str, **environment: str) -> Result:
@@ -117,6 +127,50 @@ def test_serve_refuses_what_it_cannot_be(arguments: tuple[str, ...], message: st
     refused = invoke("serve", *arguments)
     assert refused.exit_code == 2
     assert message in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "code", "lines"),
+    [
+        (
+            {"LOSSMETER_MAX_ELEMENTS": "x", "LOSSMETER_AUTH": "maybe"},
+            [],
+            2,
+            [
+                "MAX_ELEMENTS is 'x'; expected an integer",
+                "LOSSMETER_AUTH is 'maybe'; expected 'auto', 'off' or 'required'",
+            ],
+        ),
+        ({"LOSSMETER_STORE_URL": "foo"}, [], 2, ["LOSSMETER_STORE_URL is no URL; expected sqlite:///path"]),
+        ({}, ["--device", "quantum"], 2, ["device 'quantum' cannot be used"]),
+        ({}, ["--host", "192.0.2.1"], 1, ["cannot listen on 192.0.2.1:8000: Cannot assign"]),
+        ({}, ["--uds", "/nowhere/lossmeter.sock"], 1, ["cannot listen on /nowhere/lossmeter.sock: No such file"]),
+        ({}, ["--tls-certificate", __file__], 2, [__file__.rpartition("/")[2]]),
+    ],
+)
+def test_serve_says_in_a_line_why_it_cannot(
+    variables: dict[str, str], options: list[str], code: int, lines: list[str]
+) -> None:
+    refused = invoke("serve", "--port", "8000", *options, COLUMNS="200", **variables)
+    assert refused.exit_code == code, refused.output
+    assert refused.stdout == ""
+    for line in lines:
+        assert line in refused.stderr
+
+
+def test_serve_takes_no_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = invoke("serve", "--port", port)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == f"lossmeter: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_settings_that_are_wrong_are_named_by_every_command() -> None:
+    for command in ("settings", "keys list", "db upgrade"):
+        refused = invoke(*command.split(), LOSSMETER_POOL_THREADS="0")
+        assert refused.exit_code in (1, 2)
+        assert refused.stderr == "settings: LOSSMETER_POOL_THREADS is '0'; expected a number of at least 1\n"
 
 
 def listening(path: Path) -> bool:

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossmeter.cli.database import open_database
 from lossmeter.cli.failures import failures_exit
 from lossmeter.cli.layout import print_json, table
-from lossmeter.settings import Settings
+from lossmeter.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from lossmeter.keys import Key, SqlKeys
@@ -81,11 +82,9 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `los
 @contextmanager
 def _open_store() -> Iterator[SqlKeys]:
     """Opens the keys in the database of the settings."""
-    from lossmeter.database import Database
     from lossmeter.keys import SqlKeys
 
-    settings = Settings()
-    database = Database(settings.store_url, settings.store_timeout_seconds)
+    database = open_database(read_settings())
     try:
         yield SqlKeys(database)
     finally:

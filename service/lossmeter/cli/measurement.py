@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossmeter.errors import UnsupportedFormat
+from lossmeter.errors import Invalid, UnsupportedFormat
 from lossmeter.evaluation import Plan
 from lossmeter.evaluation.files import evaluate_chunks
 from lossmeter.wire import tables
@@ -65,7 +65,10 @@ def report_file(source: tables.Source, columns: tables.Columns, plan: Plan, *, d
 def _engine(device: str) -> Engine:
     from lossmeter.engine import Engine  # with torch, which takes seconds: metrics do without
 
-    return Engine(device)
+    try:
+        return Engine(device)
+    except ValueError as error:
+        raise Invalid.at("--device", "", str(error).partition("\n")[0]) from None
 
 
 def read_watched(source: tables.Source, columns: tables.Columns) -> Generator[tables.Chunk, None, None]:

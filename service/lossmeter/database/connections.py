@@ -149,7 +149,10 @@ def resolve_url(url: str) -> URL:
     if not url:
         home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         return URL.create("sqlite", database=str(Path(home) / "lossmeter" / "runs.sqlite"))
-    made = make_url(url)
+    try:
+        made = make_url(url)
+    except sa.exc.ArgumentError:
+        raise ValueError("LOSSMETER_STORE_URL is no URL; expected sqlite:///path or postgresql://…") from None
     if made.get_backend_name() not in BACKENDS:
         raise ValueError(f"LOSSMETER_STORE_URL names {made.get_backend_name()}; expected {' or '.join(BACKENDS)}")
     return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made

@@ -7,9 +7,11 @@ answers than there are turns, and a hundred that come at once wait for a hundred
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import uvicorn
@@ -21,6 +23,26 @@ LISTENERS_PER_SOCKET = 8
 def duplicate_listener(fileno: int) -> list[socket.socket]:
     """Opens the other listeners of the socket with this number."""
     return [socket.socket(fileno=os.dup(fileno)) for _ in range(LISTENERS_PER_SOCKET - 1)]
+
+
+def check_address(host: str, port: int, uds: str) -> None:
+    """Does nothing where one can listen.
+
+    Raises:
+        OSError: the address is none of this machine, or somebody else listens there.
+    """
+    if uds:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(uds) == 0:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if not os.access(Path(uds).parent, os.W_OK):
+            code = errno.EACCES if Path(uds).parent.exists() else errno.ENOENT
+            raise OSError(code, os.strerror(code))
+        return
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
 
 
 class Server(uvicorn.Server):

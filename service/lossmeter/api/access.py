@@ -95,7 +95,7 @@ class Access:
         Raises:
             Unauthorized, Forbidden, TooManyRequests, StoreUnavailable: if it is refused.
         """
-        if (self.local and self._is_here(scope)) or is_open(_path(scope)):
+        if self.is_open_to(scope):
             return True
         token = self._token(scope)
         due = self.keyring.reading_due(token)
@@ -105,6 +105,10 @@ class Access:
             self._refresh()
         self._admit(scope, token)
         return True
+
+    def is_open_to(self, scope: Scope) -> bool:
+        """Tells whether a request needs no key. It depends on its head, and on the address at which it came in."""
+        return (self.local and self._is_here(scope)) or is_open(_path(scope))
 
     def _token(self, scope: Scope) -> str:
         given = header(scope["headers"], b"authorization")
@@ -116,9 +120,11 @@ class Access:
         return token.strip()
 
     def _admit(self, scope: Scope, token: str) -> None:
-        key = self.keyring.authenticate(token)
-        request_state(scope).key = key
-        self.keyring.count(key)
+        state = request_state(scope)
+        if state.key is None:  # otherwise it was let in once, and took another way
+            key = state.key = self.keyring.authenticate(token)
+            self.keyring.count(key)
+        key = state.key
         wanted = required_scope(scope["method"], _path(scope))
         if not key.allows(wanted):
             raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))

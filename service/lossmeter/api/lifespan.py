@@ -9,6 +9,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from lossmeter.api.direct import DirectWay
+from lossmeter.api.express import ExpressWay
 from lossmeter.api.resources import Resources
 from lossmeter.scheduling import garbage
 from lossmeter.scheduling.limits import Limits
@@ -26,6 +27,7 @@ class LifespanState(TypedDict):
     limits: Limits
     readiness: Readiness
     direct: DirectWay | None
+    express: ExpressWay | None
 
 
 def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
@@ -52,6 +54,7 @@ def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextMa
                 limits=resources.limits,
                 readiness=resources.readiness,
                 direct=resources.direct,
+                express=resources.express,
             )
 
     return run

@@ -14,6 +14,7 @@ from lossmeter.api.access import Access
 from lossmeter.api.direct import DirectWay
 from lossmeter.api.endpoints import Endpoints, tensor_endpoints
 from lossmeter.api.envelope import Envelope
+from lossmeter.api.express import ExpressWay
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
@@ -51,6 +52,7 @@ class Resources:
         access: asks for them; None likewise.
         envelope: completes and counts every answer.
         direct: answers small requests without ASGI; None where all have to take that way.
+        express: answers those of them that are of a known kind; None likewise.
         tracer_provider: makes traces; None if none are wanted.
     """
 
@@ -67,6 +69,7 @@ class Resources:
     access: Access | None
     envelope: Envelope
     direct: DirectWay | None
+    express: ExpressWay | None
     counters: Counters
     readiness: Readiness
     collector: Collector
@@ -107,6 +110,7 @@ def build(settings: Settings) -> Resources:
     envelope = Envelope(counters, readiness)
     tracer_provider = tracing.tracer_provider()
     direct = DirectWay(endpoints, envelope, key_check) if tracer_provider is None else None
+    express = ExpressWay(endpoints, envelope, key_check, engine) if tracer_provider is None else None
     return Resources(
         settings,
         batcher,
@@ -121,6 +125,7 @@ def build(settings: Settings) -> Resources:
         key_check,
         envelope,
         direct,
+        express,
         counters,
         readiness,
         collector,

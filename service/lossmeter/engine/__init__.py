@@ -2,7 +2,8 @@
 
 from lossmeter.engine.calls import Call, Outcome, Warned
 from lossmeter.engine.compute import Engine
+from lossmeter.engine.express import Express
 from lossmeter.engine.outcomes import outcome
 from lossmeter.engine.work import PassResult, Work
 
-__all__ = ["Call", "Engine", "Outcome", "PassResult", "Warned", "Work", "outcome"]
+__all__ = ["Call", "Engine", "Express", "Outcome", "PassResult", "Warned", "Work", "outcome"]

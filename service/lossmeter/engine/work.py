@@ -226,7 +226,7 @@ def _replay(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass | 
     if plan.program is None or plan.program.program is None:
         return None
     rows = sum([part.rows for part in parts])
-    if not _is_for(plan, rows):
+    if not is_for(plan, rows):
         return None
     given = [*tensors.values()]
     if parts[0].work.call.gradients:
@@ -236,7 +236,7 @@ def _replay(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass | 
     return plan.program.program(*given)
 
 
-def _is_for(plan: Plan, rows: int) -> bool:
+def is_for(plan: Plan, rows: int) -> bool:
     """Tells whether the program of a plan is for batches of that size; sizes of 0 and 1 are unlike all others."""
     return rows <= plan.program_rows and (rows > 1 or plan.rows == 1)
 
@@ -256,7 +256,7 @@ def _differentiate(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> 
 
 def _count_use(plan: Plan, rows: int) -> None:
     """Notes that a call was computed without a program, if one would have been for it."""
-    if plan.program is not None and plan.program.program is None and _is_for(plan, rows):
+    if plan.program is not None and plan.program.program is None and is_for(plan, rows):
         plan.program.count_use()
 
 
@@ -281,6 +281,12 @@ def _joined_inflow(plan: Plan, parts: Sequence[_Part], rows: int) -> torch.Tenso
     if alone and factor and array.size <= KEPT_ELEMENTS:  # 0.0 equals -0.0
         plan.inflow = factor, whole
     return whole
+
+
+def uniform_factor(work: Work) -> float:
+    """Returns the gradient of the result with respect to each value, for a work in which all values count the same."""
+    part = _Part(work, work.plan.rows, work.weights, work.upstream)
+    return rounded(part.factor(), torch.float64 if work.call.precision == "float64" else torch.float32)
 
 
 def rounded(factor: float, dtype: torch.dtype) -> float:

@@ -17,7 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.scheduling import garbage
 from lossmeter.serving.bounds import Bounds
-from lossmeter.serving.direct import DirectConnection
+from lossmeter.serving.express import ExpressConnection
 from lossmeter.serving.listeners import Server
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.supervisor import Supervisor
@@ -67,7 +67,7 @@ def run(settings: Settings) -> None:
 def protocol_options(settings: Settings) -> dict[str, Any]:
     """The options of uvicorn that concern connections."""
     return {
-        "http": partial(DirectConnection, ConnectionMonitor(Bounds.of(settings))),
+        "http": partial(ExpressConnection, ConnectionMonitor(Bounds.of(settings))),
         "ws": "none",
         "server_header": False,
         "ssl_certfile": settings.tls_certificate or None,

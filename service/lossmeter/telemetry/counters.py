@@ -14,7 +14,7 @@ from typing import Any
 from lossmeter.errors import NotFound
 from lossmeter.losses import find
 from lossmeter.telemetry.measures import BOUNDS, STAGES, Labels, Reading
-from lossmeter.telemetry.request import request_state
+from lossmeter.telemetry.request import Stages, request_state
 
 BATCHES = "/v1/runs/{run_id}/batches/{batch_id}"
 OUTCOMES = {201: "added", 200: "repeated"}
@@ -37,6 +37,23 @@ class RouteCounters:
         self.durations = durations
         self.statuses: dict[int, int] = {}
         self.received = self.sent = self.elements = 0
+
+    def add(self, status: int, seconds: float, received: int, sent: int, elements: int, stages: Stages | None) -> None:
+        """Counts one request; its elements, where its stages are told apart."""
+        statuses = self.statuses
+        statuses[status] = statuses.get(status, 0) + 1
+        durations = self.durations
+        whole = durations[0]
+        whole[bisect_left(BOUNDS, seconds)] += 1
+        whole[-1] += seconds
+        self.sent += sent
+        self.received += received
+        if stages is not None:
+            self.elements += elements
+            for buckets, milliseconds in zip(durations[1:], stages, strict=True):
+                took = milliseconds * 1e-3
+                buckets[bisect_left(BOUNDS, took)] += 1
+                buckets[-1] += took
 
 
 class Counters:
@@ -65,24 +82,15 @@ class Counters:
             counters = self._look_up(scope)
         state = request_state(scope)
         _, state.route, state.loss = counters.key
-        statuses = counters.statuses
-        statuses[status] = statuses.get(status, 0) + 1
-        durations = counters.durations
-        whole = durations[0]
-        whole[bisect_left(BOUNDS, seconds)] += 1
-        whole[-1] += seconds
-        counters.sent += sent
-        counters.received += state.received_bytes
-        if state.stages is not None:
-            counters.elements += state.elements
-            for buckets, milliseconds in zip(durations[1:], state.stages, strict=True):
-                took = milliseconds * 1e-3
-                buckets[bisect_left(BOUNDS, took)] += 1
-                buckets[-1] += took
-            if state.warnings:
-                self.warnings.update(state.warnings)
+        counters.add(status, seconds, state.received_bytes, sent, state.elements, state.stages)
+        if state.stages is not None and state.warnings:
+            self.warnings.update(state.warnings)
         if status >= 400 and state.error_code:
             self.codes[state.error_code] += 1
+
+    def of_path(self, path: str) -> RouteCounters:
+        """Returns the counts of the POST requests to an address of a loss."""
+        return self._known[path]
 
     def read(self) -> Reading:
         """Reads all that was counted."""

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 import lossmeter
 from lossmeter.api import access, problems, resources
+from lossmeter.api.express_layer import ExpressLayer
 from lossmeter.api.lifespan import lifespan
 from lossmeter.api.openapi.document import document, laid_out
 from lossmeter.api.raw_routes import FastPath
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     middleware = [
         *([Middleware(Tracing, shared.tracer_provider)] if shared.tracer_provider else []),
+        *([Middleware(ExpressLayer, shared.express)] if shared.express else []),
         *access.cross_origin(settings.origins),
         Middleware(shared.envelope.around),
         *([Middleware(shared.access.around)] if shared.access else []),

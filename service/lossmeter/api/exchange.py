@@ -35,7 +35,7 @@ async def respond(
     exchange = Exchange(operation, limits, operation.negotiate(headers), state)
     try:
         exchange.admit(announced_size(headers))
-        body = await read_body(receive, headers, state, limits.max_body_bytes, exchange.reservation.grow)
+        body = await read_body(receive, headers, state, limits.max_body_bytes, exchange.reservation)
         exchange.cost = body.cost
         if operation.may_refer:
             exchange.cost += body.referred

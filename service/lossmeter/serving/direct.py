@@ -11,16 +11,18 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lossmeter.api.direct import DirectWay
 from lossmeter.api.operation import Pieces
+from lossmeter.errors import Busy
+from lossmeter.scheduling.admission import Reservation
 from lossmeter.serving.answers import encode_head
-from lossmeter.serving.shedding import SheddingConnection
+from lossmeter.serving.shedding import LoadShedder, SheddingConnection
 from lossmeter.telemetry.request import request_state
 
 
 class DirectConnection(SheddingConnection):
     """A connection that sheds load, and answers small requests by itself.
 
-    A request whose body is not whole yet is held until it is; after two seconds at most it takes the ASGI way, which reserves
-    room for the body and judges its pace.
+    A request whose body is not whole yet is held until it is, and counts as any other; after two seconds at most it takes the
+    ASGI way, which judges its pace.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -28,6 +30,7 @@ class DirectConnection(SheddingConnection):
         self.direct: DirectWay | None = self.app_state.get("direct")
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
         self._held_before: object = None  # at the last check
+        self._held_room: Reservation | None = None
         self._direct_cycle: RequestResponseCycle | None = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -59,6 +62,21 @@ class DirectConnection(SheddingConnection):
             self._direct_cycle = self.cycle
             self._release()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._held is not None and self.shedder is not None:  # more than one read of the socket
+            self._reserve(self.shedder, len(self._held[0].body))
+
+    def _reserve(self, shedder: LoadShedder, size: int) -> None:
+        """Counts the request that is held, and the bytes of its body that are there."""
+        if self._held_room is None:
+            self._held_room = shedder.limits.reserve()
+            shedder.counters.in_flight += 1
+        try:
+            self._held_room.grow(size - self._held_room.size)
+        except Busy:
+            self._release()  # to be refused
+
     def check_timeouts(self, now: float) -> None:
         if self._held is not None and self._held is self._held_before:
             self._release()
@@ -72,6 +90,10 @@ class DirectConnection(SheddingConnection):
     def _release(self) -> None:
         """Begins the request that was held, if there is one."""
         if self._held is not None:
+            if self._held_room is not None and self.shedder is not None:
+                self._held_room.close()
+                self._held_room = None
+                self.shedder.counters.in_flight -= 1
             (cycle, app), self._held = self._held, None
             super()._start_asgi_task(cycle, app)
 

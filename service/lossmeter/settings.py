@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """Least severe messages that are logged."""
     log_format: Literal["text", "json"] = "text"
-    """How messages are written: `text` for people, `json` for programs, one object a line."""
+    """Form of messages: `text` for people, `json` for programs, one object a line."""
     access_log: bool = False
     """Log a line for each request."""
     metrics_dir: str = ""
@@ -45,9 +45,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=0.0, ge=0)
     """After SIGTERM, how long `/readyz` says 503 while requests are still let in, so that load balancers notice."""
     grace_seconds: int = Field(default=30, ge=0)
-    """How long requests in flight may take, once new ones are refused, before they are cut off."""
+    """Time that requests in flight may take, once new ones are refused, before they are cut off."""
     hang_seconds: float = Field(default=60.0, ge=0)
-    """How long the event loop of a worker may stand still before the worker ends, so that it is replaced; 0 for ever."""
+    """Time for which the event loop of a worker may stand still before the worker ends, so that it is replaced; 0 for ever."""
 
     device: str = "auto"
     """Where losses are computed: `auto` takes the best device present, else a torch device such as `cpu` or `cuda:1`."""
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     max_elements_in_flight: int = Field(default=400_000_000, ge=1)
     """Elements of tensors that one worker holds at the same time; beyond it new requests get 503."""
     max_wait_seconds: float = Field(default=5.0, gt=0)
-    """How long a request may wait for its turn; beyond it new requests get 503."""
+    """Time that a request may wait for its turn; beyond it new requests get 503."""
 
     max_connections: int = Field(default=1000, ge=1)
     """Connections that one worker has at the same time; a new one takes the place of an idle one, or gets 503."""
@@ -79,15 +79,15 @@ class Settings(BaseSettings):
     max_headers: int = Field(default=100, ge=8)
     """Most fields in the head of a request; beyond it 431."""
     header_seconds: float = Field(default=10.0, ge=0.1)
-    """How long the head of a request may take to arrive; beyond it 408."""
+    """Time that the head of a request may take to arrive; beyond it 408."""
     body_seconds: float = Field(default=10.0, ge=0.1)
-    """How long a body, and the reading of an answer, may be slower than `LOSSMETER_MIN_BYTES_PER_SECOND`; beyond it 408."""
+    """Time for which a body, and the reading of an answer, may be below `LOSSMETER_MIN_BYTES_PER_SECOND`; beyond it 408."""
     min_bytes_per_second: int = Field(default=1000, ge=0)
     """Slowest speed of a client that is waited for."""
     keep_alive_seconds: int = Field(default=75, ge=1)
-    """How long a connection stays open between requests; more than the load balancer before it."""
+    """Time for which a connection stays open between requests; more than the load balancer before it."""
     compute_seconds: float = Field(default=300.0, gt=0)
-    """How long a request may wait and be computed; beyond it 504, while the thread that computes it goes on to the end."""
+    """Time that a request may wait and be computed; beyond it 504, while the thread that computes it goes on to the end."""
 
     tls_certificate: str = ""
     """File of the certificate, and of those between it and the authority (PEM); with it the server speaks HTTPS alone."""
@@ -95,9 +95,9 @@ class Settings(BaseSettings):
     """File of the private key, unless the certificate's file holds it (PEM)."""
 
     auth: Literal["auto", "off", "required"] = "auto"
-    """Who needs a key: with `required` everybody, with `off` nobody, with `auto` everybody but this machine."""
+    """Clients that need a key: with `required` everybody, with `off` nobody, with `auto` everybody but this machine."""
     key_cache_seconds: float = Field(default=5.0, ge=0, le=60)
-    """How long a revoked key may still be good in other processes than the one that revoked it."""
+    """Time for which a revoked key may still be good in other processes than the one that revoked it."""
     cors_origins: str = ""
     """Origins of web pages that may call from a browser, by commas, such as `https://lab.example.org`; `*` for any."""
 

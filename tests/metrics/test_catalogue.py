@@ -11,7 +11,7 @@ import pytest
 from lossmeter.errors import Invalid, NotFound
 from lossmeter.evaluation.metrics import usual
 from lossmeter.metrics import METRICS, TASKS, Example, Metric, find_metric
-from lossmeter.metrics._catalogue import metric
+from lossmeter.metrics.catalogue import metric
 from lossmeter.metrics.regression import squared_error
 from lossmeter.metrics.states import Quotient
 from tests.metrics.evaluations import batches, evaluate, everything, measured, report

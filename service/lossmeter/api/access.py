@@ -34,7 +34,7 @@ OPEN = frozenset(
 """Open to anybody: whether the server is well, and the pages, which hold nothing that is not published anyway."""
 OPEN_BELOW = "/static/"
 SHARED = (SYSTEM_MEMORY, CUDA_MEMORY)
-"""What only those may know of who may use it."""
+"""Addresses that only those may know of who may use them."""
 MISSING = "This needs a key: Authorization: Bearer lm_…"
 ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
 

@@ -26,7 +26,7 @@ from lossmeter.wire.compression import expand
 
 SHARED_MEMORY, SIZE = b"shared_memory", re.compile(rb"shared_memory_byte_size\"?\s*:\s*(\d{1,18})")
 EXPANSION = 4
-"""How many times larger a compressed body is taken to become, until it is known."""
+"""The factor by which a compressed body is taken to become larger, until it is known."""
 
 
 class ClientGone(Exception):

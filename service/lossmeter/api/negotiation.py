@@ -27,7 +27,7 @@ class Format:
     encode: Callable[..., list[bytes | memoryview]]
     parameters: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """What an answer in this format has besides its type."""
+    """Parameters that the type of an answer in this format has."""
 
     @property
     def header(self) -> bytes:

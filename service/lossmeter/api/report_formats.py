@@ -37,6 +37,6 @@ HTML = Format(
 JUNIT = Format("application/junit+xml", _refuse, _written(junit), UTF8)
 PAGES: Mapping[str, Format] = {form.media_type: form for form in (MARKDOWN, HTML, JUNIT)}
 OF_EVALUATION: Mapping[str, Format] = {**FORMATS, **PAGES}
-"""What `POST /v1/evaluate` answers in."""
+"""Formats in which `POST /v1/evaluate` answers."""
 OF_RUN: Mapping[str, Format] = {JSON.media_type: JSON, **PAGES}
-"""What the address of a run answers in."""
+"""Formats in which the address of a run answers."""

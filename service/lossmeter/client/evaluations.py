@@ -30,7 +30,7 @@ class _AsyncSending(Protocol):
 
 
 class Evaluations:
-    """What `Client` knows of evaluations."""
+    """Calls of `Client` for evaluations."""
 
     def evaluate(
         self: _Sending,
@@ -151,7 +151,7 @@ class Evaluations:
 
 
 class AsyncEvaluations:
-    """What `AsyncClient` knows of evaluations."""
+    """Calls of `AsyncClient` for evaluations."""
 
     async def evaluate(
         self: _AsyncSending,

@@ -13,7 +13,7 @@ F = TypeVar("F", bound="LossFigure | MetricFigure | Difference")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How sure a figure is: with probability `level`, the true value lies from `low` to `high`; none is an end unknown."""
+    """The certainty of a figure: with probability `level`, the true value lies from `low` to `high`; none is an end unknown."""
 
     low: float | None
     high: float | None

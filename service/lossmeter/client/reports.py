@@ -131,7 +131,7 @@ class HardSample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a gate holds.
+    """A gate, and whether it holds.
 
     Attributes:
         gate: as it was written.

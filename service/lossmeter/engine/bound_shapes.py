@@ -18,7 +18,7 @@ BatchKey = tuple[tuple[str, str, Sizes], ...]
 
 @dataclass(frozen=True, slots=True)
 class BoundShapes:
-    """How the shapes of one call fit the declaration of its loss.
+    """The shapes of one call, matched with the declaration of its loss.
 
     Attributes:
         roles: the role that each tensor plays, after unions are decided.

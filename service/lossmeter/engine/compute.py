@@ -48,7 +48,7 @@ class Engine:
         self.programs = Programs()
         self.plans = Plans(self.programs, self.chunk_elements)
         self.halvings = 0
-        """How often something was tried again in smaller pieces, because memory had run out."""
+        """The number of times that something was tried again in smaller pieces, because memory had run out."""
 
     def compute(self, call: Call) -> Outcome:
         """Computes value and gradients of one call.

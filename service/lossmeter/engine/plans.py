@@ -54,7 +54,7 @@ class Argument:
 
 @dataclass(slots=True, eq=False)
 class Plan:
-    """What all calls of one kind have in common.
+    """The plan that all calls of one kind share.
 
     Attributes:
         shapes: of the tensors, bound to the declaration of the loss.

@@ -34,7 +34,7 @@ class RowSums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ElementWeights:
-    """How much each unreduced value counts; None stands for ones. All on the host, in the shape of the unreduced loss.
+    """The weight of each unreduced value; None stands for ones. All on the host, in the shape of the unreduced loss.
 
     Attributes:
         weight, mask: of the request.

@@ -49,7 +49,7 @@ class Work:
 
     @property
     def batch(self) -> int:
-        """How many rows it has."""
+        """The number of its rows."""
         return self.plan.rows
 
     @property

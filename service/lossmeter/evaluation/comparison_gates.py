@@ -19,7 +19,7 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ComparisonGate:
-    """How much worse than the baseline a figure may be.
+    """The amount by which a figure may be worse than the baseline.
 
     Attributes:
         kind: `loss` or `metric`.

@@ -57,7 +57,7 @@ class MetricChoice(BaseModel):
 
 
 class GateFields(BaseModel):
-    """What must hold. Names a metric or a loss, with parameters if there are several of that name, and a threshold."""
+    """A condition that must hold: a metric or a loss, with parameters if several have the name, and a threshold."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -76,7 +76,7 @@ class GateFields(BaseModel):
 
 
 class ScoreKeepingFields(BaseModel):
-    """How the scores behind AUROC, average precision and the curves are kept."""
+    """The way in which the scores behind AUROC, average precision and the curves are kept."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -86,7 +86,7 @@ class ScoreKeepingFields(BaseModel):
 
 
 class PlanFields(BaseModel):
-    """What is measured, and how."""
+    """The plan of an evaluation: all that is measured."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

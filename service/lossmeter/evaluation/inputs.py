@@ -20,7 +20,7 @@ from lossmeter.tensors import Array, Datatype, Tensor, load
 
 ROLES = ("predictions", "labels", "sample_weight", "mask")
 ROUNDING = 1e-6
-"""How far above 0 the logarithm of a probability may be."""
+"""The largest logarithm of a probability that is taken for rounding."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ VERSION = 2
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is measured, and how. Make one with `of` or `from_json`.
+    """The losses, metrics and gates of an evaluation, and how they are measured. Made by `of` or `from_json`.
 
     Attributes:
         task, predictions_are: of the data.

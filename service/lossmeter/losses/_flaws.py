@@ -1,4 +1,4 @@
-"""What the checks of several losses have in common: finding the first element that is wrong, and saying so."""
+"""Checks that several losses share: they find the first element that is wrong, and say so."""
 
 from __future__ import annotations
 

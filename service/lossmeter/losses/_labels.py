@@ -1,4 +1,4 @@
-"""What losses for one class of several have in common: which labels count, for how much, and where their classes stand."""
+"""Labels of losses for one class of several: which of them count, for how much, and where their classes stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loss is, and the decorator that turns a function into one.
+"""Losses as objects, and the decorator that turns a function into one.
 
 The decorator reads everything from the function itself: tensors from the positional arguments (and from keyword-only ones
 whose annotation is a word of `vocabulary`), parameters from the other keyword-only arguments, prose from the docstring, the
@@ -37,7 +37,7 @@ REDUCTION_ALIASES = {
     "grpo": "sequence_mean",
     "dr_grpo": "sequence_sum_norm",
 }
-"""What verl (`loss_agg_mode`) and TRL (`loss_type` of GRPOConfig) call them."""
+"""Their names in verl (`loss_agg_mode`) and TRL (`loss_type` of GRPOConfig)."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Loss(Entry):
 
     @property
     def elementwise(self) -> bool:
-        """Whether each value depends on nothing differentiable but what stands at its own place."""
+        """True where each value depends on nothing differentiable but what stands at its own place."""
         shapes = {role.shape for argument in self.tensors for role in argument.options if role.differentiable}
         return self.separable and shapes == {self.output} == {"*shape"}
 

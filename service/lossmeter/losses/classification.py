@@ -30,7 +30,7 @@ FAMILY = "classification"
 
 
 def _label_form(arguments: Arguments) -> Iterator[Flaw]:
-    """What class indices allow and probabilities do not, and the other way round."""
+    """Finds what class indices do not allow, or probabilities do not."""
     if arguments["labels"].is_floating_point():
         if arguments["ignore_index"] >= 0:
             given = f"ignore_index is {arguments['ignore_index']}"

@@ -197,7 +197,7 @@ def student_t_nll(
 
 
 def _stirling(inverse: Tensor) -> Tensor:
-    """What Stirling's approximation of log Γ(z) lacks, of 1 / z for z of at least 16: to 14 digits."""
+    """Returns what Stirling's approximation of log Γ(z) lacks, of 1 / z for z of at least 16: to 14 digits."""
     square = inverse.square()
     return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
 

@@ -23,7 +23,7 @@ MOST = 20.0
 
 
 def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
-    """How many times as likely a token is now as when it was sampled."""
+    """Returns how many times as likely a token is now as when it was sampled."""
     return (log_probs - old_log_probs).clamp(-MOST, MOST).exp()
 
 

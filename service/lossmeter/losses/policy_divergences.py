@@ -1,4 +1,4 @@
-"""How far a policy has moved from another one, as a loss for each token and as a bound."""
+"""The distance of a policy from another one, as a loss for each token and as a bound."""
 
 from __future__ import annotations
 

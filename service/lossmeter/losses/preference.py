@@ -31,7 +31,7 @@ PAIR = {
 def _margin(
     policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor
 ) -> Tensor:
-    """How much farther the policy went towards the better answer than towards the worse one, in nats."""
+    """Returns by how much farther the policy went towards the better answer than towards the worse one, in nats."""
     return (policy_chosen - reference_chosen) - (policy_rejected - reference_rejected)
 
 

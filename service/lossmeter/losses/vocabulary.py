@@ -68,7 +68,7 @@ Kind = Literal["floating", "index", "boolean"]
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the numbers of a tensor mean, and so which of them are possible.
+    """The meaning of the numbers of a tensor, and so which of them are possible.
 
     Attributes:
         name: the word for it, as the catalogue prints it.

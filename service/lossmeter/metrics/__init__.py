@@ -19,9 +19,9 @@ from lossmeter.metrics import (
     regression,
     segmentation,
 )
-from lossmeter.metrics._catalogue import METRICS, Example, Metric, Statistic, find_metric
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._posterior import quotient_with_prior
+from lossmeter.metrics.catalogue import METRICS, Example, Metric, Statistic, find_metric
 from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, student, wilson
 from lossmeter.metrics.curves import Curves
 from lossmeter.metrics.states import Ratio

@@ -12,7 +12,7 @@ from lossmeter.metrics.states import Quotient
 from lossmeter.metrics.weighting import Array, Integers
 
 EXCLUSIVE = 1e-9
-"""How nearly each decision must name one class, as a share, for classes to exclude each other."""
+"""The share of decisions that must name one class for classes to exclude each other."""
 
 
 class HalfDecisions:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import Confusion
 from lossmeter.metrics._parameters import Fraction, PositiveInteger
 from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.decisions import BINARY, MULTICLASS
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting, quotient

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Fraction, averaged
 from lossmeter.metrics._posterior import HalfDecisions, with_prior
 from lossmeter.metrics.batches import Labelled
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.decisions import BINARY, MULTICLASS, class_counts, counts_prior
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting, quotient

@@ -123,7 +123,7 @@ class Labelled(Batch):
 
     @property
     def likelihood(self) -> npt.NDArray[Any]:
-        """What orders the classes of an element: as it was sent."""
+        """The scores that order the classes of an element: as they were sent."""
         return self.raw if self.logarithms is None else self.logarithms
 
     @cached_property

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import Contingency
 from lossmeter.metrics._parameters import Positive
 from lossmeter.metrics._posterior import table_with_prior
 from lossmeter.metrics.batches import Groups
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "clustering"
@@ -101,7 +101,7 @@ def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
 
 
 def _ordered_pairs(weight: Array) -> Array:
-    """How many ordered pairs of samples so much weight makes."""
+    """Returns the number of ordered pairs of samples that a weight makes."""
     return np.maximum(weight * (weight - 1), 0.0)
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._moments import CrossMoments, Deviances
 from lossmeter.metrics._parameters import Power
 from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.deviances import check_tweedie
 from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.weighting import Array, Weighting, quotient

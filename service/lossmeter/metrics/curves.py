@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from lossmeter.metrics import areas
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, Average, averaged, shares
 from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.confidence import Interval
 from lossmeter.metrics.scores import Levels, Samples, ScoreHistogram
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
@@ -25,7 +25,7 @@ SCORED = {"predictions_are": "probabilities", "predictions": [0.1, 0.4, 0.35, 0.
 
 @dataclass(frozen=True)
 class Curves:
-    """How score distributions are kept.
+    """The way in which score distributions are kept.
 
     Attributes:
         bins: bins of the histogram; 0 keeps the samples themselves, which is exact and as large as the data.

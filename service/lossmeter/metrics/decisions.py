@@ -7,11 +7,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Average, Fraction, Positive, averaged
 from lossmeter.metrics._posterior import with_prior
 from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 
 FAMILY = "decisions"

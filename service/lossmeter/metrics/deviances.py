@@ -6,10 +6,10 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._moments import deviance
 from lossmeter.metrics._parameters import OpenFraction, Power
 from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting

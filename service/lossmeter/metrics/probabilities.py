@@ -6,11 +6,11 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._counts import CalibrationBins
 from lossmeter.metrics._parameters import Bins
 from lossmeter.metrics.accuracy import SCORED
 from lossmeter.metrics.batches import Labelled, Labels
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, PositiveInteger
 from lossmeter.metrics.batches import Queries
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
 

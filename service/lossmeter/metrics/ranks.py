@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics._catalogue import metric, statistic
 from lossmeter.metrics._parameters import OpenFraction
 from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.catalogue import metric, statistic
 from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.weighting import Array, Weighting, quotient

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.states import Extremum, Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Weighting
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import numpy as np
 
-from lossmeter.metrics._catalogue import Example, metric, statistic
 from lossmeter.metrics._parameters import Absent, averaged
 from lossmeter.metrics.batches import Labelled
+from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 

@@ -57,7 +57,7 @@ class Extracted:
 
     @cached_property
     def mark(self) -> str:
-        """What nobody else can write; made when it is needed, as most texts are read as they are."""
+        """A mark that nobody else can write; made when it is needed, as most texts are read as they are."""
         return secrets.token_hex(8)
 
     def put(self, item: Item) -> bytes:

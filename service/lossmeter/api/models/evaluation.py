@@ -83,7 +83,7 @@ def batch_data(subject: str, batch: DataFields, max_elements: int) -> tuple[dict
 
 
 class IntervalModel(BaseModel):
-    """How sure a figure is."""
+    """The interval in which a figure lies."""
 
     low: float | None
     high: float | None
@@ -202,7 +202,7 @@ class FailedSlice(Place):
 
 
 class Verdict(BaseModel):
-    """Whether a gate holds."""
+    """A gate, and whether it holds."""
 
     gate: dict[str, Any] = Field(description="The gate, as it was written.")
     passed: bool = Field(description="Whether it holds everywhere; what is not defined does not pass.")

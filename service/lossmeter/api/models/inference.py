@@ -29,7 +29,7 @@ DATATYPES = {"floating": "FP32", "index": "INT64", "boolean": "BOOL"}
 
 
 class ServerMetadata(BaseModel):
-    """What this server is."""
+    """The server, and what it speaks."""
 
     name: str
     version: str
@@ -37,19 +37,19 @@ class ServerMetadata(BaseModel):
 
 
 class Live(BaseModel):
-    """Whether the server is alive."""
+    """A server that is alive."""
 
     live: bool
 
 
 class Ready(BaseModel):
-    """Whether the server is ready for work."""
+    """A server that is ready for work."""
 
     ready: bool
 
 
 class ModelReady(BaseModel):
-    """Whether a loss is ready for work."""
+    """A loss, and whether it is ready for work."""
 
     name: str
     ready: bool

@@ -28,7 +28,7 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRI
 
 
 class RunRequest(SlicedFields):
-    """What a run measures, and how it is found again."""
+    """The plan of a run, and how it is found again."""
 
     name: Text = Field("", description="For people.")
     tags: list[Tag] = Field([], max_length=MAX_TAGS, description="By which runs are found.")
@@ -139,7 +139,7 @@ class RunState(BaseModel):
 
 
 class SampleCounts(BaseModel):
-    """How many samples count."""
+    """Numbers of samples that count."""
 
     baseline: int
     candidate: int
@@ -195,7 +195,7 @@ class SliceDifferences(DifferencePart):
 
 
 class LeftOut(BaseModel):
-    """What only one of the runs measures, or each in its own way."""
+    """Figures that only one of the runs measures, or each in its own way."""
 
     loss: str | None
     metric: str | None
@@ -209,7 +209,7 @@ class WorseSlice(Place):
 
 
 class MarginVerdict(BaseModel):
-    """Whether the candidate is not worse than the baseline by more than a margin."""
+    """A margin, and whether the candidate is worse than the baseline by no more."""
 
     gate: dict[str, Any] = Field(description="The gate, as it was written.")
     passed: bool = Field(description="Whether it holds everywhere; what is not known does not pass.")

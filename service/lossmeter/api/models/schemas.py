@@ -49,7 +49,7 @@ TensorField = Annotated[Tensor, TensorSchema()]
 
 
 class LossRequest(BaseModel):
-    """What all losses have in common."""
+    """The base of the requests of all losses."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

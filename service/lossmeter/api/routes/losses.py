@@ -29,7 +29,7 @@ def router(resources: Resources) -> APIRouter:
         responses=error_answers(404),
     )
     async def describe_loss(loss: str) -> LossEntry:
-        """What there is to know of a loss, with a request that works when posted as it stands."""
+        """Returns all that there is to know of a loss, with a request that works when posted as it stands."""
         return loss_entry(find(loss))
 
     for loss in LOSSES.values():

@@ -28,7 +28,7 @@ def router(_: Resources) -> APIRouter:
         responses=error_answers(404),
     )
     async def describe_metric(metric: str) -> MetricEntry:
-        """What there is to know of a metric, with a request to `POST /v1/evaluate` that works as it stands."""
+        """Returns all that there is to know of a metric, with a request to `POST /v1/evaluate` that works as it stands."""
         return metric_entry(find_metric(metric))
 
     return routes

@@ -96,7 +96,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404)},
     )
     async def report_run(run_id: str, request: Request) -> Response:
-        """What `POST /v1/evaluate` would answer to all acknowledged batches in one."""
+        """Returns what `POST /v1/evaluate` would answer to all acknowledged batches in one."""
         form = answer_format(request.scope["headers"], OF_RUN)
         return answer(run_id, await store.run(_encode_report, ledger, check_run_id(run_id), form), form)
 

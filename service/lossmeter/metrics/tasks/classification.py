@@ -13,7 +13,7 @@ from lossmeter.metrics.tasks.task import LossUse, Task
 
 KINDS = ("logits", "probabilities", "scores", "classes")
 SUM_TOLERANCE = 1e-3
-"""How far the probabilities of one sample may be from a sum of 1: float32 softmax over 100,000 classes stays within it."""
+"""The largest distance from 1 of the sum of the probabilities of a sample: float32 softmax over 100,000 classes keeps it."""
 
 
 def read_binary(raw: RawBatch) -> Batch:

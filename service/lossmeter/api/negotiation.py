@@ -27,7 +27,7 @@ class Format:
     encode: Callable[..., list[bytes | memoryview]]
     parameters: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Parameters that the type of an answer in this format has."""
+    """Headers of an answer in this format, besides its type."""
 
     @property
     def header(self) -> bytes:

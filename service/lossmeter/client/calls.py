@@ -78,7 +78,7 @@ def evaluate(codec: Codec, fields: Mapping[str, Any]) -> Request[Report]:
         TypeError: if something cannot be sent.
         ValueError: if a number outside of an array is not finite.
     """
-    rest, lists = _batch(fields)
+    rest, lists = batch_fields(fields)
     tensors = tensors_of(rest)
     wanted = bool(fields.get("gradients"))
     asked = codec.asked if wanted else {}
@@ -97,7 +97,7 @@ def evaluate(codec: Codec, fields: Mapping[str, Any]) -> Request[Report]:
     return Request("POST", EVALUATE, read, headers, codec.encode({**rest, **tensors, **lists, **asked}))
 
 
-def _batch(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def batch_fields(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tells what may be tensors of a batch from what are lists: ids, groups, slices, and texts."""
     lists: dict[str, Any] = {
         key: _listed(fields[key]) for key in ("sample_ids", "groups") if fields.get(key) is not None
@@ -140,7 +140,7 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
         TypeError: if something cannot be sent.
         ValueError: if a number outside of an array is not finite.
     """
-    rest, lists = _batch(fields)
+    rest, lists = batch_fields(fields)
 
     def read(reply: Reply) -> bool:
         return bool(_member(_object(reply), "added"))

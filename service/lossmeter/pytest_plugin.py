@@ -106,7 +106,7 @@ def _written(kind: str, choices: Choices | None) -> list[Any] | None:
     if choices is None:
         return None
     try:
-        from lossmeter.evaluation.notation import parse_criterion, parse_gate
+        from lossmeter.evaluation.grammar import parse_criterion, parse_gate
     except ModuleNotFoundError:
         return list(choices)
     read: Callable[[str], Any] = parse_gate if kind == "gate" else lambda text: parse_criterion(kind, text)

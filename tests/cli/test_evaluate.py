@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from lossmeter.cli import program
 from lossmeter.errors import Invalid
 from lossmeter.evaluation import evaluate
-from lossmeter.evaluation.notation import parse_criterion, parse_gate
+from lossmeter.evaluation.grammar import parse_criterion, parse_gate
 from lossmeter.wire import tables
 from tests.support.evaluations import digits, fields, figure, plan, tumours
 

@@ -73,7 +73,7 @@ def evaluate_file(
     from lossmeter.cli.report import print_page, write_page
     from lossmeter.evaluation import Plan
     from lossmeter.evaluation.files import column_names
-    from lossmeter.evaluation.notation import parse_criterion, parse_gate
+    from lossmeter.evaluation.grammar import parse_criterion, parse_gate
     from lossmeter.reporting import report_page
     from lossmeter.wire.tables import Columns
 

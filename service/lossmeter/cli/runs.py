@@ -106,7 +106,7 @@ def parse_margin(text: str) -> dict[str, Any]:
     Raises:
         Invalid: the text does not say so.
     """
-    from lossmeter.evaluation.notation import kind_of, parse_criterion
+    from lossmeter.evaluation.grammar import kind_of, parse_criterion
 
     match = MARGIN.fullmatch(text.strip())
     try:

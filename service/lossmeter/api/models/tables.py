@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.evaluation import Plan
 from lossmeter.evaluation.files import column_names, table_fields
-from lossmeter.evaluation.notation import parse_criterion, parse_gate
+from lossmeter.evaluation.grammar import parse_criterion, parse_gate
 from lossmeter.wire.tables import Columns
 
 ONE = {

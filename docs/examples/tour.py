@@ -65,39 +65,32 @@ print(len(train), "tumours to learn from,", len(test), "to be judged by")
 # every slice too. Gates say what must hold: here, that accuracy is at least 0.9 for sure, and recall at least 0.8 among small
 # tumours as well as among large ones. Nine of ten rightly judged is not yet nine of ten for sure: the first gate fails.
 # %%
-report = service.post(
-    "/v1/evaluate",
-    json={
-        "task": "binary",
-        "predictions_are": "probabilities",
-        "predictions": probabilities["bayes"].tolist(),
-        "labels": malignant[test].tolist(),
-        "sample_ids": ids[test].tolist(),
-        "slices": {"size": size[test].tolist()},
-        "metrics": [{"metric": "accuracy"}, {"metric": "recall"}],
-        "gates": [
-            {"metric": "accuracy", "minimum": 0.9, "at": "lower"},
-            {"metric": "recall", "minimum": 0.8, "slice": "size"},
-        ],
-        "hardest": 3,
-    },
-).json()
-for figure in report["metrics"]:
-    interval = figure["interval"]
-    print(f"{figure['metric']:9} {figure['value']:.6f} in [{interval['low']:.6f}, {interval['high']:.6f}]")
-for verdict in report["gates"]:
-    where = f" where size is {verdict['where']['value']}" if verdict["where"] else ""
-    print(f"{verdict['gate']['metric']} {verdict['observed']:.6f}{where}:", "holds" if verdict["passed"] else "fails")
-print("hardest:", [sample["sample_id"] for sample in report["hardest"]])
+from lossmeter.client import Client
+
+client = Client(URL)
+report = client.evaluate(
+    probabilities["bayes"],
+    malignant[test],
+    task="binary",
+    predictions_are="probabilities",
+    sample_ids=ids[test],
+    slices={"size": size[test]},
+    metrics=["accuracy", "recall"],
+    gates=[
+        {"metric": "accuracy", "minimum": 0.9, "at": "lower"},
+        {"metric": "recall", "minimum": 0.8, "slice": "size"},
+    ],
+    hardest=3,
+)
+print(report)
+accuracy = report.metrics.accuracy
+print(f"\naccuracy is {accuracy.value:.6f}, at least {accuracy.interval.low:.6f}; passed: {report.passed}")
 # %% [markdown]
 # ## In batches
 #
 # Where predictions come in batches, from one process or from many, a run adds them up. Each batch counts once however often it
 # had to be sent, and the report is that of one pass over everything. The ids of the samples let two runs be compared in pairs.
 # %%
-from lossmeter.client import Client
-
-client = Client(URL)
 runs = {}
 for name, predicted in probabilities.items():
     with client.run(
@@ -107,8 +100,8 @@ for name, predicted in probabilities.items():
             run.add(predicted[part], malignant[test][part], sample_ids=ids[test][part])
     runs[name] = run
     report = run.report()
-    figures = [f"{figure['metric']} {figure['value']:.6f}" for figure in report["metrics"]]
-    print(f"{name:10} {report['run']['batches']} batches,", ", ".join(figures))
+    figures = [f"{figure.name} {figure.value:.6f}" for figure in report.metrics]
+    print(f"{name:10} {report.run.batches} batches,", ", ".join(figures))
 # %% [markdown]
 # ## Which of them?
 #
@@ -116,21 +109,16 @@ for name, predicted in probabilities.items():
 # two intervals side by side. A gate lets the candidate through if it is not worse than the baseline by more than a margin, for
 # sure; what is negative here is better.
 # %%
-comparison = service.post(
-    "/v1/comparisons",
-    json={
-        "baseline": runs["bayes"].id,
-        "candidate": runs["regression"].id,
-        "gates": [{"metric": "accuracy", "margin": 0.005}, {"metric": "recall", "margin": 0.02}],
-    },
-).json()
-for figure in comparison["metrics"]:
-    low, high = figure["interval"]["low"], figure["interval"]["high"]
-    print(f"{figure['metric']:9} {figure['difference']:+.6f} in [{low:+.6f}, {high:+.6f}]")
-for verdict in comparison["gates"]:
-    worse = verdict["worse_by_at_most"]
-    print(f"{verdict['gate']['metric']}: worse by at most {worse:.6f}:", "holds" if verdict["passed"] else "fails")
-print("the regression is", "deployed" if comparison["passed"] else "not deployed")
+comparison = client.compare(
+    runs["bayes"],
+    runs["regression"],
+    gates=[{"metric": "accuracy", "margin": 0.005}, {"metric": "recall", "margin": 0.02}],
+)
+for figure in comparison.metrics:
+    print(f"{figure.name:9} {figure.difference:+.6f} in [{figure.interval.low:+.6f}, {figure.interval.high:+.6f}]")
+for verdict in comparison.gates:
+    print(f"{verdict.gate['metric']}: worse by at most {verdict.observed:.6f}:", "holds" if verdict.passed else "fails")
+print("the regression is", "deployed" if comparison.passed else "not deployed")
 # %% [markdown]
 # ## From here
 #
@@ -139,6 +127,6 @@ print("the regression is", "deployed" if comparison["passed"] else "not deployed
 # - [Gates in CI](ci.md): the same decisions by one command
 # %% hidden
 for run in runs.values():
-    service.delete(f"/v1/runs/{run.id}")
+    run.delete()
 service.close()
 client.close()

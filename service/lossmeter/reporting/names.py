@@ -31,7 +31,8 @@ def title(figure: Mapping[str, Any]) -> str:
 
 
 def _differs(default: Mapping[str, Any], key: str, value: Any) -> bool:
-    return key not in default or default[key] != value
+    # Of two classes, the positive one alone is the default, whatever it is of several.
+    return (key, value) != ("average", "binary") and (key not in default or default[key] != value)
 
 
 def gate_title(gate: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from lossmeter.cli import program, submission
 from lossmeter.client import Client
@@ -58,6 +58,39 @@ def test_the_page_and_the_exit_code_are_the_same(tmp_path: Path, url: str) -> No
     assert page == here.output
     address = where.strip().partition(": ")[2]
     assert httpx.get(address).json()["run"]["id"] == where.partition(":")[0]
+
+
+def test_runs_are_listed_shown_compared_and_deleted(tmp_path: Path, url: str) -> None:
+    runs = []
+    for name, wrong in (("first", 20), ("second", 2)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("p,y\n" + "".join(f"{int(n >= wrong)},{n % 2}\n" for n in range(40)))
+        options = ["--task", "binary", "--predictions-are", "classes", "--metric", "accuracy"]
+        kept = run(path, *options, "--server", url, "--name", f"cli {name}", "--tag", "cli", "--json", predictions="p")
+        assert kept.exit_code == 0, kept.output
+        runs.append(json.loads(kept.output)["run"]["id"])
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner(env={"LOSSMETER_SERVER": url, "COLUMNS": "80"}).invoke(program, arguments)
+
+    listed = invoke("runs", "list", "--tag", "cli", "--task", "binary")
+    assert listed.output.startswith("2 runs\n")
+    assert listed.output.index(runs[1]) < listed.output.index(runs[0])
+    assert "cli first · binary" in " ".join(listed.output.split())
+    assert max(map(len, listed.output.splitlines())) <= 80
+    assert [one["id"] for one in json.loads(invoke("runs", "list", "--name", "cli first", "--json").output)] == runs[:1]
+    assert "40 samples" in invoke("runs", "show", runs[0]).output
+    compared = invoke("compare", *runs, "--gate", "accuracy>=-0.5", "--junit", str(tmp_path / "c.xml"))
+    assert compared.exit_code == 0, compared.output
+    assert "cli second against cli first" in compared.output
+    assert 'failures="0"' in (tmp_path / "c.xml").read_text()
+    failed = invoke("compare", *runs, "--gate", "accuracy>=0")
+    assert (failed.exit_code, "accuracy worse by at most 0" in " ".join(failed.output.split())) == (1, True)
+    assert "is not of the form" in invoke("compare", *runs, "--gate", "accuracy=1").stderr
+    assert invoke("runs", "delete", *runs).exit_code == 0
+    gone = invoke("runs", "show", runs[0])
+    assert gone.exit_code == 2
+    assert "is not a run" in gone.stderr
 
 
 def test_each_batch_counts_once_over_a_bad_connection(tmp_path: Path, url: str) -> None:

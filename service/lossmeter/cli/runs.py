@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,6 @@ from lossmeter.errors import Invalid
 from lossmeter.reporting import comparison_page, report_page, run_list_page
 
 UNUSABLE = 2
-MARGIN = re.compile(r"(?P<name>.+?)(?:\[(?P<column>[^\]=]+)\])?\s*=\s*(?P<margin>[^=\[\]()]+)")
 Server = Annotated[str, typer.Option(envvar="LOSSMETER_SERVER", help="URL of the service.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 RunId = Annotated[str, typer.Argument(metavar="ID", help="As `lossmeter runs list` shows it.")]
@@ -73,7 +71,9 @@ def compare_runs(
     server: Server = LOCAL,
     gate: Annotated[
         list[str] | None,
-        typer.Option(help="How much worse it may be, for sure: 'accuracy=0.005', 'f1(average=micro)[country]=0.02', …"),
+        typer.Option(
+            help="How much worse it may be, for sure: 'accuracy>=-0.005', 'f1(average=micro)[country]>=-0.02', 'mse<=0.1', …"
+        ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     as_json: Json = False,
@@ -101,21 +101,19 @@ def _finish(page: Any, answer: Any, markdown: Path | None, junit: Path | None, *
 
 
 def parse_margin(text: str) -> dict[str, Any]:
-    """Reads how much worse a figure may be.
+    """Reads how much worse a figure may be: a bound on candidate minus baseline.
 
     Raises:
         Invalid: the text does not say so.
     """
-    from lossmeter.evaluation.grammar import kind_of, parse_criterion
+    from lossmeter.evaluation.grammar import parse_gate
 
-    match = MARGIN.fullmatch(text.strip())
+    form = "name>=-margin or name<=margin, such as 'accuracy>=-0.005'"
     try:
-        margin = float(match["margin"]) if match else None
-    except ValueError:
-        margin = None
-    if match is None or margin is None:
-        raise Invalid.at("gate", "", f"{text!r} is not of the form name=margin, such as 'accuracy=0.005'")
-    chosen = parse_criterion("name", match["name"])
-    name = chosen.pop("name")
-    place = {"slice": match["column"]} if match["column"] else {}
-    return {kind_of(name): name, **chosen, "margin": margin, **place}
+        gate = parse_gate(text)
+    except Invalid:
+        raise Invalid.at("gate", "", f"{text!r} is not of the form {form}") from None
+    margin = -gate.pop("minimum") if "minimum" in gate else gate.pop("maximum")
+    if margin < 0 or "at" in gate or isinstance(gate.get("slice"), dict):
+        raise Invalid.at("gate", "", f"{text!r} is not of the form {form}")
+    return {**gate, "margin": margin or 0.0}

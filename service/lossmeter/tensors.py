@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,27 @@ class Tensor:
     def bits(self) -> Array:
         """Views the elements as little-endian bytes."""
         return np.ascontiguousarray(self.data).view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Holds texts in the place of class indices.
+
+    Attributes:
+        shape: sizes of the dimensions; their product is the length of `data`.
+        data: the texts, flat and row-major.
+    """
+
+    shape: tuple[int, ...]
+    data: Sequence[str]
+
+
+def as_mask(tensor: Tensor) -> Tensor | None:
+    """Returns a mask as booleans, if it has no other numbers than 0 and 1; None if it has."""
+    if tensor.datatype.kind != "index":
+        return tensor
+    whole = not len(tensor.data) or (tensor.data.min() >= 0 and tensor.data.max() <= 1)
+    return Tensor(Datatype.BOOL, tensor.shape, tensor.data.astype(np.bool_), tensor.declared) if whole else None
 
 
 def load(tensor: Tensor, dtype: np.dtype[Any]) -> Array:

@@ -76,13 +76,18 @@ def _flaw(detail: ErrorDetails, fields: Sequence[str], at: tuple[str | int, ...]
     elif kind == "extra_forbidden":
         expected = f"one of {', '.join(fields)}" if fields else "none"
         message = f"{name} is not a {noun}; expected {expected}"
+    elif kind == "written":
+        message = f"{name}: {detail['msg']}"
     else:
-        message = f"{name} is {_shown(detail['input'])}; expected {_expected(kind, detail.get('ctx', {}))}"
+        message = f"{name} is {_shown(detail['input'])}; expected {_expected(detail)}"
     return Flaw(pointer(*at, *place), message)
 
 
-def _expected(kind: str, context: Mapping[str, Any]) -> str:
-    return EXPECTED.get(kind, f"something else ({kind})").format_map(dict(context))
+def _expected(detail: ErrorDetails) -> str:
+    if detail["type"] == "expected":
+        return detail["msg"]
+    text = EXPECTED.get(detail["type"], f"something else ({detail['type']})")
+    return text.format_map(dict(detail.get("ctx", {})))
 
 
 def _shown(value: Any) -> str:

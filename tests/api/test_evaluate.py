@@ -146,9 +146,32 @@ def test_what_is_wrong_is_named(http: httpx.Client, changed: dict[str, Any], poi
     assert message in problem["message"]
 
 
-def test_unknown_names_are_not_found(http: httpx.Client) -> None:
-    assert post(http, losses=[{"loss": "none"}]).status_code == 404
-    assert post(http, metrics=[{"metric": "none"}]).status_code == 404
+def test_unknown_names_are_pointed_at_in_a_body_and_not_found_in_a_path(http: httpx.Client) -> None:
+    for choices, place in (
+        ({"losses": ["none"]}, "/losses/0"),
+        ({"metrics": [{"metric": "none"}]}, "/metrics/0/metric"),
+    ):
+        response = post(http, **choices)
+        assert response.status_code == 422
+        assert [one["pointer"] for one in response.json()["errors"]] == [place]
+    assert http.get("/v1/metrics/none").status_code == 404
+    assert http.post("/v1/losses/none", json={}).status_code == 404
+
+
+def test_names_of_other_libraries_are_addresses_too(http: httpx.Client) -> None:
+    body = {"predictions": [1.0, 2.0], "labels": [0.0, 0.0]}
+    for name in ("mse", "MSELoss", "mean_squared_error", "mean-squared-error"):
+        answer = http.post(f"/v1/losses/{name}", json=body).json()
+        assert (answer["loss"], answer["requested"], answer["value"]) == ("mse", name, 2.5)
+    assert http.get("/v1/losses/MSELoss").json()["name"] == "mse"
+    tensors = [{"name": k, "datatype": "FP32", "shape": [2], "data": v} for k, v in body.items()]
+    answer = http.post("/v2/models/MSELoss/infer", json={"inputs": tensors}).json()
+    assert (answer["model_name"], answer["outputs"][0]["data"]) == ("mse", [2.5])
+    figure = post(http, metrics=["F1Score"], gates=[]).json()["metrics"][0]
+    assert (figure["metric"], figure["requested"]) == ("f1", "F1Score")
+
+
+def test_other_bodies_and_methods_are_refused(http: httpx.Client) -> None:
     assert http.post(PATH, content=b"{").status_code == 400
     assert http.get(PATH).status_code == 405
 

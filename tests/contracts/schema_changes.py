@@ -48,6 +48,7 @@ class Comparison:
             self._tell(place, f"was told apart by {by}, is by {now_by}")
         before, after = _options(old), _options(new)
         # What has a name in one document alone is compared by what it says.
+        before, after = _expanded(before, self.old, self.new), _expanded(after, self.new, self.old)
         before, after = _expanded(before, self.old, after), _expanded(after, self.new, before)
         if sent and ANYTHING not in after:
             for label in before.keys() - after.keys():

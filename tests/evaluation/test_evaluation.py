@@ -14,7 +14,7 @@ from sklearn import metrics as sklearn
 from torch.nn import functional as F
 
 from lossmeter.engine import Call, Engine
-from lossmeter.errors import Invalid, MalformedBody, NotFound
+from lossmeter.errors import Invalid, MalformedBody
 from lossmeter.evaluation import Plan, Record, evaluate, measure, merge_all, report
 from lossmeter.evaluation.criteria import usual
 from lossmeter.losses import find
@@ -495,12 +495,6 @@ def test_a_plan_that_does_not_fit_together_is_refused(changed: dict[str, Any], p
     with pytest.raises(Invalid, match=message) as caught:
         plan(**{"task": "multiclass", "predictions_are": "logits", **changed})
     assert caught.value.flaws[0].pointer == place
-
-
-def test_names_that_do_not_exist_are_not_found() -> None:
-    for wrong in ({"losses": [{"loss": "none"}]}, {"metrics": [{"metric": "none"}]}):
-        with pytest.raises(NotFound):
-            plan(task="multiclass", predictions_are="logits", **wrong)
 
 
 @pytest.mark.parametrize(

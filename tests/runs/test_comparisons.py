@@ -81,6 +81,8 @@ def test_gates_hold_by_the_worse_end_of_the_interval(http: httpx.Client, pair: t
     good, bad = compared(http, *pair, *gates), compared(http, *pair[::-1], *gates)
     assert [gate["passed"] for gate in good["gates"]] == [True, True]
     assert [gate["passed"] for gate in bad["gates"]] == [False, False]
+    texts = compared(http, *pair, "acc>=-0.005", "binary_cross_entropy[site]<=0")["gates"]
+    assert [one | {"gate": None} for one in texts] == [one | {"gate": None} for one in good["gates"]]
     assert (good["passed"], bad["passed"]) == (True, False)
     accuracy, loss = bad["gates"]
     assert accuracy["worse_by_at_most"] == -bad["metrics"][0]["interval"]["low"]
@@ -114,7 +116,10 @@ def test_mcnemar_where_the_samples_are_known(http: httpx.Client, pair: tuple[str
         ({"candidate": "x"}, 404, None),
         ({"gates": [{"margin": 0.1}]}, 422, "/gates/0"),
         ({"gates": [{"metric": "f1", "margin": 0.1}]}, 422, "/gates/0/metric"),
-        ({"gates": [{"metric": "magic", "margin": 0.1}]}, 404, None),
+        ({"gates": [{"metric": "magic", "margin": 0.1}]}, 422, "/gates/0/metric"),
+        ({"gates": ["magic>=-0.1"]}, 422, "/gates/0"),
+        ({"gates": ["accuracy<=0.1"]}, 422, "/gates/0"),
+        ({"gates": ["accuracy>=0.1"]}, 422, "/gates/0"),
         ({"gates": [{"metric": "accuracy", "margin": -1}]}, 422, "/gates/0/margin"),
         ({"gates": [{"metric": "accuracy", "margin": 0, "slice": "age"}]}, 422, "/gates/0/slice"),
         ({"confidence": 1}, 422, "/confidence"),

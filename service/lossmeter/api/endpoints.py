@@ -67,11 +67,10 @@ def tensor_endpoints(batcher: MicroBatcher, limits: Limits, max_elements: int, s
     """Returns what answers; the aliases of a loss have addresses too."""
     endpoints: Endpoints = {addresses.EVALUATE: EvaluateEndpoint(Evaluate(batcher.engine, max_elements), limits)}
     for loss in LOSSES.values():
-        compute = Endpoint(ComputeLoss(loss, batcher, max_elements), limits)
         operation = Infer(loss, batcher, max_elements)
         infer = SharingEndpoint(operation, limits, sharing) if sharing.on else Endpoint(operation, limits)
         for name in (loss.name, *loss.aliases):
-            endpoints[f"{addresses.LOSSES}/{name}"] = compute
+            endpoints[f"{addresses.LOSSES}/{name}"] = Endpoint(ComputeLoss(loss, batcher, max_elements, name), limits)
             for path in (addresses.MODEL, addresses.MODEL_VERSION):
                 endpoints[path.format(loss=name, version=addresses.VERSION) + "/infer"] = infer
     return endpoints

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ class Format:
     """A media type with its codec."""
 
     media_type: str
-    decode: Callable[[bytes | bytearray, AbstractSet[str]], dict[str, Any]]
+    decode: Callable[..., dict[str, Any]]
     encode: Callable[..., list[bytes | memoryview]]
     parameters: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()

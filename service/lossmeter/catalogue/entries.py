@@ -57,10 +57,16 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entry:
-    """An entry of a catalogue: a function, and what its docstring and its signature declare."""
+    """An entry of a catalogue: a function, and what its docstring and its signature declare.
+
+    Attributes:
+        aliases: other names that lead to it, those of other libraries among them; one spelling of each.
+        shared_names: names that mean other entries just as well, so that they lead to none.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
+    shared_names: tuple[str, ...] = ()
     family: str
     function: Callable[..., Any]
     summary: str

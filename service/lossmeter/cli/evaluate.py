@@ -43,6 +43,9 @@ def evaluate_file(
         list[str] | None, typer.Option(help="What must hold: 'accuracy>=0.9', 'f1@lower[country]>=0.8', …")
     ] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes, where predictions are classes.")] = None,
+    class_names: Annotated[
+        str | None, typer.Option(help="What the classes are called, by commas, in the order of their indices.")
+    ] = None,
     confidence: Annotated[float | None, typer.Option(help="Of the intervals; 0.95 if left out.")] = None,
     replicates: Annotated[int | None, typer.Option(help="Of the bootstrap; 200 if left out.")] = None,
     hardest: Annotated[int | None, typer.Option(help="How many of the hardest rows to name.")] = None,
@@ -73,7 +76,6 @@ def evaluate_file(
     from lossmeter.cli.report import print_page, write_page
     from lossmeter.evaluation import Plan
     from lossmeter.evaluation.files import column_names
-    from lossmeter.evaluation.grammar import parse_criterion, parse_gate
     from lossmeter.reporting import report_page
     from lossmeter.wire.tables import Columns
 
@@ -83,10 +85,11 @@ def evaluate_file(
         "task": task,
         "predictions_are": predictions_are,
         "classes": classes,
-        "losses": [parse_criterion("loss", one) for one in loss or []],
-        "metrics": [parse_criterion("metric", one) for one in metric or []],
+        "class_names": None if class_names is None else list(column_names(class_names)),
+        "losses": list(loss or []),
+        "metrics": list(metric or []),
         "slices": list(slice_ or []),
-        "gates": [parse_gate(one) for one in gate or []],
+        "gates": list(gate or []),
         "confidence": confidence,
         "replicates": replicates,
         "hardest": hardest,

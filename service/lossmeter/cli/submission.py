@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from lossmeter.cli.measurement import read_watched
+from lossmeter.cli.measurement import named, read_watched
 from lossmeter.client import Client, InvalidRequest, Report, Run
 from lossmeter.errors import Invalid
-from lossmeter.evaluation import SlicedFields
+from lossmeter.evaluation import Plan, SlicedFields
 from lossmeter.evaluation.files import located
+from lossmeter.evaluation.labels import indices
 from lossmeter.tensors import Tensor, elements
 from lossmeter.wire import tables
 
@@ -30,7 +32,9 @@ def report_run(
 
     Whatever breaks it off has a note that says which run holds what came before.
     """
-    run = client.run(name, tags=tags, **plan.model_dump(exclude_unset=True))
+    known = named(source, columns, Plan.of(plan))
+    names = {} if known.class_names is None else {"class_names": list(known.class_names)}
+    run = client.run(name, tags=tags, **plan.model_dump(exclude_unset=True) | names)
     with closing(read_watched(source, columns)) as chunks:
         first = next(chunks, None)  # so that a file that cannot be read leaves no run behind
         if first is None:
@@ -39,7 +43,7 @@ def report_run(
         with run:
             try:
                 for chunk in chain([first], chunks):
-                    for part in split(chunk):
+                    for part in split(replace(chunk, fields=indices(known, chunk.fields))):
                         _add(run, source.name, part)
                         sent += part.rows
             except BaseException as error:

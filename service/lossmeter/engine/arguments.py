@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from lossmeter.engine.bound_shapes import BoundShapes, bind_shapes
-from lossmeter.engine.calls import Call
-from lossmeter.engine.elements import BOOL, INT64, ElementCheck
+from lossmeter.engine.calls import Call, Warned
+from lossmeter.engine.elements import BOOL, INT64, ElementCheck, aligned
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.losses import Loss
 from lossmeter.losses.vocabulary import Meaning
@@ -63,6 +63,7 @@ class Arguments:
 
     tensors: dict[str, torch.Tensor]
     shapes: BoundShapes
+    warned: Sequence[Warned] = ()
 
 
 def check_arguments(
@@ -73,6 +74,7 @@ def check_arguments(
     dtype: np.dtype[Any],
     *,
     non_finite: bool,
+    out_of_domain: bool = False,
 ) -> Arguments:
     """Checks all tensors of a call.
 
@@ -80,7 +82,7 @@ def check_arguments(
         Invalid: with every flaw.
     """
     shapes = bind_shapes(loss, tuple((name, given[name].shape) for name in loss.tensor if name in given), parameters)
-    elements = ElementCheck(non_finite=non_finite)
+    elements = ElementCheck(non_finite=non_finite, out_of_domain=out_of_domain)
     elements.flaws += _too_large(parameters, dtype)
     ignored = parameters.get("ignore_index")
     loaded: dict[str, torch.Tensor] = {}
@@ -93,16 +95,19 @@ def check_arguments(
             elements.check(name, array, meaning, tensor, shapes.sizes[meaning.counts][0], ignored)
         else:
             elements.check(name, array, meaning, tensor)
+        if loss.aligned:
+            array = aligned(array)
         loaded[name] = torch.from_numpy(array.reshape(tensor.shape))
     for name in gradients:
         if name in loaded and not loaded[name].is_floating_point():
             message = f"gradients names {name}, which holds {shapes.roles[name].meaning.name}: there is no gradient"
             elements.flaws.append(Flaw(pointer("gradients"), message))
     if not elements.flaws and loss.check is not None:
-        elements.flaws += loss.check(all_arguments(loss, loaded, parameters, gradients))
+        for flaw in loss.check(all_arguments(loss, loaded, parameters, gradients)):
+            elements.report(flaw, given, shapes.roles)
     if elements.flaws:
         raise Invalid.of(loss.name, elements.flaws)
-    return Arguments(loaded, shapes)
+    return Arguments(loaded, shapes, elements.warned)
 
 
 def all_arguments(
@@ -126,9 +131,12 @@ def _too_large(parameters: Mapping[str, Any], dtype: np.dtype[Any]) -> list[Flaw
 
 
 def check_weights(
-    call: Call, output: tuple[int, ...], dtype: np.dtype[Any]
+    call: Call, output: tuple[int, ...], dtype: np.dtype[Any], weight_dtype: np.dtype[Any]
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Checks sample weights, mask and upstream gradient, and returns them.
+
+    Args:
+        weight_dtype: of the sample weights.
 
     Raises:
         Invalid: with every flaw.
@@ -139,15 +147,15 @@ def check_weights(
     by_row = [output, (output[0],)] if output else [output]
     whole = [output] if call.reduction == "none" else [()]
     loaded: list[torch.Tensor | None] = []
-    for name, given, meaning, shapes in (
-        ("sample_weight", call.sample_weight, WEIGHT, by_row),
-        ("mask", call.mask, MASK, by_row),
-        ("upstream", call.upstream, UPSTREAM, whole),
+    for name, given, meaning, shapes, form in (
+        ("sample_weight", call.sample_weight, WEIGHT, by_row, weight_dtype),
+        ("mask", call.mask, MASK, by_row, dtype),
+        ("upstream", call.upstream, UPSTREAM, whole, dtype),
     ):
         if given is None:
             loaded.append(None)
             continue
-        array = convert(name, given, meaning, dtype, elements.flaws)
+        array = convert(name, given, meaning, form, elements.flaws)
         if given.shape not in shapes:
             allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
             elements.flaws.append(Flaw(pointer(name), f"{name} has shape {list(given.shape)}; expected {allowed}"))

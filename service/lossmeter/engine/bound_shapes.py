@@ -75,6 +75,11 @@ def bind_shapes(loss: Loss, shapes: Shapes, parameters: Mapping[str, Any]) -> Bo
         twin = next((n for n, s in shapes if s == mismatch.expected and loss.tensor[n].options[0].shape == text), None)
         expected = f"{list(mismatch.expected)}, {f'the shape of {twin}' if twin else expected}"
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
+    predictions = dict(shapes).get("predictions", ())
+    if len(predictions) > 2 and mismatch.name == "labels" and mismatch.given == predictions[:-1]:
+        text = loss.tensor["predictions"].options[0].shape
+        if text.startswith("N C *"):
+            message += f"; classes belong in dimension 1 of predictions, whose shape is {list(predictions)}"
     raise Invalid.at(loss.name, pointer(mismatch.name), message)
 
 

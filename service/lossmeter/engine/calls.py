@@ -37,6 +37,7 @@ class Call:
     empty: Literal["nan", "zero", "error"] = "nan"
     precision: Literal["float32", "float64"] = "float32"
     non_finite: Literal["error", "allow"] = "error"
+    out_of_domain: Literal["error", "allow"] = "error"
     expendable: bool = False
 
 

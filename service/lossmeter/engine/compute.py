@@ -13,7 +13,7 @@ import torch
 
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import all_arguments, check_arguments, check_weights
-from lossmeter.engine.calls import PRECISIONS, Call, Outcome
+from lossmeter.engine.calls import PRECISIONS, Call, Outcome, Warned
 from lossmeter.engine.outcomes import outcome
 from lossmeter.engine.plans import STUDY_AFTER, Plan, Plans, plan_key
 from lossmeter.engine.programs import Programs
@@ -70,7 +70,7 @@ class Engine:
         Raises:
             Invalid, DoesNotFit: as `compute`.
         """
-        work = self.check(replace(call, reduction="none", upstream=None))
+        work = self.check(replace(call, reduction="none", upstream=None), summed=True)
         output, weights = work.shapes.output, work.weights
         assert output, "a single sample has no rows"
         if call.gradients:
@@ -83,8 +83,11 @@ class Engine:
         assert result.values is not None
         return weights.by_row(result.values), result.gradients
 
-    def check(self, call: Call) -> Work:
+    def check(self, call: Call, *, summed: bool = False) -> Work:
         """Does the first half of `compute`: finds everything that can be wrong with a call, without any kernel.
+
+        Args:
+            summed: the values will be added up, whatever the reduction says; sample weights then keep all their digits.
 
         Raises:
             Invalid: if the arguments are not what the loss declares.
@@ -94,6 +97,7 @@ class Engine:
         key = plan_key(call)
         plan = self.plans.get(key)
         admitted = None if plan is None else plan.admit(call)
+        warned: Sequence[Warned] = ()
         dtype = PRECISIONS[call.precision]
         if plan is not None and admitted is not None:
             tensors, weights = admitted
@@ -102,23 +106,31 @@ class Engine:
                 plan.uses = 0
         else:
             arguments = check_arguments(
-                loss, call.tensors, call.parameters, call.gradients, dtype, non_finite=call.non_finite == "allow"
+                loss,
+                call.tensors,
+                call.parameters,
+                call.gradients,
+                dtype,
+                non_finite=call.non_finite == "allow",
+                out_of_domain=call.out_of_domain == "allow",
             )
-            tensors, weights = arguments.tensors, None
+            tensors, weights, warned = arguments.tensors, None, arguments.warned
             if plan is None:
                 device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
                 plan = self.plans.make(call, arguments, device)
                 self._check_size(call, plan)
                 self.plans.add(key, plan)
         if call.sample_weight is None and call.mask is None and call.upstream is None and weights is not None:
-            return Work(call, plan, tensors, weights, None)
-        weight, mask, upstream = check_weights(call, plan.shapes.output, dtype)
+            return Work(call, plan, tensors, weights, None, warned)
+        # Unreduced values are weighed as torch would; what is added up is weighed in the arithmetic of the sum.
+        weight_dtype = PRECISIONS["float64"] if summed or call.reduction != "none" else dtype
+        weight, mask, upstream = check_weights(call, plan.shapes.output, dtype, weight_dtype)
         if weights is None or weight is not None or mask is not None:
             support = Support()
             if plan.support is not None:
                 support = plan.support(all_arguments(loss, tensors, call.parameters, call.gradients))
             weights = weigh(plan.shapes.output, support, weight, mask, reduction=call.reduction, horizon=call.horizon)
-        return Work(call, plan, tensors, weights, upstream)
+        return Work(call, plan, tensors, weights, upstream, warned)
 
     def _check_size(self, call: Call, plan: Plan) -> None:
         """Refuses what is small on the wire and large in memory: two rows of it, or all of it where rows belong together.

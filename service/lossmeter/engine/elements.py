@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf, isfinite
 
 import numpy as np
 import torch
 
+from lossmeter.engine.calls import Warned
 from lossmeter.errors import Flaw, pointer
-from lossmeter.losses.vocabulary import Meaning
+from lossmeter.losses.vocabulary import Meaning, Role
 from lossmeter.tensors import Array, Datatype, Tensor, brackets, coordinates, load
 
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 DOT_ELEMENTS = 1 << 13
 """Elements up to which BLAS takes a product in one thread."""
 
+ALIGNMENT_BYTES = 64
+
 Test = Callable[[Array], bool]
+
+
+def aligned(array: Array) -> Array:
+    """Returns the elements in memory that begins where torch's own does, so that products of matrices come out alike."""
+    return array if array.ctypes.data % ALIGNMENT_BYTES == 0 else torch.from_numpy(array).clone().numpy()
 
 
 def is_finite(array: Array) -> bool:
@@ -61,11 +69,18 @@ def element_test(meaning: Meaning, bound: int | None, *, non_finite: bool) -> Te
 
 
 class ElementCheck:
-    """Checks the elements of tensors against what they mean, and collects their flaws."""
+    """Checks the elements of tensors against what they mean, and collects their flaws.
 
-    def __init__(self, *, non_finite: bool) -> None:
+    Args:
+        non_finite: infinities and NaN are allowed.
+        out_of_domain: numbers that the meaning does not provide for are allowed, with a warning, where kernels take them.
+    """
+
+    def __init__(self, *, non_finite: bool, out_of_domain: bool = False) -> None:
         self.non_finite = non_finite
+        self.out_of_domain = out_of_domain
         self.flaws: list[Flaw] = []
+        self.warned: list[Warned] = []
 
     def check(
         self,
@@ -87,7 +102,7 @@ class ElementCheck:
         most = meaning.maximum if bound is None else bound - 1
         if meaning.choices:
             wrong = ~np.isin(array, meaning.choices)
-            self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices))
+            self._report(name, wrong, given, " or ".join(f"{choice:g}" for choice in meaning.choices), meaning)
         elif (least is not None and not low >= least) or (most is not None and not high <= most):
             wrong = np.zeros(len(array), np.bool_)
             if least is not None:
@@ -96,9 +111,22 @@ class ElementCheck:
                 wrong |= array > most
             if ignored is not None:
                 wrong &= array != ignored
-            self._report(name, wrong, given, _range(meaning, least, most, ignored))
+            self._report(name, wrong, given, _range(meaning, least, most, ignored), meaning)
 
-    def _report(self, name: str, wrong: Array, given: Tensor, expected: str) -> None:
+    def report(self, flaw: Flaw, given: Mapping[str, Tensor], roles: Mapping[str, Role]) -> None:
+        """Takes a flaw that a loss has found by itself; one of a single number is a warning, where kernels take that."""
+        name = flaw.pointer[1:]
+        if flaw.index is not None and name in roles and self._allows(roles[name].meaning):
+            place = int(np.ravel_multi_index(flaw.index, given[name].shape)) if flaw.index else 0
+            value = load(given[name], np.dtype(np.float64))[place]
+            self.warned.append(Warned("out_of_domain", flaw.message, flaw.pointer, flaw.index, str(value)))
+        else:
+            self.flaws.append(flaw)
+
+    def _allows(self, meaning: Meaning | None) -> bool:
+        return self.out_of_domain and meaning is not None and meaning.kind == "floating" and not meaning.asserted
+
+    def _report(self, name: str, wrong: Array, given: Tensor, expected: str, meaning: Meaning | None = None) -> None:
         count = int(np.count_nonzero(wrong))
         if not count:
             return
@@ -106,7 +134,11 @@ class ElementCheck:
         index = coordinates(first, given.shape)
         more = f" (and {count - 1} more like it)" if count > 1 else ""
         value = load(given, np.dtype(np.float64))[first] if given.datatype is Datatype.BF16 else given.data[first]
-        self.flaws.append(Flaw(pointer(name), f"{name}{brackets(index)} is {value}; expected {expected}{more}", index))
+        message = f"{name}{brackets(index)} is {value}; expected {expected}{more}"
+        if self._allows(meaning):
+            self.warned.append(Warned("out_of_domain", message, pointer(name), index, str(value)))
+        else:
+            self.flaws.append(Flaw(pointer(name), message, index))
 
 
 def _range(meaning: Meaning, least: float | None, most: float | None, ignored: int | None) -> str:

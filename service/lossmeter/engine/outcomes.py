@@ -29,7 +29,7 @@ def outcome(work: Work, result: PassResult) -> Outcome:
     normalizer = weights.normalizer if call.normalizer is None else call.normalizer
     # Sums over sequences, so that they too can be added up over many calls and divided once.
     total = result.numerator if call.reduction in SEQUENCE_REDUCTIONS else result.total
-    warnings: list[Warned] = []
+    warnings: list[Warned] = [*work.warned]
     value: float | None = None
     if call.reduction == "sum":
         value = _rounded(total, call.precision)

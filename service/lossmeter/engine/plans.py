@@ -15,7 +15,7 @@ import torch
 from lossmeter.engine.arguments import Arguments, all_arguments, check_arguments
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
-from lossmeter.engine.elements import Test, element_test
+from lossmeter.engine.elements import Test, aligned, element_test
 from lossmeter.engine.programs import Kind, Programs
 from lossmeter.engine.programs.samples import Form
 from lossmeter.engine.programs.verification import Subject
@@ -112,6 +112,8 @@ class Plan:
                     if len(counted) and not argument.test(counted):
                         return None
                     weights = None if self.ignoring else weights
+                if call.loss.aligned:
+                    array = aligned(array)
                 tensors[argument.name] = torch.from_numpy(array.reshape(argument.shape))
         if self.check is not None:
             for _ in self.check(all_arguments(call.loss, tensors, call.parameters, call.gradients)):

@@ -160,7 +160,7 @@ def _rows(output: Sizes, sample_weight: torch.Tensor | None, counted: torch.Tens
         return 1.0
     rows = torch.ones(output[0], dtype=FLOAT64)
     if counted is not None:
-        rows = counted.reshape(output[0], -1).any(dim=1).to(FLOAT64)
+        rows = counted.reshape(output[0], math.prod(output[1:])).any(dim=1).to(FLOAT64)
     if sample_weight is not None and sample_weight.shape == (output[0],):
         rows = rows * sample_weight
     return float(rows.sum())

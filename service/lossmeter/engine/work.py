@@ -13,7 +13,7 @@ import torch
 
 from lossmeter.engine import backward
 from lossmeter.engine.bound_shapes import BoundShapes
-from lossmeter.engine.calls import PRECISIONS, Call
+from lossmeter.engine.calls import PRECISIONS, Call, Warned
 from lossmeter.engine.plans import Plan
 from lossmeter.engine.reduction import ElementWeights, precise_sum
 
@@ -40,6 +40,7 @@ class Work:
     tensors: dict[str, torch.Tensor]
     weights: ElementWeights
     upstream: torch.Tensor | None
+    warned: Sequence[Warned] = ()
     pieces: _Pieces | None = None
 
     @property
@@ -163,11 +164,11 @@ class _Part(NamedTuple):
         """Returns the gradient of the result with respect to the unreduced values."""
         call, weights, upstream = self.work.call, self.weights, self.upstream
         if call.reduction == "none" and upstream is not None:
-            return weights.apply(upstream.to(values.device))
+            return weights.apply(upstream.to(values.device)).to(values.dtype)
         inflow = torch.full_like(values, rounded(self.factor(), values.dtype))
         if weights.scale is not None and call.reduction not in ("none", "sum"):
             inflow = inflow * weights.scale.to(values.device, values.dtype)
-        return weights.apply(inflow)
+        return weights.apply(inflow).to(values.dtype)
 
     def keep(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
         """Returns a gradient in which what does not count is 0, even where its derivative is not a number."""

@@ -11,8 +11,8 @@ from lossmeter.errors import Invalid, pointer
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.gates import reaches
 from lossmeter.evaluation.metrics import MetricSet
+from lossmeter.evaluation.names import choose_loss, choose_metric
 from lossmeter.evaluation.plan import Plan
-from lossmeter.metrics import find_metric
 
 Part = Mapping[str, Any]
 
@@ -23,7 +23,9 @@ class ComparisonGate:
 
     Attributes:
         kind: `loss` or `metric`.
-        name: of the loss or metric.
+        name: of the loss or metric, as it was asked for.
+        proper: its name in the catalogue.
+        better: whether a higher or a lower figure is better, or neither.
         parameters: those that tell it from others of the same name.
         margin: in the unit of the figure, not negative; 0 for not worse at all.
         column: the column of slices in each of which it must hold; None for all samples.
@@ -31,6 +33,8 @@ class ComparisonGate:
 
     kind: str
     name: str
+    proper: str
+    better: str
     parameters: Mapping[str, Any]
     margin: float
     column: str | None
@@ -40,13 +44,19 @@ class ComparisonGate:
         """Makes the gate that a client described.
 
         Raises:
-            Invalid: it names not exactly one of a metric and a loss.
+            Invalid: it names not exactly one of a metric and a loss, or none that exists.
         """
         if ("metric" in given) == ("loss" in given):
             raise Invalid.at("comparison", pointer("gates", number), "a gate names either a metric or a loss")
         kind = "loss" if "loss" in given else "metric"
         parameters = {name: value for name, value in given.items() if name not in (kind, "margin", "slice")}
-        return cls(kind, given[kind], parameters, given["margin"], given.get("slice"))
+        at = pointer("gates", number, kind)
+        if kind == "loss":
+            proper, better = choose_loss(given[kind], at).name, "lower"
+        else:
+            metric = choose_metric(given[kind], at)
+            proper, better = metric.name, metric.better
+        return cls(kind, given[kind], proper, better, parameters, given["margin"], given.get("slice"))
 
     def to_json(self) -> dict[str, Any]:
         place = {} if self.column is None else {"slice": self.column}
@@ -59,33 +69,24 @@ class ComparisonGate:
             name in given and given[name] == value for name, value in self.parameters.items()
         )
 
-    @property
-    def proper(self) -> str:
-        """The name in the catalogue, where an alias was given."""
-        if self.kind == "metric":
-            return find_metric(self.name).name
-        from lossmeter.losses import find  # with torch: metrics do without
-
-        return find(self.name).name
-
     def check(self, number: int, losses: Sequence[Criterion], metrics: MetricSet, plans: tuple[Plan, Plan]) -> None:
         """Checks that there is exactly one figure that it is about, and that this can be worse.
 
         Raises:
-            NotFound: there is no such loss or metric.
             Invalid: otherwise.
         """
         if self.kind == "loss":
             figures = [{"loss": one.loss.name, "parameters": one.figure} for one in losses]
         else:
             figures = [{"metric": one.metric.name, "parameters": one.arguments} for one in metrics.scalars]
-        count = sum(self.fits(figure) for figure in figures)
+        fitting = [figure for figure in figures if self.fits(figure)]
+        count = sum(figure not in fitting[:place] for place, figure in enumerate(fitting))
         if count != 1:
             much = (
                 "not measured by both runs" if count == 0 else f"measured {count} times; say which, by its parameters"
             )
             raise Invalid.at("comparison", pointer("gates", number, self.kind), f"{self.name} is {much}")
-        if self.kind == "metric" and find_metric(self.name).better == "neither":
+        if self.better == "neither":
             message = f"{self.name} is neither better when higher nor when lower"
             raise Invalid.at("comparison", pointer("gates", number, self.kind), message)
         if self.column is not None and not all(self.column in plan.slices for plan in plans):
@@ -104,7 +105,8 @@ def verdict(margin: ComparisonGate, parts: Iterable[tuple[Mapping[str, Any], Par
         if place.get("column") != margin.column:
             continue
         seen += 1
-        (figure,) = (one for one in part["losses" if margin.kind == "loss" else "metrics"] if margin.fits(one))
+        # Of one metric under two names there are two figures, which are the same.
+        figure = next(one for one in part["losses" if margin.kind == "loss" else "metrics"] if margin.fits(one))
         loss = _worsening(figure)
         size = max(abs(figure["baseline"]), abs(figure["candidate"]))
         held = held and reaches(margin.margin, loss, size)

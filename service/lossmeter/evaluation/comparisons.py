@@ -116,6 +116,7 @@ def _part(losses: Sequence[Criterion], metrics: MetricSet, sides: Sides) -> dict
         "metrics": [
             {
                 "metric": one.choice.metric.name,
+                "requested": one.choice.requested,
                 "parameters": dict(one.choice.arguments),
                 "better": one.choice.metric.better,
                 **_figures(one.first, one.second, one.difference),
@@ -134,7 +135,8 @@ def _loss(one: Criterion, level: float, sides: Sides) -> dict[str, Any]:
         if drawn[0].shape == drawn[1].shape:
             units = min(intervals.units_of(one.key, side) for side in sides)
             difference = confidence.paired_bootstrap(first, second, (drawn[0], drawn[1]), level, units=units)
-    return {"loss": one.loss.name, "parameters": one.figure, "better": "lower", **_figures(first, second, difference)}
+    named = {"loss": one.loss.name, "requested": one.requested, "parameters": one.figure}
+    return {**named, "better": "lower", **_figures(first, second, difference)}
 
 
 def _figures(baseline: float, candidate: float, difference: Difference) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from lossmeter.errors import Invalid, pointer
 from lossmeter.evaluation.loss_inputs import LossInputs
+from lossmeter.evaluation.names import choose_loss
 from lossmeter.metrics.tasks import KINDS, Task
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
@@ -30,6 +31,7 @@ class Criterion:
     """A loss of a plan with its parameters.
 
     Attributes:
+        requested: the name under which it was asked for.
         parameters: scalar ones, all of them, with their values.
         tensors: tensor parameters, such as weights of classes.
         weight: its factor in the objective.
@@ -39,6 +41,7 @@ class Criterion:
     """
 
     loss: Loss
+    requested: str
     parameters: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     weight: float
@@ -53,7 +56,7 @@ class Criterion:
         return f"loss {self.loss.name}[{inner}]" if inner else f"loss {self.loss.name}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"loss": self.loss.name, **self.given, "weight_in_objective": self.weight}
+        return {"loss": self.requested, **self.given, "weight_in_objective": self.weight}
 
     @property
     def figure(self) -> dict[str, Any]:
@@ -88,13 +91,11 @@ def criterion(task: Task, predictions_are: str, given: Mapping[str, Any], at: tu
     """Makes the loss that a client chose.
 
     Raises:
-        NotFound: there is no such loss.
-        Invalid: it does not suit the task, or its parameters are wrong.
+        Invalid: there is no such loss, or it does not suit the task, or its parameters are wrong.
     """
-    from lossmeter.losses import find
-
     rest = dict(given)
-    loss = find(str(rest.pop("loss")))
+    requested = str(rest.pop("loss"))
+    loss = choose_loss(requested, pointer(*at, "loss"))
     weight = float(rest.pop("weight_in_objective", 1.0))
     meaning = _suited(loss, task, predictions_are, pointer(*at, "loss"))
     named = {name: rest.pop(name) for name in list(rest) if name in loss.tensor and loss.tensor[name].keyword}
@@ -109,6 +110,7 @@ def criterion(task: Task, predictions_are: str, given: Mapping[str, Any], at: tu
     tensors = {name: _constant(loss, name, value, (*at, name)) for name, value in named.items()}
     return Criterion(
         loss,
+        requested,
         parameters,
         tensors,
         weight,

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from lossmeter.errors import Flaw, Invalid, pointer
+from lossmeter.evaluation.notation import parse_criterion, parse_gate
 from lossmeter.metrics.tasks import KINDS, TASKS
 from lossmeter.validation import IgnoredIndex, Real
 
@@ -13,6 +27,7 @@ MAX_REPLICATES = 2000
 MAX_HARDEST = 1000
 MAX_CHOICES = 100
 MAX_CLASSES = 10_000_000
+MAX_NAMES = 10_000
 LEFT_OUT: Any = None
 """The default of a field that has no value of its own for being left out, and so is of a plain type."""
 
@@ -39,27 +54,69 @@ SliceChoice = Annotated[
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class LossChoice(BaseModel):
-    """A loss with its parameters, under the names that `GET /v1/losses` gives them; weights of classes as arrays."""
+class Choice(BaseModel):
+    """What may be written as an object or as text."""
 
     model_config = ConfigDict(extra="allow", strict=True)
+
+    _text: bool = PrivateAttr(False)
+
+    @property
+    def is_text(self) -> bool:
+        """Tells whether it was written as text, so that no place inside of it can be named."""
+        return self._text
+
+
+class Written:
+    """Tells pydantic to read a text as the fields that it stands for.
+
+    Args:
+        parse: reads the text; raises Invalid.
+        example: a text.
+    """
+
+    def __init__(self, parse: Callable[[str], dict[str, Any]], example: str) -> None:
+        self.parse = parse
+        self.example = example
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {
+            "description": "An object, or text that says the same.",
+            "oneOf": [handler(schema), {"type": "string", "examples": [self.example]}],
+        }
+
+    def _read(self, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, str):
+            if not isinstance(value, Mapping | Choice):
+                raise PydanticCustomError("expected", "an object, or text such as {example}", {"example": self.example})
+            return handler(value)
+        try:
+            fields = self.parse(value)
+        except Invalid as error:
+            raise PydanticCustomError("written", "{problem}", {"problem": error.flaws[0].message}) from None
+        choice = handler(fields)
+        choice._text = True
+        return choice
+
+
+class LossChoice(Choice):
+    """A loss with its parameters, under the names that `GET /v1/losses` gives them; weights of classes as arrays."""
 
     loss: str = Field(description="The name of the loss, or an alias.")
     weight_in_objective: Weight = Field(1.0, description="The factor of its mean in the objective.")
 
 
-class MetricChoice(BaseModel):
+class MetricChoice(Choice):
     """A metric with its parameters, under the names that `GET /v1/metrics` gives them."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
 
     metric: str = Field(description="The name of the metric, or an alias.")
 
 
-class GateFields(BaseModel):
+class GateFields(Choice):
     """A condition that must hold: a metric or a loss, with parameters if several have the name, and a threshold."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
 
     metric: str = Field(LEFT_OUT, description="A scalar metric; measured too if `metrics` does not name it.")
     loss: str = Field(LEFT_OUT, description="A loss; measured too if `losses` does not name it.")
@@ -73,6 +130,11 @@ class GateFields(BaseModel):
     at: Literal["value", "lower", "upper"] = Field(
         "value", description="What is compared: the value, or an end of its interval, to be sure of it."
     )
+
+
+WrittenLoss = Annotated[LossChoice, Written(partial(parse_criterion, "loss"), "focal(gamma=2)")]
+WrittenMetric = Annotated[MetricChoice, Written(partial(parse_criterion, "metric"), "f1(average=macro)")]
+WrittenGate = Annotated[GateFields, Written(parse_gate, "accuracy>=0.9")]
 
 
 class ScoreKeepingFields(BaseModel):
@@ -100,17 +162,24 @@ class PlanFields(BaseModel):
         le=MAX_CLASSES,
         description="Number of classes or labels; needed where predictions are classes, otherwise read off predictions.",
     )
-    losses: list[LossChoice] = Field(
+    class_names: list[str] = Field(
+        LEFT_OUT,
+        min_length=1,
+        max_length=MAX_NAMES,
+        description="What the classes are called, in the order of their indices, where labels are texts; left out, the sorted "
+        "texts of the batch. Of two classes the second is the positive one. A run with such labels needs them.",
+    )
+    losses: list[WrittenLoss] = Field(
         LEFT_OUT,
         max_length=MAX_CHOICES,
         description="What is averaged; left out, the usual losses of the task.",
     )
-    metrics: list[MetricChoice] = Field(
+    metrics: list[WrittenMetric] = Field(
         LEFT_OUT,
         max_length=MAX_CHOICES,
         description="What is measured besides; left out, the usual metrics of the task.",
     )
-    gates: list[GateFields] = Field([], max_length=MAX_CHOICES, description="What must hold for the data to pass.")
+    gates: list[WrittenGate] = Field([], max_length=MAX_CHOICES, description="What must hold for the data to pass.")
     confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true value.")
     replicates: int = Field(
         200, ge=0, le=MAX_REPLICATES, description="Of the bootstrap; 0 for no interval where only it knows one."
@@ -123,7 +192,9 @@ class PlanFields(BaseModel):
         LEFT_OUT,
         description="A label that does not count, in losses and metrics alike.",
     )
-    precision: Literal["float32", "float64"] = Field("float64", description="Arithmetic of the losses.")
+    precision: Literal["auto", "float32", "float64"] = Field(
+        "auto", description="Arithmetic of the losses; `auto` is float64, that of the metrics."
+    )
 
 
 class SlicedFields(PlanFields):
@@ -135,3 +206,18 @@ class SlicedFields(PlanFields):
 def given(model: BaseModel) -> dict[str, Any]:
     """The fields that a client gave, and no others."""
     return model.model_dump(exclude_unset=True)
+
+
+def outside_texts(error: Invalid, choices: Mapping[str, Sequence[Choice] | None]) -> Invalid:
+    """Lets flaws point at a text as a whole, in which there are no places; `choices` by the name of their field."""
+    texts = [
+        pointer(field, place)
+        for field, written in choices.items()
+        for place, one in enumerate(written or ())
+        if one.is_text
+    ]
+
+    def place(at: str) -> str:
+        return next((text for text in texts if at.startswith(text + "/")), at)
+
+    return Invalid(error.detail, [Flaw(place(one.pointer), one.message, one.index) for one in error.flaws])

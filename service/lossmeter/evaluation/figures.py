@@ -23,6 +23,7 @@ class Figure:
 
     Attributes:
         metric: its name.
+        requested: the name under which it was asked for.
         parameters: all of them, with their values.
         kind: `scalar`, `per_class`, `matrix` or `curve`.
         value: a number, a list, a list of rows, or a list of curves (columns by name); NaN where undefined.
@@ -31,6 +32,7 @@ class Figure:
     """
 
     metric: str
+    requested: str
     parameters: Mapping[str, Any]
     kind: str
     value: Any
@@ -64,7 +66,9 @@ def figures(metrics: MetricSet, statistics: Statistics) -> list[Figure]:
             # Where nothing counts there is no figure, whatever a class that is absent has.
             value = value if statistics.samples else math.nan
             interval = intervals.interval(choice, float(value), states, statistics, drawn.get(number), metrics.level)
-        results.append(Figure(choice.metric.name, dict(choice.arguments), kind, _plain(value), interval, bound))
+        results.append(
+            Figure(choice.metric.name, choice.requested, dict(choice.arguments), kind, _plain(value), interval, bound)
+        )
     return results
 
 

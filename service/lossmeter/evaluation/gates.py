@@ -11,7 +11,7 @@ from typing import Any
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.metrics import ChosenMetric
-from lossmeter.metrics import find_metric
+from lossmeter.evaluation.names import choose_loss, choose_metric
 
 GATE_FIELDS = ("metric", "loss", "minimum", "maximum", "baseline", "margin", "slice", "at")
 ULPS = 4
@@ -102,21 +102,18 @@ def gate(
     """Makes the gate that a client described; if it names what is not measured yet, returns the choice of that instead.
 
     Raises:
-        NotFound: it names a loss or metric that does not exist.
-        Invalid: it says too little or too much.
+        Invalid: it names a loss or metric that does not exist, or says too little or too much.
     """
     flaws = list(_flaws(given, at, columns))
     if flaws:
         raise Invalid.of("gates", flaws)
     parameters = {name: value for name, value in given.items() if name not in GATE_FIELDS}
     if "loss" in given:
-        from lossmeter.losses import find  # with torch: metrics do without
-
-        name = find(given["loss"]).name
-        measured = [(one.loss.name, one.figure) for one in losses]
+        name = choose_loss(given["loss"], pointer(*at, "loss")).name
+        measured: list[tuple[str, Any]] = [(one.loss.name, one.figure) for one in losses]
         kind = "loss"
     else:
-        metric = find_metric(given["metric"])
+        metric = choose_metric(given["metric"], pointer(*at, "metric"))
         name, kind = metric.name, "metric"
         bound = metric.bind(parameters, at)
         if metric.kind_for(bound) != "scalar":
@@ -129,8 +126,11 @@ def gate(
     ]
     if kind == "metric":
         fitting = [one for one in fitting if choices[one].kind == "scalar"]
+    fitting = [
+        one for place, one in enumerate(fitting) if measured[one] not in map(measured.__getitem__, fitting[:place])
+    ]
     if not fitting:
-        return {kind: name, **parameters}
+        return {kind: given[kind], **parameters}
     if len(fitting) > 1:
         message = f"{name} is measured {len(fitting)} times; say which is meant, by its parameters"
         raise Invalid.at("gates", pointer(*at, kind), message)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 from lossmeter.errors import Invalid
 from lossmeter.metrics import METRICS
 
-NAME = r"(?P<name>\w+)(?:\((?P<parameters>.*)\))?"
+NAME = r"(?P<name>[\w-]+)(?:\((?P<parameters>.*)\))?"
 CRITERION = re.compile(NAME)
 PARAMETER = re.compile(r"\s*(\w+)\s*=\s*(\[.*\]|[^,]+)\s*(?:,|$)")
 GATE = re.compile(
@@ -19,6 +20,7 @@ GATE = re.compile(
     + r"\s*(?P<sign>>=|<=)\s*(?P<bound>\S+)"
 )
 FORM = "name>=number or name<=number, such as 'accuracy>=0.9' or 'f1(average=micro)@lower[country=de]>=0.8'"
+MARGIN_FORM = "name>=-margin or name<=margin, of the difference, such as 'accuracy>=-0.01' or 'mse[country]<=0.1'"
 
 
 def parse_criterion(kind: str, text: str) -> dict[str, Any]:
@@ -55,6 +57,28 @@ def parse_gate(text: str) -> dict[str, Any]:
         one = match["value"] is not None
         written["slice"] = {"column": match["column"], "value": _value(match["value"])} if one else match["column"]
     return written
+
+
+def parse_margin(text: str) -> dict[str, Any]:
+    """Reads a gate of a comparison: a bound on candidate minus baseline, on the side that is worse.
+
+    Raises:
+        Invalid: the text is no such gate.
+    """
+    try:
+        written = parse_gate(text)
+    except Invalid:
+        written = {"at": ""}
+    bound = written.pop("maximum", None)
+    margin = -written.pop("minimum", math.nan) if bound is None else bound
+    if not margin >= 0 or not written.keys().isdisjoint({"at"}) or isinstance(written.get("slice"), dict):
+        raise Invalid.at("gate", "", f"{text!r} is not of the form {MARGIN_FORM}")
+    metric = METRICS.get_known(str(written.get("metric", "")))
+    better = "lower" if "loss" in written else getattr(metric, "better", "")
+    if better and better != ("lower" if bound is not None else "higher"):
+        side = "name>=-margin" if better == "higher" else "name<=margin"
+        raise Invalid.at("gate", "", f"{text!r} bounds the wrong side, as {better} is better; expected {side}")
+    return {**written, "margin": margin or 0.0}
 
 
 def _parameters(subject: str, text: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import sizes
+from lossmeter.evaluation.labels import indices
 from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.evaluation.plan import Plan
 from lossmeter.metrics.batches import Batch
@@ -57,6 +58,7 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
     missing = [Flaw(pointer(name), f"{name} is missing") for name in ROLES[:2] if fields.get(name) is None]
     if missing:
         raise Invalid.of(task.name, missing)
+    fields = indices(plan, fields)
     predictions, labels, weight, mask = (_values(fields.get(name)) for name in ROLES)
     mask = _without_ignored(plan.ignore_index, labels, mask)
     classes = task.classes(predictions, plan.predictions_are, plan.classes)

@@ -14,6 +14,7 @@ from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.inputs import Inputs, check_fields
+from lossmeter.evaluation.labels import name_classes
 from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.evaluation.metrics import slabs
 from lossmeter.evaluation.plan import Plan
@@ -91,6 +92,7 @@ def evaluate(
         raise Invalid.at(
             plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
         )
+    plan = name_classes(plan, fields)
     inputs = check_fields(plan, fields, "")
     rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
     answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lossmeter.errors import Invalid, pointer
-from lossmeter.metrics import METRICS, ClassCounts, Curves, Metric, Ratio, Statistic, find_metric
+from lossmeter.evaluation.names import choose_metric
+from lossmeter.metrics import METRICS, ClassCounts, Curves, Metric, Ratio, Statistic
 from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.draws import SLAB_DRAWS, Draws
 from lossmeter.metrics.scores import Samples
@@ -27,11 +28,13 @@ class ChosenMetric:
     """A metric of a plan with its parameters.
 
     Attributes:
+        requested: the name under which it was asked for.
         arguments: all parameters with their values.
         settings: what the plan as a whole decides for it.
     """
 
     metric: Metric
+    requested: str
     arguments: Mapping[str, Any]
     settings: Mapping[str, Any]
 
@@ -106,8 +109,7 @@ class MetricSet:
         """Chooses metrics, `{"metric": name, parameter: value, …}` each, for a task and what its predictions are measured as.
 
         Raises:
-            NotFound: there is no such metric.
-            Invalid: it does not suit the task, or its parameters are wrong.
+            Invalid: there is no such metric, or it does not suit the task, or its parameters are wrong.
         """
         choices = tuple(_choice(task, measured_as, curves, place, one) for place, one in enumerate(wanted))
         return cls(choices, curves, replicates, level)
@@ -166,8 +168,9 @@ class MetricSet:
 
 def _choice(task: Task, measured_as: str, curves: Curves, place: int, wanted: Mapping[str, Any]) -> ChosenMetric:
     given = dict(wanted)
-    metric = find_metric(str(given.pop("metric", "")))
     at = pointer("metrics", place, "metric")
+    requested = str(given.pop("metric", ""))
+    metric = choose_metric(requested, at)
     if task.name not in metric.tasks:
         raise Invalid.at(metric.name, at, f"not for the task {task.name}; for {', '.join(metric.tasks)}")
     for need in {need for item in metric.statistics for need in item.needs}:
@@ -182,7 +185,7 @@ def _choice(task: Task, measured_as: str, curves: Curves, place: int, wanted: Ma
     if arguments.get("average") == "binary" and not binary:
         message = f"average is 'binary', the positive class alone; the task {task.name} has none"
         raise Invalid.at(metric.name, pointer("metrics", place, "average"), message)
-    return ChosenMetric(metric, arguments, {"curves": curves, "both": binary})
+    return ChosenMetric(metric, requested, arguments, {"curves": curves, "both": binary})
 
 
 def usual(task: str, predictions_are: str) -> list[dict[str, Any]]:

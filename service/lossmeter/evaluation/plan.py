@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lossmeter.errors import Invalid, MalformedBody, pointer
 from lossmeter.evaluation import criteria, metrics
 from lossmeter.evaluation.criteria import Criterion, criterion
-from lossmeter.evaluation.fields import PlanFields, SlicedFields, given
+from lossmeter.evaluation.fields import PlanFields, SlicedFields, given, outside_texts
 from lossmeter.evaluation.gates import Gate, gate
 from lossmeter.evaluation.metrics import MetricSet
 from lossmeter.metrics import Curves
@@ -27,6 +27,7 @@ class Plan:
     Attributes:
         task, predictions_are: of the data.
         classes: number of classes or labels; None to read it off the predictions.
+        class_names: what the classes are called, in the order of their indices; None where they have no names.
         criteria: the losses.
         metrics: the metrics.
         slices: columns by whose values everything is repeated.
@@ -39,6 +40,7 @@ class Plan:
     task: Task
     predictions_are: str
     classes: int | None
+    class_names: tuple[str, ...] | None
     criteria: tuple[Criterion, ...]
     metrics: MetricSet
     slices: tuple[str, ...]
@@ -52,15 +54,23 @@ class Plan:
         """Makes the plan that a client described.
 
         Raises:
-            NotFound: it names a loss or metric that does not exist.
-            Invalid: what it names does not fit together.
+            Invalid: what it names does not exist, or does not fit together.
         """
+        try:
+            return cls._of(fields, slices)
+        except Invalid as error:
+            named = {part: getattr(fields, part) for part in ("losses", "metrics", "gates")}
+            raise outside_texts(error, named) from None
+
+    @classmethod
+    def _of(cls, fields: PlanFields, slices: Sequence[str]) -> Plan:
         task, are = TASKS[fields.task], fields.predictions_are
         measured_as = task.measured_as(are)
         columns = tuple(fields.slices) if isinstance(fields, SlicedFields) else tuple(slices)
         wanted_losses = criteria.usual(task, are) if fields.losses is None else list(map(given, fields.losses))
         losses = [criterion(task, are, one, ("losses", place)) for place, one in enumerate(wanted_losses)]
         wanted = metrics.usual(task.name, measured_as) if fields.metrics is None else list(map(given, fields.metrics))
+        classes, names = _classes(task, fields)
         curves = Curves(**fields.curves.model_dump())
         if curves.bins and not curves.low < curves.high:
             message = f"curves has low {curves.low} and high {curves.high}; expected low < high"
@@ -87,14 +97,15 @@ class Plan:
         return cls(
             task,
             are,
-            fields.classes,
+            classes,
+            names,
             tuple(losses),
             measured,
             columns,
             tuple(gates),
             fields.hardest,
             fields.ignore_index,
-            fields.precision,
+            "float64" if fields.precision == "auto" else fields.precision,
         )
 
     @property
@@ -105,7 +116,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Returns all fields with their values, so that what is usual today stays what is measured."""
         curves = self.metrics.curves
-        optional = {"classes": self.classes, "ignore_index": self.ignore_index}
+        optional = {"classes": self.classes, "class_names": self.class_names, "ignore_index": self.ignore_index}
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -113,7 +124,7 @@ class Plan:
             "predictions_are": self.predictions_are,
             **{name: value for name, value in optional.items() if value is not None},
             "losses": [one.to_json() for one in self.criteria],
-            "metrics": [{"metric": one.metric.name, **one.arguments} for one in self.metrics.choices],
+            "metrics": [{"metric": one.requested, **one.arguments} for one in self.metrics.choices],
             "slices": list(self.slices),
             "gates": [one.to_json() for one in self.gates],
             "confidence": self.metrics.level,
@@ -141,6 +152,22 @@ class Plan:
             raise MalformedBody(error.detail) from error
 
 
+def _classes(task: Task, fields: PlanFields) -> tuple[int | None, tuple[str, ...] | None]:
+    """Returns the number of classes and their names, as far as they are given."""
+    if fields.class_names is None:
+        return fields.classes, None
+    names, at = tuple(fields.class_names), pointer("class_names")
+    if not task.named:
+        raise Invalid.at(task.name, at, f"the task {task.name} has no classes that could have names")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise Invalid.at(task.name, at, f"class_names has {twice!r} twice")
+    wanted = 2 if task.name == "binary" else fields.classes
+    if wanted is not None and len(names) != wanted:
+        raise Invalid.at(task.name, at, f"class_names has {len(names)} names; expected {wanted}, the number of classes")
+    return fields.classes if task.name == "binary" else len(names), names
+
+
 def _of_version_1(chosen: Any) -> Any:
     """Reads a metric or gate of two classes as it was meant: any average was the positive class alone."""
     if isinstance(chosen, Mapping) and chosen.get("average") in ("macro", "weighted", "micro"):
@@ -152,6 +179,7 @@ def _check_unique(task: Task, losses: Sequence[Criterion]) -> None:
     seen: set[str] = set()
     for place, one in enumerate(losses):
         if one.key in seen:
-            message = f"{one.loss.name} stands twice, with the same parameters"
+            named = one.requested if one.requested == one.loss.name else f"{one.requested}, which is {one.loss.name},"
+            message = f"{named} stands twice, with the same parameters"
             raise Invalid.at(task.name, pointer("losses", place), message)
         seen.add(one.key)

@@ -16,9 +16,10 @@ from lossmeter.evaluation.gates import Place
 from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.statistics import Statistics
-from lossmeter.metrics import Interval, Ratio, confidence
+from lossmeter.metrics import METRICS, Interval, Ratio, confidence
 from lossmeter.tensors import Tensor, brackets, coordinates
 
+NOTHING = "nothing counts"
 LISTED = 8
 """Figures of one list that are not finite and are named one by one."""
 
@@ -43,7 +44,10 @@ def report(plan: Plan, record: Record | None) -> dict[str, Any]:
             (place, _observed(part[gate.kind][gate.number], gate.at)) for place, part in places if gate.covers(place)
         ]
         verdicts.append(gate.verdict(seen))
+    names = None if plan.class_names is None else list(plan.class_names)
     answer = {
+        "samples": overall["samples"],
+        "class_names": names,
         **overall,
         "slices": slices,
         "hardest": [
@@ -65,8 +69,16 @@ def _nothing(plan: Plan) -> dict[str, Any]:
     metrics = []
     for one in plan.metrics.choices:
         value: Any = math.nan if one.kind == "scalar" else []
-        figure = {"metric": one.metric.name, "parameters": dict(one.arguments), "kind": one.kind, "value": value}
-        metrics.append({**figure, "interval": None, "error_bound": [] if one.kind == "per_class" else 0.0})
+        named = {"metric": one.metric.name, "requested": one.requested, "parameters": dict(one.arguments)}
+        metrics.append(
+            {
+                **named,
+                "kind": one.kind,
+                "value": value,
+                "interval": None,
+                "error_bound": [] if one.kind == "per_class" else 0.0,
+            }
+        )
     return {
         "samples": 0,
         "losses": losses,
@@ -89,6 +101,7 @@ def _part(plan: Plan, statistics: Statistics) -> dict[str, Any]:
         "metrics": [
             {
                 "metric": one.metric,
+                "requested": one.requested,
                 "parameters": dict(one.parameters),
                 "kind": one.kind,
                 "value": one.value,
@@ -121,6 +134,7 @@ def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
         interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level, units=units)
     return {
         "loss": one.loss.name,
+        "requested": one.requested,
         "parameters": one.figure,
         "weight_in_objective": one.weight,
         "value": value,
@@ -158,20 +172,28 @@ def _observed(figure: Mapping[str, Any], at: str) -> float:
     return math.nan if interval is None else float(interval["low" if at == "lower" else "high"])
 
 
-def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Yields a warning for every figure that is not finite: in JSON it is null."""
+def not_finite(value: Any, path: tuple[str | int, ...] = (), because: str = "") -> Iterator[dict[str, Any]]:
+    """Yields a warning for every figure that is not finite: in JSON it is null.
+
+    Args:
+        because: why a figure is not defined here, where that is known.
+    """
     if isinstance(value, float):
         if not math.isfinite(value):
-            yield _warning(value, path, None)
+            yield _warning(value, path, None, because)
     elif isinstance(value, dict):
+        if value.get("samples", 1) == 0:
+            because = NOTHING
+        elif "metric" in value and because != NOTHING:
+            because = METRICS[value["metric"]].undefined if value["metric"] in METRICS else ""
         for name, item in value.items():
-            yield from not_finite(item, (*path, name))
+            yield from not_finite(item, (*path, name), "" if name in ("slices", "hardest", "gates") else because)
     elif isinstance(value, list):
         listed = 0
         for number, item in enumerate(value):
             if listed >= LISTED and isinstance(item, float):
                 break
-            for warning in not_finite(item, (*path, number)):
+            for warning in not_finite(item, (*path, number), because):
                 listed += 1
                 yield warning
 
@@ -182,7 +204,11 @@ def tensor_warnings(tensor: Tensor, path: tuple[str | int, ...]) -> list[dict[st
     return [_warning(float(tensor.data[one]), path, coordinates(one, tensor.shape)) for one in places]
 
 
-def _warning(value: float, path: tuple[str | int, ...], index: tuple[int, ...] | None) -> dict[str, Any]:
+def _warning(
+    value: float, path: tuple[str | int, ...], index: tuple[int, ...] | None, because: str = ""
+) -> dict[str, Any]:
     word = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     message = f"{'.'.join(map(str, path))}{brackets(index or ())} is {word}"
+    if because and math.isnan(value):
+        message += f" because {because}"
     return {"code": "non_finite", "message": message, "pointer": pointer(*path), "index": index, "value": word}

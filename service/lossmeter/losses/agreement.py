@@ -40,8 +40,8 @@ def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], s
 
 
 @loss(
+    aliases=["brier_score", "brier_score_loss"],
     check=_labels.class_flaws,
-    aliases=["brier_score"],
     examples=[
         Example(predictions=[[0.7, 0.2, 0.1]], labels=[0], value=0.14),
         Example(predictions=[[0.5, 0.5]], labels=[1], value=0.5),
@@ -84,9 +84,9 @@ def brier(predictions: Probabilities[Tensor, "N C"], labels: ClassIndices[Tensor
 
 
 @loss(
+    aliases=["jensen_shannon_divergence", "js_divergence"],
     chunked=False,
     check=_labels.class_flaws,
-    aliases=["jensen_shannon_divergence"],
     examples=[
         Example(predictions=[[log(0.5), log(0.5)]], labels=[[0.5, 0.5]], value=0.0),
         Example(

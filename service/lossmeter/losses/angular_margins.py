@@ -40,8 +40,8 @@ def _margin_cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, own:
 
 
 @loss(
+    aliases=["arcface_loss"],
     chunked=False,
-    aliases=["arc_face"],
     intermediate="N C",
     check=_prototype_flaws,
     examples=[
@@ -116,8 +116,8 @@ def _is_direction(vectors: Tensor) -> Tensor:
 
 
 @loss(
+    aliases=["cosface_loss", "am_softmax"],
     chunked=False,
-    aliases=["cos_face", "am_softmax"],
     intermediate="N C",
     check=_prototype_flaws,
     examples=[

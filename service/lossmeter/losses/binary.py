@@ -9,20 +9,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossmeter.losses.catalogue import Example, loss
-from lossmeter.losses.vocabulary import FixedWeights, Fraction, Logits, NonNegative, Probabilities, Unreduced
+from lossmeter.losses.vocabulary import (
+    AssertedProbabilities,
+    FixedWeights,
+    Fraction,
+    Logits,
+    NonNegative,
+    Probabilities,
+    Unreduced,
+)
 
 FAMILY = "binary"
 
 
 @loss(
+    aliases=["bce", "bce_loss"],
     examples=[
         Example(predictions=[0.9, 0.2], labels=[1.0, 0.0], value=-(log(0.9) + log(0.8)) / 2),
         Example(predictions=[0.5, 0.5], labels=[1.0, 0.0], weight=[3.0, 1.0], reduction="sum", value=4 * log(2)),
-    ]
+    ],
 )
 def binary_cross_entropy(
-    predictions: Probabilities[Tensor, "*shape"],
-    labels: Probabilities[Tensor, "*shape"],
+    predictions: AssertedProbabilities[Tensor, "*shape"],
+    labels: AssertedProbabilities[Tensor, "*shape"],
     *,
     weight: FixedWeights[Tensor, "~*shape"] | None = None,
 ) -> Unreduced[Tensor, "*shape"]:
@@ -61,6 +70,7 @@ def binary_cross_entropy(
 
 
 @loss(
+    aliases=["bce_with_logits", "bce_with_logits_loss", "sigmoid_cross_entropy", "sigmoid_cross_entropy_with_logits"],
     # Its gradient takes a sigmoid, which rounds differently in the last few elements of a tensor: pieces are not bit-equal.
     chunked=False,
     examples=[
@@ -123,6 +133,7 @@ def binary_cross_entropy_with_logits(
 
 
 @loss(
+    aliases=["binary_focal_loss", "sigmoid_focal_loss"],
     examples=[
         Example(predictions=[log(3)], labels=[1.0], value=-0.25 * 0.25**2 * log(0.75)),
         Example(
@@ -133,7 +144,7 @@ def binary_cross_entropy_with_logits(
             reduction="sum",
             value=0.25 * log(4 / 3) + 0.75 * log(4),
         ),
-    ]
+    ],
 )
 def binary_focal(
     predictions: Logits[Tensor, "*shape"],

@@ -89,6 +89,7 @@ class Loss(Entry):
     reductions: tuple[str, ...] = REDUCTIONS
     separable: bool = True
     chunked: bool = True
+    aligned: bool = False
     mean_note: str = ""
     plain_if: Mapping[str, Any] = field(default_factory=dict)
     alternative: Callable[[Arguments], int] | None = None
@@ -129,9 +130,11 @@ def loss(
     *,
     examples: Sequence[Example],
     aliases: Sequence[str] = (),
+    shared_names: Sequence[str] = (),
     reductions: Sequence[str] = (),
     separable: bool = True,
     chunked: bool | None = None,
+    aligned: bool = False,
     mean_note: str = "",
     plain_if: Mapping[str, Any] | None = None,
     alternative: Callable[[Arguments], int] | None = None,
@@ -144,9 +147,12 @@ def loss(
     Args:
         examples: at least one request with its value.
         aliases: other names under which the loss answers.
+        shared_names: names that mean other losses just as well, and are refused.
         reductions: ways to reduce beyond `mean`, `sum` and `none`, of `FURTHER_REDUCTIONS`.
         separable: each sample's value depends on that sample alone.
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
+        aligned: multiplies its tensors as matrices, whose last bits depend on where they lie; they are moved to such places as
+            torch's have.
         mean_note: how `mean` comes about where it is no quotient of `sum` and `normalizer`.
         plain_if: parameters that have these values where predictions are what their type says, and not its logarithm.
         alternative: the number of the alternative that the shape of the result is, by the parameters alone; by default that of
@@ -162,9 +168,11 @@ def loss(
             function,
             examples=tuple(examples),
             aliases=tuple(aliases),
+            shared_names=tuple(shared_names),
             reductions=REDUCTIONS + tuple(reductions),
             separable=separable,
             chunked=separable if chunked is None else chunked,
+            aligned=aligned,
             mean_note=mean_note,
             plain_if=plain_if or {},
             alternative=alternative,

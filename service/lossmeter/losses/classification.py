@@ -53,6 +53,8 @@ def _classifier_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["cross_entropy_loss", "ce", "ce_loss", "softmax_cross_entropy", "softmax_cross_entropy_with_logits"],
+    shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
     check=_cross_entropy_flaws,
     examples=[
@@ -121,6 +123,8 @@ def cross_entropy(
 
 
 @loss(
+    aliases=["nll_loss"],
+    shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
     check=_labels.class_flaws,
     examples=[Example(predictions=[[log(0.7), log(0.3)], [log(0.4), log(0.6)]], labels=[0, 1], value=-log(0.42) / 2)],
@@ -166,6 +170,8 @@ def nll(
 
 
 @loss(
+    aligned=True,
+    aliases=["linear_cross_entropy_loss", "fused_linear_cross_entropy"],
     chunked=False,
     support=_labels.weighted,
     check=_classifier_flaws,
@@ -252,6 +258,7 @@ def _focal_term(log_odds: Tensor, gamma: float) -> Tensor:
 
 
 @loss(
+    aliases=["focal_loss"],
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[

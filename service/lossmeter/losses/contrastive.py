@@ -17,8 +17,8 @@ PLANE = [[1.0, 0.0], [0.0, 1.0]]
 
 
 @loss(
+    aliases=["info_nce_loss"],
     separable=False,
-    aliases=["infonce"],
     intermediate="N N | N M",
     examples=[
         Example(query=PLANE, positive=PLANE, temperature=0.5, value=log1p(exp(-2))),
@@ -81,8 +81,8 @@ def info_nce(
 
 
 @loss(
+    aliases=["nt_xent_loss"],
     separable=False,
-    aliases=["ntxent"],
     intermediate="2N 2N",
     examples=[Example(view1=PLANE, view2=PLANE, temperature=1.0, value=log(1 + 2 * exp(-1)))],
 )

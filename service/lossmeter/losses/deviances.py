@@ -63,9 +63,9 @@ def _deviance(mean: Tensor, observed: Tensor, power: float) -> Tensor:
 
 
 @loss(
+    aliases=["tweedie_deviance", "mean_tweedie_deviance", "tweedie_deviance_score"],
     chunked=False,
     check=_tweedie_flaws,
-    aliases=["tweedie_deviance", "mean_tweedie_deviance", "tweedie_deviance_score", "TweedieDevianceScore"],
     examples=[
         Example(predictions=[4.0, 9.0], labels=[1.0, 9.0], value=1.0),
         Example(predictions=[4.0], labels=[0.0], value=8.0),

@@ -24,6 +24,7 @@ def _target_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["kl_div_loss", "kl_divergence", "kld", "kullback_leibler_divergence"],
     reductions=["batchmean"],
     check=_target_flaws,
     examples=[
@@ -86,6 +87,7 @@ def _rate_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["poisson_nll_loss"],
     check=_rate_flaws,
     plain_if={"log_input": False},
     examples=[
@@ -136,6 +138,7 @@ def poisson_nll(
 
 
 @loss(
+    aliases=["gaussian_nll_loss"],
     check=_flaws.variances,
     examples=[
         Example(predictions=[1.0], labels=[3.0], variance=[4.0], value=log(2) + 0.5),

@@ -16,7 +16,7 @@ from lossmeter.losses.vocabulary import Embeddings, NonNegative, Positive, Real,
 FAMILY = "embeddings"
 
 
-@loss(examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)])
+@loss(aliases=["hinge_embedding_loss"], examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)])
 def hinge_embedding(
     predictions: Values[Tensor, "*shape"], labels: Signs[Tensor, "*shape"], *, margin: Real = 1.0
 ) -> Unreduced[Tensor, "*shape"]:
@@ -113,6 +113,7 @@ def contrastive(
 
 
 @loss(
+    aliases=["cosine_embedding_loss"],
     examples=[
         Example(
             input1=[[1.0, 0.0], [1.0, 0.0]],
@@ -121,7 +122,7 @@ def contrastive(
             margin=0.5,
             value=(1 + sqrt(0.5) - 0.5) / 2,
         )
-    ]
+    ],
 )
 def cosine_embedding(
     input1: Embeddings[Tensor, "N D | D"],
@@ -161,10 +162,11 @@ def cosine_embedding(
 
 
 @loss(
+    aliases=["triplet_margin_loss", "triplet", "triplet_loss"],
     examples=[
         Example(anchor=[[0.0, 0.0]], positive=[[3.0, 4.0]], negative=[[3.3, 4.4]], value=0.5),
         Example(anchor=[0.0, 0.0], positive=[1.0, 1.0], negative=[0.5, 1.0], p=1.0, eps=0.0, value=1.5),
-    ]
+    ],
 )
 def triplet_margin(
     anchor: Embeddings[Tensor, "*batch D"],
@@ -233,12 +235,13 @@ _DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @loss(
+    aliases=["triplet_margin_with_distance_loss"],
     examples=[
         Example(anchor=[[0.0, 0.0]], positive=[[1.0, 1.0]], negative=[[2.0, 0.5]], distance="manhattan", value=0.5),
         Example(
             anchor=[[1.0, 0.0]], positive=[[0.0, 1.0]], negative=[[-2.0, 0.0]], distance="cosine", margin=1.5, value=0.5
         ),
-    ]
+    ],
 )
 def triplet_margin_with_distance(
     anchor: Embeddings[Tensor, "*batch D"],

@@ -23,9 +23,9 @@ def _quantile_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["pinball", "pinball_loss", "mean_pinball_loss", "quantile_loss"],
     chunked=False,
     check=_quantile_flaws,
-    aliases=["pinball", "pinball_loss", "mean_pinball_loss", "quantile_loss"],
     examples=[
         Example(predictions=[[1.0], [3.0]], labels=[2.0, 2.0], value=0.5),
         Example(predictions=[[1.0, 2.0, 5.0]], labels=[3.0], quantiles=[0.1, 0.5, 0.9], value=(0.2 + 0.5 + 0.2) / 3),

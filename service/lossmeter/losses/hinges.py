@@ -11,7 +11,7 @@ FAMILY = "classification"
 
 
 @loss(
-    aliases=["hinge_loss", "Hinge", "HingeLoss"],
+    aliases=["hinge_loss"],
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=2.5 / 3)],
 )
 def hinge(
@@ -51,7 +51,7 @@ def hinge(
 
 
 @loss(
-    aliases=["squared_hinge_loss", "SquaredHinge"],
+    aliases=["squared_hinge_loss"],
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=4.25 / 3)],
 )
 def squared_hinge(

@@ -33,6 +33,7 @@ def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["multi_margin_loss"],
     check=_class_flaws,
     examples=[
         Example(predictions=[[0.1, 0.2, 0.4, 0.8]], labels=[3], value=(0.3 + 0.4 + 0.6) / 4),
@@ -80,6 +81,7 @@ def multi_margin(
 
 
 @loss(
+    aliases=["multilabel_margin_loss"],
     check=_class_flaws,
     examples=[Example(predictions=[[0.1, 0.2, 0.4, 0.8]], labels=[[3, 0, -1, 1]], value=0.85)],
 )
@@ -116,7 +118,10 @@ def multilabel_margin(
     return F.multilabel_margin_loss(predictions, labels, reduction="none")
 
 
-@loss(examples=[Example(predictions=[[log(3), 0.0]], labels=[[1.0, 0.0]], value=log(8 / 3) / 2)])
+@loss(
+    aliases=["multilabel_soft_margin_loss"],
+    examples=[Example(predictions=[[log(3), 0.0]], labels=[[1.0, 0.0]], value=log(8 / 3) / 2)],
+)
 def multilabel_soft_margin(
     predictions: Logits[Tensor, "*batch C"],
     labels: Probabilities[Tensor, "*batch C"],
@@ -153,7 +158,9 @@ def multilabel_soft_margin(
     return F.multilabel_soft_margin_loss(predictions, labels, weight=weight, reduction="none")
 
 
-@loss(examples=[Example(predictions=[0.0, log(3)], labels=[1.0, -1.0], value=1.5 * log(2))])
+@loss(
+    aliases=["soft_margin_loss"], examples=[Example(predictions=[0.0, log(3)], labels=[1.0, -1.0], value=1.5 * log(2))]
+)
 def soft_margin(predictions: Scores[Tensor, "*shape"], labels: Signs[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
     r"""Logistic loss for labels of ±1.
 

@@ -22,8 +22,8 @@ def _paired(arguments: Arguments) -> Support:
 
 
 @loss(
+    aliases=["supcon", "sup_con_loss", "supervised_contrastive_loss"],
     separable=False,
-    aliases=["supcon"],
     intermediate="N N",
     support=_paired,
     examples=[

@@ -20,8 +20,8 @@ def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @loss(
+    aliases=["coral_loss"],
     chunked=False,
-    aliases=["coral_loss", "CoralLoss"],
     examples=[
         Example(predictions=[[0.0, 0.0]], labels=[1], value=2 * log(2)),
         Example(predictions=[[log(3), -log(3)]], labels=[1], value=2 * log(4 / 3)),
@@ -69,9 +69,9 @@ def _subset_sizes(arguments: Arguments) -> Support:
 
 
 @loss(
+    aliases=["corn_loss"],
     chunked=False,
     support=_subset_sizes,
-    aliases=["corn_loss", "CornLoss"],
     examples=[
         Example(predictions=[[0.0, 0.0], [0.0, 0.0]], labels=[0, 2], value=log(2)),
         Example(predictions=[[log(3), -log(3)], [log(3), 5.0]], labels=[1, 0], value=(2 * log(4 / 3) + log(4)) / 3),

@@ -110,8 +110,8 @@ def importance_sampling(
 
 
 @loss(
+    aliases=["ppo", "vanilla", "dual_clip"],
     reductions=SEQUENCE_REDUCTIONS,
-    aliases=["ppo"],
     examples=[
         Example(
             log_probs=[[log(0.5), log(0.2), log(0.3)]],
@@ -331,8 +331,8 @@ def sapo(
 
 
 @loss(
+    aliases=["ppo_critic", "compute_value_loss"],
     reductions=SEQUENCE_REDUCTIONS,
-    aliases=["ppo_critic"],
     examples=[
         Example(
             predictions=[[1.0, 0.5]],

@@ -40,7 +40,8 @@ def _softplus(number: float) -> float:
 
 
 @loss(
-    aliases=["cdpo"],
+    aliases=["cdpo", "dpo_loss"],
+    shared_names=["sigmoid"],
     examples=[
         Example(**PAIR, value=(_softplus(-0.2) + log(2)) / 2),
         Example(**PAIR, beta=0.5, label_smoothing=0.1, value=(0.9 * _softplus(-1) + 0.1 * _softplus(1) + log(2)) / 2),
@@ -191,6 +192,7 @@ def dpo_hinge(
 
 
 @loss(
+    aliases=["robust"],
     examples=[
         Example(**PAIR, beta=0.5, label_smoothing=0.25, value=(1.5 * _softplus(-1) - 0.5 * _softplus(1) + log(2)) / 2)
     ],

@@ -72,7 +72,8 @@ def simpo(
 
 
 @loss(
-    examples=[Example(policy_chosen=[-10.0, -5.0], policy_rejected=[-20.0, -5.0], value=(log1p(exp(-1)) + log(2)) / 2)]
+    shared_names=["sigmoid"],
+    examples=[Example(policy_chosen=[-10.0, -5.0], policy_rejected=[-20.0, -5.0], value=(log1p(exp(-1)) + log(2)) / 2)],
 )
 def cpo(
     policy_chosen: PolicyChosen, policy_rejected: PolicyRejected, *, beta: Positive = 0.1

@@ -15,7 +15,10 @@ from lossmeter.losses.vocabulary import FixedRelevances, Real, Scores, Signs, Un
 FAMILY = "ranking"
 
 
-@loss(examples=[Example(input1=[2.0, 1.0], input2=[1.0, 3.0], labels=[1.0, 1.0], margin=0.5, value=1.25)])
+@loss(
+    aliases=["margin_ranking_loss"],
+    examples=[Example(input1=[2.0, 1.0], input2=[1.0, 3.0], labels=[1.0, 1.0], margin=0.5, value=1.25)],
+)
 def margin_ranking(
     input1: Scores[Tensor, "*shape"],
     input2: Scores[Tensor, "*shape"],
@@ -54,7 +57,7 @@ def margin_ranking(
 
 
 @loss(
-    aliases=["bayesian_personalized_ranking"],
+    aliases=["bayesian_personalized_ranking", "bpr_loss"],
     examples=[Example(positive=[2.0, 0.0], negative=[1.0, 3.0], value=(log1p(exp(-1)) + log1p(exp(3))) / 2)],
 )
 def bpr(positive: Scores[Tensor, "*shape"], negative: Scores[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:

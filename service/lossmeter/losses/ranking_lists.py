@@ -15,7 +15,7 @@ FAMILY = "ranking"
 
 
 @loss(
-    aliases=["list_net"],
+    aliases=["listnet_loss"],
     support=with_documents,
     examples=[
         Example(predictions=[[log(3), 0.0]], labels=[[0.0, 0.0]], value=-(log(0.75) + log(0.25)) / 2),
@@ -71,7 +71,7 @@ def listnet(
 
 
 @loss(
-    aliases=["listmle"],
+    aliases=["list_mle_loss"],
     support=with_documents,
     examples=[
         Example(predictions=[[log(3), log(2), 0.0]], labels=[[1.0, 5.0, 0.0]], value=-log(2 / 6) - log(3 / 4)),

@@ -26,6 +26,7 @@ def _centred(vectors: Tensor) -> Tensor:
 
 
 @loss(
+    aliases=["vicreg_loss"],
     separable=False,
     support=_with_samples,
     intermediate="D D",
@@ -96,6 +97,7 @@ def vicreg(
 
 
 @loss(
+    aliases=["barlow_twins_loss"],
     separable=False,
     support=_with_samples,
     intermediate="D D",

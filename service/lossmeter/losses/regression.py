@@ -11,7 +11,10 @@ from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
 FAMILY = "regression"
 
 
-@loss(examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.375)])
+@loss(
+    aliases=["mse_loss", "mean_squared_error"],
+    examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.375)],
+)
 def mse(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
     r"""Mean squared error: the average of the squared differences.
 
@@ -43,7 +46,7 @@ def mse(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
 
 
 @loss(
-    aliases=["l1"],
+    aliases=["l1", "l1_loss", "mean_absolute_error"],
     examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.5)],
 )
 def mae(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
@@ -77,6 +80,7 @@ def mae(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
 
 
 @loss(
+    aliases=["smooth_l1_loss"],
     # In float32 the last few elements of a tensor are rounded differently: pieces are not bit-equal.
     chunked=False,
     examples=[Example(predictions=[0.0, 3.0], labels=[0.0, 0.0], beta=2.0, value=1.0)],
@@ -115,6 +119,7 @@ def smooth_l1(
 
 
 @loss(
+    aliases=["huber_loss"],
     # As with `smooth_l1`: the last few elements of a tensor are rounded differently.
     chunked=False,
     examples=[Example(predictions=[0.0, 3.0], labels=[0.0, 0.0], value=1.25)],

@@ -23,13 +23,8 @@ def _above_minus_one(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["mean_squared_log_error", "mean_squared_logarithmic_error"],
     check=_above_minus_one,
-    aliases=[
-        "mean_squared_log_error",
-        "MeanSquaredLogError",
-        "mean_squared_logarithmic_error",
-        "MeanSquaredLogarithmicError",
-    ],
     examples=[Example(predictions=[3.0, 0.0], labels=[1.0, 0.0], value=log(2) ** 2 / 2)],
 )
 def msle(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
@@ -64,7 +59,7 @@ def msle(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]
 
 
 @loss(
-    aliases=["mean_absolute_percentage_error", "MeanAbsolutePercentageError"],
+    aliases=["mean_absolute_percentage_error"],
     examples=[Example(predictions=[110.0, 30.0], labels=[100.0, 60.0], value=0.3)],
 )
 def mape(
@@ -109,7 +104,7 @@ def mape(
 
 
 @loss(
-    aliases=["symmetric_mean_absolute_percentage_error", "SymmetricMeanAbsolutePercentageError"],
+    aliases=["symmetric_mean_absolute_percentage_error"],
     examples=[Example(predictions=[3.0, 0.0], labels=[1.0, 0.0], value=0.5)],
 )
 def smape(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:

@@ -16,8 +16,8 @@ FAMILY = "regression"
 
 
 @loss(
+    aliases=["log_cosh_error", "log_cosh_loss"],
     chunked=False,
-    aliases=["logcosh", "LogCosh", "log_cosh_error", "LogCoshError"],
     examples=[Example(predictions=[0.0, 2.0], labels=[0.0, 0.0], value=log(cosh(2)) / 2)],
 )
 def log_cosh(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:

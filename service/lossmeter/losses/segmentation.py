@@ -35,7 +35,7 @@ THIRDS = [[[log(3), log(3), 0.0, 0.0], [0.0, 0.0, log(3), log(3)]]]
 
 
 @loss(
-    aliases=["dice_loss", "DiceLoss", "soft_dice"],
+    aliases=["dice_loss", "soft_dice"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
     support=present_classes,
@@ -106,7 +106,7 @@ def _with_regions(arguments: Arguments) -> Support:
 
 
 @loss(
-    aliases=["GeneralizedDiceLoss", "generalised_dice"],
+    aliases=["generalized_dice_loss", "generalised_dice"],
     alternative=shape_by_image,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
     support=_with_regions,
@@ -177,7 +177,7 @@ def generalized_dice(
 
 
 @loss(
-    aliases=["jaccard_loss", "JaccardLoss", "soft_jaccard"],
+    aliases=["jaccard_loss", "soft_jaccard"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
     support=present_classes,

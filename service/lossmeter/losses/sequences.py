@@ -60,6 +60,7 @@ def _symbol_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    aliases=["ctc_loss"],
     chunked=False,
     support=_per_symbol,
     check=_alignment_flaws,

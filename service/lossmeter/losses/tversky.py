@@ -47,7 +47,7 @@ def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: flo
 
 
 @loss(
-    aliases=["tversky_loss", "TverskyLoss"],
+    aliases=["tversky_loss"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
     support=present_classes,

@@ -7,7 +7,7 @@ any number of them, `~` in front for "broadcastable to", `|` separates alternati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from pydantic import Field
 from lossmeter.validation import IgnoredIndex, Real
 
 __all__ = [
+    "AssertedProbabilities",
     "Boxes",
     "ClassCounts",
     "ClassIndices",
@@ -77,6 +78,7 @@ class Meaning:
         minimum, maximum: inclusive bounds of every element, where there are any.
         choices: the only possible values, where they are few.
         counts: for indices, the dimension that they index (its size is the exclusive upper bound).
+        asserted: kernels give up on other values, so that nobody may ask for them.
         exact: also accepts integer and boolean datatypes, because their values are exact members of the domain.
     """
 
@@ -88,6 +90,7 @@ class Meaning:
     choices: tuple[float, ...] = ()
     counts: str | None = None
     exact: bool = False
+    asserted: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class _Word:
 
 
 if TYPE_CHECKING:
+    from typing import Annotated as AssertedProbabilities
     from typing import Annotated as Boxes
     from typing import Annotated as ClassCounts
     from typing import Annotated as ClassIndices
@@ -157,6 +161,9 @@ else:
     class Probabilities(_Word):
         meaning = Meaning("probabilities", "numbers between 0 and 1", minimum=0.0, maximum=1.0, exact=True)
 
+    class AssertedProbabilities(_Word):
+        meaning = replace(Probabilities.meaning, asserted=True)
+
     class LogProbabilities(_Word):
         meaning = Meaning("log-probabilities", "natural logarithms of probabilities, such as log_softmax gives")
 
@@ -178,7 +185,7 @@ else:
         meaning = Meaning("features", "vectors, or the matrix that maps them to logits")
 
     class Variances(_Word):
-        meaning = Meaning("variances", "predicted variances, not negative", minimum=0.0)
+        meaning = Meaning("variances", "predicted variances, not negative", minimum=0.0, asserted=True)
 
     class Signs(_Word):
         meaning = Meaning("±1", "1 or -1", choices=(-1.0, 1.0), exact=True)

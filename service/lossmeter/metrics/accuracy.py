@@ -66,13 +66,21 @@ def confusions(batch: Labelled, w: Weighting, *, threshold: float) -> Confusion:
 
 
 @metric(
+    aliases=(
+        "token_accuracy",
+        "pixel_accuracy",
+        "acc",
+        "accuracy_score",
+        "binary_accuracy",
+        "categorical_accuracy",
+        "sparse_categorical_accuracy",
+    ),
     tasks=EXCLUSIVE,
     better="higher",
     bounds=(0.0, 1.0),
     uncertainty="proportion",
     usual=EXCLUSIVE,
     mcnemar=True,
-    aliases=("token_accuracy", "pixel_accuracy"),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=1 / 3)],
 )
 def accuracy(right: Annotated[Quotient, right_decisions], *, threshold: Fraction = 0.5) -> Array:
@@ -104,6 +112,7 @@ def accuracy(right: Annotated[Quotient, right_decisions], *, threshold: Fraction
 
 
 @metric(
+    aliases=("top_k_accuracy_score", "top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
     tasks=("multiclass", "segmentation"),
     better="higher",
     bounds=(0.0, 1.0),
@@ -138,6 +147,7 @@ def top_k_accuracy(hits: Annotated[Quotient, top_k_hits], *, k: PositiveInteger 
 
 
 @metric(
+    aliases=("hamming_loss", "hamming_distance"),
     tasks=(*EXCLUSIVE, "multilabel"),
     better="lower",
     bounds=(0.0, 1.0),
@@ -173,12 +183,12 @@ def hamming(wrong: Annotated[Quotient, wrong_decisions], *, threshold: Fraction 
 
 
 @metric(
+    aliases=("subset_accuracy", "exact_match_ratio"),
     tasks=("multilabel",),
     better="higher",
     bounds=(0.0, 1.0),
     uncertainty="proportion",
     usual=("multilabel",),
-    aliases=("subset_accuracy",),
     examples=[Example("multilabel", **MULTILABEL, value=0.5)],
 )
 def exact_match(right: Annotated[Quotient, all_right], *, threshold: Fraction = 0.5) -> Array:

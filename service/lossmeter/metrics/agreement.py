@@ -32,6 +32,8 @@ def distance_of_classes(batch: Labelled, w: Weighting, *, weights: str, threshol
 
 
 @metric(
+    undefined="no class stands among the labels",
+    aliases=("balanced_accuracy_score", "bacc"),
     tasks=("binary", "multiclass", "segmentation"),
     better="higher",
     bounds=(None, 1.0),
@@ -83,11 +85,11 @@ def balanced_accuracy(
 
 
 @metric(
+    aliases=("mcc", "matthews_corrcoef", "matthews_correlation", "matthews_correlation_coefficient"),
     tasks=("binary", "multiclass", "segmentation"),
     better="higher",
     bounds=(-1.0, 1.0),
     prior=counts_prior,
-    aliases=("mcc",),
     examples=[Example("binary", **BINARY, value=1 / 3), Example("multiclass", **MULTICLASS, value=0.0)],
 )
 def matthews(counts: Annotated[ClassCounts, class_counts], *, threshold: Fraction = 0.5) -> Array:
@@ -154,6 +156,8 @@ def kappa_prior(
 
 
 @metric(
+    undefined="all labels and predictions are of one class",
+    aliases=("cohen_kappa_score", "kappa", "cohens_kappa"),
     tasks=EXCLUSIVE,
     better="higher",
     bounds=(None, 1.0),

@@ -92,6 +92,7 @@ class Metric(Entry):
     prior: Callable[..., Any] | None
     interval: Callable[..., Any] | None
     mcnemar: bool
+    undefined: str
     examples: tuple[Example, ...]
     model: type[BaseModel]
 
@@ -132,11 +133,13 @@ def metric(
     kind: Kind = "scalar",
     usual: Sequence[str] = (),
     aliases: Sequence[str] = (),
+    shared_names: Sequence[str] = (),
     error_bound: Callable[..., Any] | None = None,
     trials: Callable[..., Any] | None = None,
     prior: Callable[..., Any] | None = None,
     interval: Callable[..., Any] | None = None,
     mcnemar: bool = False,
+    undefined: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a function from states to a result as a metric.
 
@@ -150,12 +153,14 @@ def metric(
         kind: `scalar`, `per_class`, `matrix` or `curve`.
         usual: the tasks whose usual set it belongs to.
         aliases: other names under which it answers.
+        shared_names: names that mean other metrics just as well, and are refused.
         error_bound: from the same states and parameters, how far a value from histograms can be from the exact one.
         trials: from the same states and parameters, (successes, trials, effective trials), for a proportion that is no `Ratio`.
         prior: from its states, their replicates, a name and the parameters, replicates that were given half counts, for what
             is a function of counts.
         interval: from its state, the state of replicates (None where there is none), their values, the level and the
             parameters, an interval of its own.
+        undefined: when it has no value though something counts, after "because".
         mcnemar: whether it is a share of right decisions, of which two models can be compared by McNemar's test.
     """
 
@@ -171,11 +176,13 @@ def metric(
             kind=kind,
             usual=tuple(usual),
             aliases=tuple(aliases),
+            shared_names=tuple(shared_names),
             error_bound=error_bound,
             trials=trials,
             prior=prior,
             interval=interval,
             mcnemar=mcnemar,
+            undefined=undefined,
         )
         METRICS.add(entry)
         return function

@@ -57,12 +57,12 @@ def _information(table: Contingency) -> tuple[Array, Array, Array]:
 
 
 @metric(
+    aliases=("ari", "adjusted_rand_score", "adjusted_rand_index"),
     tasks=TASKS,
     better="higher",
     bounds=(-0.5, 1.0),
     prior=pairs_prior,
     usual=TASKS,
-    aliases=("ari",),
     examples=[Example("clustering", **CLUSTERS, value=4 / 7)],
 )
 def adjusted_rand(table: Annotated[Contingency, contingency]) -> Array:
@@ -106,12 +106,12 @@ def _ordered_pairs(weight: Array) -> Array:
 
 
 @metric(
+    aliases=("normalized_mutual_information", "normalized_mutual_info", "normalized_mutual_info_score"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     prior=pairs_prior,
     usual=TASKS,
-    aliases=("normalized_mutual_information",),
     examples=[Example("clustering", **CLUSTERS, value=float(2 * np.log(2) / (np.log(2) + 1.5 * np.log(2))))],
 )
 def nmi(table: Annotated[Contingency, contingency]) -> Array:
@@ -143,6 +143,7 @@ def nmi(table: Annotated[Contingency, contingency]) -> Array:
 
 
 @metric(
+    aliases=("v_measure_score",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),

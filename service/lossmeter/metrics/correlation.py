@@ -29,7 +29,15 @@ def deviances_from_mean(batch: Numbers, w: Weighting, *, power: float) -> Devian
     return Deviances.of(batch.x, batch.y, power, w)
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(None, 1.0), usual=REGRESSION, examples=example(0.9486081370449679))
+@metric(
+    undefined="all labels are equal",
+    aliases=("r2_score", "r_squared", "coefficient_of_determination"),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(None, 1.0),
+    usual=REGRESSION,
+    examples=example(0.9486081370449679),
+)
 def r2(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     r"""Coefficient of determination: how much better than always predicting the mean.
 
@@ -57,7 +65,14 @@ def r2(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     return 1 - quotient(residual, moments.spread("y"))
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(None, 1.0), examples=example(0.9571734475374732))
+@metric(
+    undefined="all labels are equal",
+    aliases=("explained_variance_score",),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(None, 1.0),
+    examples=example(0.9571734475374732),
+)
 def explained_variance(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     r"""Share of the variance that is explained: `r2` that forgives a constant offset.
 
@@ -84,7 +99,14 @@ def explained_variance(moments: Annotated[CrossMoments, cross_moments]) -> Array
     return 1 - quotient(moments.dd, moments.spread("y"))
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(0.9848696184482703))
+@metric(
+    undefined="all labels, or all predictions, are equal",
+    aliases=("pearsonr", "pearson_corrcoef", "pearson_correlation"),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    examples=example(0.9848696184482703),
+)
 def pearson(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     r"""Pearson's correlation: how nearly the points lie on a rising straight line.
 
@@ -115,7 +137,14 @@ def pearson(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     return np.where(1 - np.abs(value) <= ROUNDING, np.sign(value), value)
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(63.125 / 64.625))
+@metric(
+    undefined="labels and predictions are all equal",
+    aliases=("concordance_corrcoef", "ccc", "concordance_correlation_coefficient"),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    examples=example(63.125 / 64.625),
+)
 def concordance(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     r"""Lin's concordance: how nearly the points lie on the line where prediction equals label.
 
@@ -147,6 +176,8 @@ def concordance(moments: Annotated[CrossMoments, cross_moments]) -> Array:
 
 
 @metric(
+    undefined="all labels are equal",
+    aliases=("d2_tweedie_score",),
     tasks=REGRESSION,
     better="higher",
     bounds=(None, 1.0),

@@ -163,11 +163,12 @@ def _support(scores: Samples | ScoreHistogram, drawn: ScoreHistogram | None) -> 
 
 
 @metric(
+    undefined="only one class stands among the labels",
+    aliases=("roc_auc", "roc_auc_score", "auc", "auc_roc"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     usual=("binary",),
-    aliases=("roc_auc",),
     error_bound=auroc_error,
     interval=_interval(_areas, areas.newcombe),
     examples=[Example("binary", **SCORED, value=0.75)],
@@ -212,6 +213,9 @@ def auroc(
 
 
 @metric(
+    undefined="no label is positive",
+    aliases=("average_precision_score", "ap", "auprc", "pr_auc", "auc_pr"),
+    shared_names=("map",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -257,6 +261,7 @@ def average_precision(
 
 
 @metric(
+    aliases=("roc",),
     tasks=TASKS,
     better="neither",
     kind="curve",
@@ -315,6 +320,7 @@ def roc_curve(scores: Annotated[Scores, score_distribution]) -> list[dict[str, A
 
 
 @metric(
+    aliases=("precision_recall_curve",),
     tasks=TASKS,
     better="neither",
     kind="curve",

@@ -72,6 +72,8 @@ def _trials(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, Ar
 
 
 @metric(
+    undefined="nothing was predicted positive",
+    aliases=("precision_score", "ppv", "positive_predictive_value"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -119,13 +121,14 @@ def precision(
 
 
 @metric(
+    undefined="no label is positive",
+    aliases=("sensitivity", "true_positive_rate", "recall_score", "tpr"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
     uncertainty="proportion",
     usual=("binary", "multilabel"),
-    aliases=("sensitivity", "true_positive_rate"),
     examples=[
         Example("binary", **BINARY, value=2 / 3),
         Example("multiclass", **MULTICLASS, value=1 / 3),
@@ -166,6 +169,8 @@ def recall(
 
 
 @metric(
+    undefined="neither a label nor a prediction is positive",
+    aliases=("f_beta_score",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -211,12 +216,14 @@ def f_beta(
 
 
 @metric(
+    undefined="neither a label nor a prediction is positive",
+    aliases=("dice", "f1_score", "f_measure", "dice_coefficient"),
+    shared_names=("dice_score",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
     usual=TASKS,
-    aliases=("dice",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=0.8 / 3)],
 )
 def f1(
@@ -254,12 +261,13 @@ def f1(
 
 
 @metric(
+    undefined="no label is negative",
+    aliases=("true_negative_rate", "specificity_score", "tnr"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
     uncertainty="proportion",
-    aliases=("true_negative_rate",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=2 / 3)],
     trials=_trials("true_negative", ("true_negative", "false_positive")),
 )
@@ -297,6 +305,7 @@ def specificity(
 
 
 @metric(
+    undefined="nothing was predicted negative",
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -340,11 +349,13 @@ def npv(
 
 
 @metric(
+    undefined="neither a label nor a prediction is positive",
+    aliases=("iou", "jaccard_score", "jaccard_index", "miou", "intersection_over_union"),
+    shared_names=("mean_iou",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
-    aliases=("iou",),
     usual=("segmentation",),
     examples=[Example("binary", **BINARY, value=0.5), Example("multiclass", **MULTICLASS, value=2 / 9)],
 )

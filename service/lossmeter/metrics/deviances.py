@@ -49,6 +49,7 @@ def poisson_deviances(batch: Numbers, w: Weighting) -> Quotient:
 
 
 @metric(
+    aliases=("mean_pinball_loss", "pinball_loss", "quantile_loss"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -84,6 +85,7 @@ def pinball(error: Annotated[Quotient, quantile_error], *, quantile: OpenFractio
 
 
 @metric(
+    aliases=("mean_tweedie_deviance", "tweedie_deviance_score"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -128,6 +130,7 @@ def tweedie_deviance(error: Annotated[Quotient, tweedie_deviances], *, power: Po
 
 
 @metric(
+    aliases=("mean_poisson_deviance",),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),

@@ -45,12 +45,17 @@ def calibration(batch: Labelled | Labels, w: Weighting, *, bins: int) -> Calibra
 
 
 @metric(
+    aliases=(
+        "cross_entropy",
+        "negative_log_likelihood",
+        "categorical_crossentropy",
+        "sparse_categorical_crossentropy",
+    ),
     tasks=TASKS,
     better="lower",
     bounds=(0.0, None),
     uncertainty="mean",
     usual=("binary", "multiclass"),
-    aliases=("cross_entropy",),
     examples=[Example("binary", **SURE, value=-float(np.log([0.9, 0.6, 0.35, 0.8]).mean()))],
 )
 def log_loss(surprised: Annotated[Quotient, surprise]) -> Array:
@@ -82,6 +87,7 @@ def log_loss(surprised: Annotated[Quotient, surprise]) -> Array:
 
 
 @metric(
+    aliases=("ppl",),
     tasks=("multiclass",),
     better="lower",
     bounds=(1.0, None),
@@ -116,6 +122,7 @@ def perplexity(surprised: Annotated[Quotient, surprise]) -> Array:
 
 
 @metric(
+    aliases=("brier_score", "brier_score_loss"),
     tasks=TASKS,
     better="lower",
     bounds=(0.0, 2.0),
@@ -153,6 +160,7 @@ def brier(distance: Annotated[Quotient, squared_distance]) -> Array:
 
 
 @metric(
+    aliases=("expected_calibration_error", "calibration_error"),
     tasks=TASKS,
     better="lower",
     bounds=(0.0, 1.0),
@@ -190,6 +198,7 @@ def ece(table: Annotated[CalibrationBins, calibration], *, bins: Bins = 15) -> A
 
 
 @metric(
+    aliases=("maximum_calibration_error", "max_calibration_error"),
     tasks=TASKS,
     better="lower",
     bounds=(0.0, 1.0),
@@ -226,6 +235,7 @@ def mce(table: Annotated[CalibrationBins, calibration], *, bins: Bins = 15) -> A
 
 
 @metric(
+    aliases=("calibration_curve",),
     tasks=TASKS,
     better="neither",
     kind="curve",

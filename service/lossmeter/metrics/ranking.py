@@ -120,6 +120,8 @@ def found_at_k(batch: Queries, w: Weighting, *, k: int, absent: str) -> Quotient
 
 
 @metric(
+    undefined="no query has a relevant candidate",
+    aliases=("ndcg_score", "retrieval_normalized_dcg", "normalized_discounted_cumulative_gain"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -164,12 +166,14 @@ def ndcg(
 
 
 @metric(
+    undefined="no query has a relevant candidate",
+    aliases=("retrieval_map",),
+    shared_names=("map",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
     uncertainty="mean",
     usual=TASKS,
-    aliases=("map",),
     examples=[Example("ranking", **QUERIES, value=((1 + 2 / 3) / 2 + 1 / 3) / 2)],
 )
 def mean_average_precision(precisions: Annotated[Quotient, precisions_of_queries], *, absent: Absent = "skip") -> Array:
@@ -201,6 +205,8 @@ def mean_average_precision(precisions: Annotated[Quotient, precisions_of_queries
 
 
 @metric(
+    undefined="no query has a relevant candidate",
+    aliases=("mean_reciprocal_rank", "retrieval_mrr"),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -236,6 +242,8 @@ def mrr(hits: Annotated[Quotient, first_hits], *, absent: Absent = "skip") -> Ar
 
 
 @metric(
+    undefined="no query has a relevant candidate",
+    aliases=("retrieval_precision",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -275,6 +283,8 @@ def precision_at_k(hits: Annotated[Quotient, hits_at_k], *, k: PositiveInteger =
 
 
 @metric(
+    undefined="no query has a relevant candidate",
+    aliases=("retrieval_recall",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),

@@ -92,7 +92,14 @@ def _correlation(value: Array, x: npt.NDArray[Any], y: npt.NDArray[Any], weight:
     return np.where(np.minimum(*distinct) > 1, value, np.nan)
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(1.0))
+@metric(
+    undefined="all labels, or all predictions, are equal",
+    aliases=("spearmanr", "spearman_corrcoef", "spearman_correlation"),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    examples=example(1.0),
+)
 def spearman(data: Annotated[Samples, samples]) -> Array:
     r"""Spearman's rank correlation: whether larger predictions go with larger labels.
 
@@ -126,7 +133,14 @@ def spearman(data: Annotated[Samples, samples]) -> Array:
     return _correlation(quotient((w * a * b).sum(axis=-1), spread), x, y, w)
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(-1.0, 1.0), examples=example(1.0))
+@metric(
+    undefined="all labels, or all predictions, are equal",
+    aliases=("kendalltau", "kendall_rank_corrcoef"),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    examples=example(1.0),
+)
 def kendall(data: Annotated[Samples, samples]) -> Array:
     r"""Kendall's tau-b: how many more pairs are in the right order than in the wrong one.
 
@@ -197,7 +211,14 @@ def median_absolute_error(data: Annotated[Samples, samples]) -> Array:
     return weighted_quantile(np.abs(data.x - data.y), data.weight, 0.5)
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(None, 1.0), examples=example(1 - 2 / 8.5, quantile=0.5))
+@metric(
+    undefined="all labels are equal",
+    aliases=("d2_pinball_score",),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(None, 1.0),
+    examples=example(1 - 2 / 8.5, quantile=0.5),
+)
 def d2_pinball(data: Annotated[Samples, samples], *, quantile: OpenFraction = 0.5) -> Array:
     r"""Share of the pinball error that is explained; at the quantile 0.5, of the absolute error.
 
@@ -231,7 +252,14 @@ def d2_pinball(data: Annotated[Samples, samples], *, quantile: OpenFraction = 0.
     return 1 - quotient(error(data.x), error(weighted_quantile(data.y, data.weight, quantile)[..., None]))
 
 
-@metric(tasks=REGRESSION, better="higher", bounds=(None, 1.0), examples=example(1 - 2 / 8.5))
+@metric(
+    undefined="all labels are equal",
+    aliases=("d2_absolute_error_score",),
+    tasks=REGRESSION,
+    better="higher",
+    bounds=(None, 1.0),
+    examples=example(1 - 2 / 8.5),
+)
 def d2_absolute_error(data: Annotated[Samples, samples]) -> Array:
     r"""Share of the absolute error that is explained: how much better than always predicting the median.
 

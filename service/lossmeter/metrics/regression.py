@@ -62,6 +62,7 @@ def largest_error(batch: Numbers, w: Weighting) -> Extremum:
 
 
 @metric(
+    aliases=("mean_squared_error",),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -96,6 +97,7 @@ def mse(error: Annotated[Quotient, squared_error]) -> Array:
 
 
 @metric(
+    aliases=("root_mean_squared_error", "root_mean_square_error"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -131,6 +133,7 @@ def rmse(error: Annotated[Quotient, squared_error]) -> Array:
 
 
 @metric(
+    aliases=("mean_absolute_error", "l1"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -165,6 +168,7 @@ def mae(error: Annotated[Quotient, absolute_error]) -> Array:
 
 
 @metric(
+    aliases=("mean_absolute_percentage_error",),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -199,6 +203,7 @@ def mape(error: Annotated[Quotient, relative_error]) -> Array:
 
 
 @metric(
+    aliases=("symmetric_mean_absolute_percentage_error",),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, 2.0),
@@ -233,6 +238,8 @@ def smape(error: Annotated[Quotient, symmetric_error]) -> Array:
 
 
 @metric(
+    undefined="all labels are 0",
+    aliases=("weighted_mean_absolute_percentage_error", "wmape"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),
@@ -266,6 +273,7 @@ def wape(error: Annotated[Quotient, absolute_error_to_size]) -> Array:
 
 
 @metric(
+    aliases=("mean_squared_log_error", "mean_squared_logarithmic_error"),
     tasks=REGRESSION,
     better="lower",
     bounds=(0.0, None),

@@ -55,6 +55,7 @@ def _overlaps(batch: Labelled, w: Weighting, background: bool, absent: str, twic
 
 
 @metric(
+    shared_names=("dice_score",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),
@@ -96,6 +97,7 @@ def dice_per_image(
 
 
 @metric(
+    shared_names=("mean_iou",),
     tasks=TASKS,
     better="higher",
     bounds=(0.0, 1.0),

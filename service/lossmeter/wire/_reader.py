@@ -12,7 +12,7 @@ import numpy as np
 import simdjson
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.tensors import Array, Datatype, Tensor, coordinates
+from lossmeter.tensors import Array, Datatype, Tensor, Texts, coordinates
 from lossmeter.wire._extraction import Extracted, Text
 from lossmeter.wire._numbers import Numbers, numbers
 from lossmeter.wire._values import MAX_DIMENSIONS, MIXED, BadValue, Path, count, read_elements, read_members, shown
@@ -72,6 +72,17 @@ class Reader:
         if isinstance(value, simdjson.Object):
             return self._to_declared(value, path)
         return self.to_numbers(value, path)
+
+    def to_tensor_or_texts(self, value: Any, path: Path) -> Tensor | Texts | None:
+        """Makes a tensor, or texts of nested arrays that begin with one; None of null.
+
+        Raises:
+            BadValue: if it is neither.
+        """
+        first = value
+        while isinstance(first, simdjson.Array) and len(first) and self.extracted.get(first) is None:
+            first = first[0]
+        return _texts(self.to_python(value, path)) if isinstance(first, str) else self.to_tensor(value, path)
 
     def to_numbers(self, value: Any, path: Path) -> Tensor | None:
         """Makes a tensor of a number, a boolean, or nested arrays of them, in a datatype that holds them all; None of null."""
@@ -264,6 +275,30 @@ def _careful(nested: Any) -> tuple[Array, tuple[int, ...]]:
 def _tensor(flat: Array, shape: tuple[int, ...]) -> Tensor:
     datatype = PLAIN[flat.dtype.kind]
     return Tensor(datatype, shape, flat.astype(datatype.dtype, copy=False), declared=False)
+
+
+def _texts(nested: Any) -> Texts:
+    """Flattens nested lists of texts, which must be as many in each.
+
+    Raises:
+        BadValue: at the first place where that is not so.
+    """
+    shape: list[int] = []
+    level, indices = [nested], list[tuple[int, ...]]([()])
+    while isinstance(level[0], list):
+        size = len(level[0])
+        for index, one in zip(indices, level, strict=True):
+            if not isinstance(one, list):
+                raise BadValue(f"is {shown(one)}; expected an array of {size}", index)
+            if len(one) != size:
+                raise BadValue(f"has {len(one)} elements; expected {size}, as many as the first", index)
+        indices = [(*index, place) for index in indices for place in range(size)]
+        level = [item for one in level for item in one]
+        shape.append(size)
+    for index, one in zip(indices, level, strict=True):
+        if not isinstance(one, str):
+            raise BadValue(f"is {shown(one)}; expected a text like the first", index)
+    return Texts(tuple(shape), level)
 
 
 def read_datatype(name: Any) -> Datatype:

@@ -34,8 +34,8 @@ PIECE_BYTES = 3 << 18
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
-def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]:
-    """Reads the members of a JSON object, those named in `tensors` as `Tensor`.
+def decode(body: bytes | bytearray, tensors: AbstractSet[str], texts: AbstractSet[str] = frozenset()) -> dict[str, Any]:
+    """Reads the members of a JSON object, those named in `tensors` as `Tensor`; those in `texts` too as `Texts`, if they are.
 
     Raises:
         MalformedBody: if the body is not JSON.
@@ -53,7 +53,8 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     flaws: dict[str, Flaw] = {}
     for name, value in given.items():
         try:
-            fields[name] = reader.to_tensor(value, (name,)) if name in tensors else reader.to_python(value)
+            read_as = reader.to_tensor_or_texts if name in texts else reader.to_tensor
+            fields[name] = read_as(value, (name,)) if name in tensors else reader.to_python(value)
         except BadValue as bad:
             if bad.malformed:
                 raise bad.error(name) from None

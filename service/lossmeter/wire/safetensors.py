@@ -55,7 +55,7 @@ class _Entry(NamedTuple):
     shape: tuple[int, ...]
 
 
-def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]:
+def decode(body: bytes | bytearray, tensors: AbstractSet[str], texts: AbstractSet[str] = frozenset()) -> dict[str, Any]:
     """Reads the tensors of a file, as views of its bytes, and the members of the JSON object in `__metadata__["request"]`.
 
     Raises:
@@ -65,7 +65,7 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     start, header = _header(body)
     entries, metadata = _entries(header)
     _check_layout(sorted(entries), len(body) - start)
-    fields = _fields(metadata, tensors)
+    fields = _fields(metadata, tensors, texts)
     flaws: list[Flaw] = []
     for entry in entries:
         try:
@@ -79,11 +79,11 @@ def decode(body: bytes | bytearray, tensors: AbstractSet[str]) -> dict[str, Any]
     return fields
 
 
-def _fields(metadata: Mapping[str, str], tensors: AbstractSet[str]) -> dict[str, Any]:
+def _fields(metadata: Mapping[str, str], tensors: AbstractSet[str], texts: AbstractSet[str]) -> dict[str, Any]:
     if REQUEST not in metadata:
         return {}
     try:
-        return json.decode(metadata[REQUEST].encode(), tensors)
+        return json.decode(metadata[REQUEST].encode(), tensors, texts)
     except MalformedBody as error:
         raise MalformedBody(f"{METADATA}.{REQUEST} of the safetensors body is not a request: {error.detail}") from None
 

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lossmeter.errors import Invalid, NotFound, TooLarge, UnsupportedFormat
-from lossmeter.tensors import Array, Datatype, Tensor
+from lossmeter.tensors import Array, Datatype, Tensor, Texts
 from lossmeter.wire import _untrusted
 
 ROWS = 1 << 16
@@ -25,6 +25,7 @@ BLOCK_BYTES = 1 << 21
 """Text that is read at a time, and the most that a row may have; arrow reads up to 32 blocks ahead."""
 BUFFER_BYTES = 1 << 20
 MISSING = "(missing)"
+TEXT_TYPES = ("string", "large_string", "string_view")
 DATATYPES = {"f": Datatype.FP64, "i": Datatype.INT64, "u": Datatype.INT64, "b": Datatype.BOOL}
 
 
@@ -163,7 +164,11 @@ def _fields(file: str, table: dict[str, Any], columns: Columns, row: int) -> dic
         parts = [number(name) for name in names]
         return _as_tensor(parts[0] if len(parts) == 1 else np.stack(parts, axis=1))
 
-    fields: dict[str, Any] = {"predictions": stacked(columns.predictions), "labels": stacked(columns.labels)}
+    def classes(names: Sequence[str]) -> Tensor | Texts:
+        texts = _as_texts(file, names[0], table[names[0]], row) if len(names) == 1 else None
+        return stacked(names) if texts is None else texts
+
+    fields: dict[str, Any] = {"predictions": classes(columns.predictions), "labels": classes(columns.labels)}
     if columns.sample_weight is not None:
         fields["sample_weight"] = _as_tensor(number(columns.sample_weight).astype(np.float64))
     for role, name in (("sample_ids", columns.sample_ids), ("groups", columns.groups)):
@@ -186,6 +191,21 @@ def _as_tensor(array: Array) -> Tensor:
 
 def _as_list(column: Any) -> list[Any]:
     return list(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
+
+
+def _as_texts(file: str, name: str, column: Any, row: int) -> Texts | None:
+    """Makes texts of a column that holds them; None of any other."""
+    if isinstance(column, np.ndarray):
+        holds = column.dtype.kind == "U"
+    else:
+        holds = str(getattr(column.type, "value_type", column.type)) in TEXT_TYPES
+        holds = holds and "list" not in str(column.type)
+    if not holds:
+        return None
+    values = _as_list(column)
+    if None in values:
+        raise Invalid.at(file, "", f"column {name!r} has no value in row {row + values.index(None)}")
+    return Texts((len(values),), values)
 
 
 def _as_numbers(file: str, name: str, column: Any, row: int) -> Array:

@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
-from lossmeter.api.models.schemas import ResultWarning, TensorField, count_elements
+from lossmeter.api.models.schemas import LabelsField, ResultWarning, TensorField, count_elements, mask_of
 from lossmeter.evaluation import Plan, PlanFields
 from lossmeter.evaluation.fields import LEFT_OUT, Names, Values
 from lossmeter.validation import validate
 
 Model = TypeVar("Model", bound=BaseModel)
 TENSORS = frozenset({"predictions", "labels", "sample_weight", "mask"})
+TEXTS = frozenset({"predictions", "labels"})
 DATA = ("predictions", "labels", "sample_weight", "mask", "sample_ids", "groups", "slices")
+REQUESTED = "The name under which it was asked for."
 ERROR_BOUND = "How far the value may be from the exact one; 0 if it is exact."
 PER_SAMPLE = "of shape (N,) or the shape of labels"
 
@@ -22,9 +24,11 @@ PER_SAMPLE = "of shape (N,) or the shape of labels"
 class DataFields(BaseModel):
     """A batch of samples."""
 
-    predictions: TensorField = Field(description="(N, …); (N, C, …) for scores of classes; (Q, D) for ranked queries.")
-    labels: TensorField = Field(
-        description="Values, class indices, decisions 0 or 1, or relevance: one for each prediction."
+    predictions: LabelsField = Field(
+        description="(N, …); (N, C, …) for scores of classes; (Q, D) for ranked queries; classes also by their names."
+    )
+    labels: LabelsField = Field(
+        description="Values, class indices or names, decisions 0 or 1, or relevance: one for each prediction."
     )
     sample_weight: TensorField = Field(LEFT_OUT, description=f"How much each counts: not negative, {PER_SAMPLE}.")
     mask: TensorField = Field(LEFT_OUT, description=f"What counts (true) and what does not: {PER_SAMPLE}.")
@@ -78,6 +82,8 @@ def batch_data(subject: str, batch: DataFields, max_elements: int) -> tuple[dict
         TooLarge: if the tensors have too many elements.
     """
     data = {name: getattr(batch, name) for name in DATA}
+    if data["mask"] is not None:
+        data["mask"] = mask_of(subject, data["mask"])
     tensors = {name: value for name, value in data.items() if name in TENSORS and value is not None}
     return data, count_elements(subject, tensors, max_elements)
 
@@ -96,6 +102,7 @@ class LossFigure(BaseModel):
     """A loss over all samples that count."""
 
     loss: str = Field(description="The proper name of the loss.")
+    requested: str = Field(description=REQUESTED)
     parameters: dict[str, Any]
     weight_in_objective: float
     value: float | None = Field(description="The mean, sum / normalizer; null where nothing counts.")
@@ -126,6 +133,7 @@ class FigureFields(BaseModel):
     """A metric over all samples that count."""
 
     metric: str = Field(description="The proper name of the metric.")
+    requested: str = Field(description=REQUESTED)
     parameters: dict[str, Any] = Field(description="All of them, with their values.")
     interval: IntervalModel | None = Field(description="Of a scalar, where one is known.")
 
@@ -216,6 +224,9 @@ class Report(BaseModel):
     """Everything that follows from the samples so far."""
 
     samples: int = Field(description="How many samples count.")
+    class_names: list[str] | None = Field(
+        description="The names of the classes, in the order of their indices; null where they have none."
+    )
     losses: list[LossFigure]
     objective: ObjectiveFigure
     metrics: list[MetricFigure]

@@ -9,11 +9,20 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from lossmeter.api.models.evaluation import DataFields, IntervalModel, Place, Report, batch_data, validate_given
+from lossmeter.api.models.evaluation import (
+    REQUESTED,
+    DataFields,
+    IntervalModel,
+    Place,
+    Report,
+    batch_data,
+    validate_given,
+)
 from lossmeter.api.models.schemas import ResultWarning
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
-from lossmeter.evaluation.fields import LEFT_OUT, Values
+from lossmeter.evaluation.fields import LEFT_OUT, Choice, Values, Written
+from lossmeter.evaluation.notation import parse_margin
 from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import StoredRun
 
@@ -42,15 +51,16 @@ class BatchRequest(DataFields):
     slices: dict[str, Values] = Field({}, description="By column of the run, one value for each sample.")
 
 
-class MarginFields(BaseModel):
+class MarginFields(Choice):
     """Not worse than the baseline by more than a margin. Further fields are parameters, if there are several of that name."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
 
     metric: str = Field(LEFT_OUT, description="A scalar metric that both runs measure.")
     loss: str = Field(LEFT_OUT, description="A loss that both runs measure.")
     margin: Annotated[Real, Field(ge=0)] = Field(description="In the unit of the figure; 0 for not worse at all.")
     slice: str = Field(LEFT_OUT, description="A column, in every slice of which it must hold; left out, all samples.")
+
+
+WrittenMargin = Annotated[MarginFields, Written(parse_margin, "accuracy>=-0.005")]
 
 
 class ComparisonRequest(BaseModel):
@@ -60,7 +70,7 @@ class ComparisonRequest(BaseModel):
 
     baseline: str = Field(description="Id of the run to compare with.")
     candidate: str = Field(description="Id of the run in question.")
-    gates: list[MarginFields] = Field([], max_length=100, description="What must hold for the candidate to pass.")
+    gates: list[WrittenMargin] = Field([], max_length=100, description="What must hold for the candidate to pass.")
     confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
 
 
@@ -148,6 +158,7 @@ class SampleCounts(BaseModel):
 class DifferenceFigures(BaseModel):
     """One figure of two runs."""
 
+    requested: str = Field(description=REQUESTED)
     parameters: dict[str, Any]
     better: Literal["higher", "lower", "neither"]
     baseline: float | None

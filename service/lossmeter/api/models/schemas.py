@@ -22,7 +22,7 @@ from lossmeter.engine import Call
 from lossmeter.errors import Flaw, Invalid, TooLarge, pointer
 from lossmeter.losses import Loss
 from lossmeter.losses.vocabulary import Positive
-from lossmeter.tensors import Tensor, elements
+from lossmeter.tensors import Datatype, Tensor, Texts, as_mask, brackets, coordinates, elements
 from lossmeter.validation import invalid
 
 MAX_DIMENSIONS = 16
@@ -32,6 +32,7 @@ COMMON_TENSORS = {
     "sample_weight": "How much each sample counts: not negative, of shape (N,) or the shape of the unreduced loss.",
     "mask": "What counts (true) and what does not: of shape (N,) or the shape of the unreduced loss.",
 }
+PRECISION = "Arithmetic; `auto` is float64 if a floating tensor of the loss is declared FP64, and float32 otherwise."
 ENCODING = "tensor_encoding"
 
 
@@ -46,6 +47,16 @@ class TensorSchema:
 
 
 TensorField = Annotated[Tensor, TensorSchema()]
+
+
+class TextsSchema(TensorSchema):
+    """Tells pydantic that a `Tensor` or `Texts` stands as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.is_instance_schema(cls=(Tensor, Texts), cls_repr="Tensor or Texts")
+
+
+LabelsField = Annotated[Tensor | Texts, TextsSchema()]
 
 
 class LossRequest(BaseModel):
@@ -81,10 +92,11 @@ def request_model(loss: Loss) -> type[LossRequest]:
     fields["normalizer"] = (Positive, Field(None, description=normalizer))
     empty = Literal["nan", "zero", "error"]
     fields["empty"] = (empty, Field("nan", description="The mean where nothing counts; `nan` is what torch gives."))
-    precision = "Arithmetic; half-precision inputs are computed in float32."
-    fields["precision"] = (Literal["float32", "float64"], Field("float32", description=precision))
+    fields["precision"] = (Literal["auto", "float32", "float64"], Field("auto", description=PRECISION))
     non_finite = "What to do with NaN and infinities among the inputs."
     fields["non_finite"] = (Literal["error", "allow"], Field("error", description=non_finite))
+    out_of_domain = "What to do with values that a role does not provide for, where torch computes with them."
+    fields["out_of_domain"] = (Literal["error", "allow"], Field("error", description=out_of_domain))
     encoding = "How the tensors of a JSON answer are written."
     fields[ENCODING] = (Literal["data", "base64"], Field("data", description=encoding))
     name = "".join(word.capitalize() for word in loss.name.split("_")) + "Request"
@@ -127,6 +139,9 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         request = vars(model.model_validate(given))
     except ValidationError as error:
         raise invalid(loss.name, error, list(model.model_fields)) from None
+    mask = request["mask"]
+    if mask is not None and mask.datatype is not Datatype.BOOL:
+        request["mask"] = mask_of(loss.name, mask)
     tensors = {name: tensor for name in loss.tensor if (tensor := request[name]) is not None}
     size = count_elements(
         loss.name, {name: value for name, value in given.items() if isinstance(value, Tensor)}, max_elements
@@ -143,8 +158,9 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         request["normalizer"],
         request.get("horizon"),
         request["empty"],
-        request["precision"],
+        _arithmetic(request["precision"], tensors),
         request["non_finite"],
+        request["out_of_domain"],
         expendable=True,
     )
     if call.horizon is not None and call.reduction != "sequence_sum_norm":
@@ -157,7 +173,30 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
     return call, request[ENCODING] == "base64", size
 
 
-def count_elements(subject: str, tensors: Mapping[str, Tensor], max_elements: int) -> int:
+def mask_of(subject: str, mask: Tensor) -> Tensor:
+    """Returns a mask as booleans; 0 and 1 are false and true.
+
+    Raises:
+        Invalid: if there are other numbers in it.
+    """
+    found = as_mask(mask)
+    if found is None:
+        first = int(((mask.data != 0) & (mask.data != 1)).argmax())
+        index = coordinates(first, mask.shape)
+        message = f"mask{brackets(index)} is {mask.data[first]}; expected true or false, or 1 or 0"
+        raise Invalid.at(subject, pointer("mask"), message, index)
+    return found
+
+
+def _arithmetic(precision: str, tensors: Mapping[str, Tensor]) -> Literal["float32", "float64"]:
+    """Returns the precision of a call; numbers of nested arrays have none of their own."""
+    if precision == "auto":
+        double = any(tensor.declared and tensor.datatype is Datatype.FP64 for tensor in tensors.values())
+        return "float64" if double else "float32"
+    return "float64" if precision == "float64" else "float32"
+
+
+def count_elements(subject: str, tensors: Mapping[str, Tensor | Texts], max_elements: int) -> int:
     """Returns how many elements the tensors have together.
 
     Raises:
@@ -187,17 +226,18 @@ def shape_text(shape: str) -> str:
 class ResultWarning(BaseModel):
     """Something to know of the result: where it is not finite, say."""
 
-    code: str
+    code: str = Field(description="`non_finite`, or `out_of_domain`.")
     message: str
-    pointer: str = Field(description="JSON Pointer into the answer.")
+    pointer: str = Field(description="JSON Pointer into the answer; of `out_of_domain`, into the request.")
     index: list[int] | None = Field(description="Position of the element, if the value is a tensor.")
-    value: Literal["NaN", "Infinity", "-Infinity"]
+    value: str = Field(description="What it is: `NaN`, `Infinity`, `-Infinity`, or a number.")
 
 
 class LossAnswer(BaseModel):
     """The loss, and what it was made of."""
 
     loss: str = Field(description="The proper name of the loss.")
+    requested: str = Field(description="The name that was asked for.")
     reduction: str = Field(description="How the unreduced values became one number.")
     value: Annotated[float | None, Field(description="The reduced loss; absent under `none`; null if not finite.")]
     values: Annotated[TensorField, Field(description="The unreduced loss, under `none` only.")]

@@ -148,11 +148,15 @@ ENUMERATIONS: dict[str, Schema] = {
     "SequenceReduction": _words(
         "How unreduced values of tokens become one number, by any of its names.", *LOSSES["ppo_clip"].reduction_names
     ),
-    "Precision": _words("Arithmetic; half-precision inputs are computed in float32.", "float32", "float64"),
+    "Precision": _words("Arithmetic of an answer.", "float32", "float64"),
+    "PrecisionChoice": _words(
+        "Arithmetic; `auto` is float64 if a floating tensor of the loss is declared FP64, and float32 otherwise.",
+        *("auto", "float32", "float64"),
+    ),
     "TensorEncoding": _words(
         "How the tensors of a JSON answer are written: as numbers, or as base64 of their bytes.", "data", "base64"
     ),
-    "NonFinite": _words("What to do with NaN and infinities among the inputs.", "error", "allow"),
+    "NonFinite": _words("What to do with NaN and infinities, or with values out of their domain.", "error", "allow"),
     "EmptyMean": _words("The mean where nothing counts; `nan` is what torch gives.", "nan", "zero", "error"),
     "Task": _words("What kind of question the predictions answer.", *TASKS),
     "PredictionsAre": _words("What the predictions are.", *KINDS),

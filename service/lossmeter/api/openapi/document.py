@@ -131,7 +131,18 @@ def _models() -> dict[str, Schema]:
         "$ref": REF.format(model="SliceChoice"),
         "description": choice["description"],
     }
+    for model in (EvaluateRequest, RunRequest, ComparisonRequest):
+        for field in {"losses", "metrics", "gates"} & model.model_fields.keys():
+            _name_items(schemas, schemas[model.__name__]["properties"][field])
     return schemas
+
+
+def _name_items(schemas: dict[str, Schema], field: Schema) -> None:
+    """Gives the union of an object and its text, which the items of a field are, a name: `GateOrText`."""
+    union = field["items"]
+    name = union["oneOf"][0]["$ref"].rpartition("/")[2].removesuffix("Choice").removesuffix("Fields") + "OrText"
+    schemas[name] = union
+    field["items"] = ref(name)
 
 
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:

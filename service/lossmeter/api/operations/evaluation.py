@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lossmeter.api.headers import Headers
-from lossmeter.api.models.evaluation import TENSORS, parse_evaluation
+from lossmeter.api.models.evaluation import TENSORS, TEXTS, parse_evaluation
 from lossmeter.api.models.tables import parse_table_query
 from lossmeter.api.negotiation import answer_format, request_format
 from lossmeter.api.operation import Answer, DecodedRequest, Negotiated, ThreadOperation, tensor_answer
@@ -43,7 +43,7 @@ class Evaluate(ThreadOperation[Work, bool, dict[str, Any]]):
         return Negotiated(request_format(headers, tables.MEDIA_TYPES), answer_format(headers, OF_EVALUATION))
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Work, bool]:
-        fields = negotiated.reader.decode(body, TENSORS)
+        fields = negotiated.reader.decode(body, TENSORS, TEXTS)
         plan, data, gradients, base64, elements = parse_evaluation(fields, self.max_elements)
         return DecodedRequest(Work(plan, data, gradients), base64, elements)
 

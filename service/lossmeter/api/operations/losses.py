@@ -49,7 +49,19 @@ class ComputeCall(BatchedOperation[Call, Any, Outcome]):
 
 
 class ComputeLoss(ComputeCall):
-    """Answers `POST /v1/losses/{loss}`."""
+    """Answers `POST /v1/losses/{loss}`.
+
+    Args:
+        requested: the name in the address.
+    """
+
+    def __init__(self, loss: Loss, batcher: MicroBatcher, max_elements: int, requested: str) -> None:
+        super().__init__(loss, batcher, max_elements)
+        self.requested = requested
+
+    def called(self, requested: str) -> ComputeLoss:
+        """Returns the same operation under another name."""
+        return ComputeLoss(self.loss, self.batcher, self.max_elements, requested)
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Call, Form]:
         fields = negotiated.reader.decode(body, self.names)
@@ -57,13 +69,13 @@ class ComputeLoss(ComputeCall):
         return DecodedRequest(call, Form(call.reduction, call.precision, base64), elements)
 
     def encode(self, form: Form, result: Outcome, negotiated: Negotiated) -> Answer:
-        fields = answer_fields(self.loss, form.reduction, form.precision, result)
+        fields = answer_fields(self.loss, self.requested, form.reduction, form.precision, result)
         return tensor_answer(fields, negotiated, base64=form.base64)
 
 
-def answer_fields(loss: Loss, reduction: str, precision: str, outcome: Outcome) -> dict[str, Any]:
+def answer_fields(loss: Loss, requested: str, reduction: str, precision: str, outcome: Outcome) -> dict[str, Any]:
     """Returns the fields of the answer, in the order in which they are written."""
-    fields: dict[str, Any] = {"loss": loss.name, "reduction": reduction}
+    fields: dict[str, Any] = {"loss": loss.name, "requested": requested, "reduction": reduction}
     if outcome.values is None:
         fields["value"] = outcome.value
     else:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lossmeter.api.headers import Headers
-from lossmeter.api.models.evaluation import TENSORS, validate_given
+from lossmeter.api.models.evaluation import TENSORS, TEXTS, validate_given
 from lossmeter.api.models.runs import (
     PRINTABLE,
     ComparisonRequest,
@@ -32,6 +32,7 @@ from lossmeter.api.operation import (
 )
 from lossmeter.errors import Invalid, LossmeterError, pointer
 from lossmeter.evaluation import ComparisonGate, Plan, compare
+from lossmeter.evaluation.fields import outside_texts
 from lossmeter.evaluation.reports import not_finite
 from lossmeter.runs import Ledger, StoredRun, digest, plan_of
 from lossmeter.scheduling.store_threads import StoreThreads
@@ -89,6 +90,12 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
         return DecodedRequest(validate_given(ComparisonRequest, "comparison", fields), None)
 
     def compute(self, work: ComparisonRequest) -> dict[str, Any]:
+        try:
+            return self._compare(work)
+        except Invalid as error:
+            raise outside_texts(error, {"gates": work.gates}) from None
+
+    def _compare(self, work: ComparisonRequest) -> dict[str, Any]:
         gates = [ComparisonGate.of(gate.model_dump(exclude_unset=True), place) for place, gate in enumerate(work.gates)]
         sides = []
         for role in ("baseline", "candidate"):
@@ -140,7 +147,7 @@ class AddBatch(DurableOperation[Batch, None, bool]):
         return Negotiated(request_format(headers))
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Batch, None]:
-        fields, elements = parse_batch(self.run_id, negotiated.reader.decode(body, TENSORS), self.max_elements)
+        fields, elements = parse_batch(self.run_id, negotiated.reader.decode(body, TENSORS, TEXTS), self.max_elements)
         return DecodedRequest(Batch(fields, digest(fields)), None, elements)
 
     async def compute_durably(self, work: Batch, run_in_pool: Callable[..., Awaitable[Any]]) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
+from starlette.types import Receive, Scope, Send
 
 from lossmeter.api.addresses import LOSSES as PATH
+from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.operations import loss_operation
+from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
 from lossmeter.losses import LOSSES, find
@@ -36,9 +39,13 @@ def router(resources: Resources) -> APIRouter:
         path = f"{PATH}/{loss.name}"
         add_raw_route(routes, "POST", path, resources.endpoints[path], **loss_operation(loss))
 
-    @routes.post(PATH + "/{loss}", include_in_schema=False)
-    async def unknown_loss(loss: str) -> Response:
-        find(loss)
-        raise AssertionError("every loss that exists has a route of its own")
+    async def other_spelling(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers for a name that is spelled as another library does, such as `MSELoss`."""
+        requested = scope["path_params"]["loss"]
+        endpoint = resources.endpoints[f"{PATH}/{find(requested).name}"]
+        assert isinstance(endpoint.operation, ComputeLoss)
+        operation = endpoint.operation.called(requested)
+        await Endpoint(operation, endpoint.limits)(scope, receive, send)
 
+    add_raw_route(routes, "POST", PATH + "/{loss}", other_spelling, include_in_schema=False)
     return routes

@@ -12,8 +12,9 @@ from lossmeter.metrics.tasks.raw import RawBatch
 from lossmeter.metrics.tasks.task import LossUse, Task
 
 KINDS = ("logits", "probabilities", "scores", "classes")
-SUM_TOLERANCE = 1e-3
-"""The largest distance from 1 of the sum of the probabilities of a sample: float32 softmax over 100,000 classes keeps it."""
+SUM_TOLERANCE = 0.02
+"""The largest distance from 1 of the sum of the probabilities of a sample: those written with two digits stay within it."""
+ROUNDING = 1e-9
 
 
 def read_binary(raw: RawBatch) -> Batch:
@@ -47,6 +48,11 @@ def read_exclusive(raw: RawBatch) -> Batch:
         classes, shape = predictions.shape[1], predictions.shape[:1] + predictions.shape[2:]
         if raw.classes not in {None, classes}:
             raise raw.wrong("predictions", f"predictions has {classes} classes; expected {raw.classes}")
+    if raw.labels.shape == predictions.shape[:-1] != shape:
+        message = (
+            f"labels has shape {list(raw.labels.shape)}; expected {list(shape)}: classes belong in dimension 1 of "
+        )
+        raise raw.wrong("labels", message + f"predictions, whose shape is {list(predictions.shape)}")
     raw.check_shape(shape, "the shape of predictions without its classes")
     weight = raw.weights(shape)
     counted = weight > 0
@@ -57,8 +63,14 @@ def read_exclusive(raw: RawBatch) -> Batch:
         full = raw.decisions(np.broadcast_to(np.expand_dims(counted, 1), predictions.shape))
         if are == "probabilities":
             sums = full.sum(axis=1)
-            close = (np.abs(sums - 1) <= SUM_TOLERANCE) | ~counted
-            raw.check("predictions", close, lambda s: f"a sum of probabilities of {s}; expected 1", sums)
+            close = (np.abs(sums - 1) <= SUM_TOLERANCE + ROUNDING) | ~counted
+            expected = f"expected 1, or at most {SUM_TOLERANCE} from it"
+            raw.check(
+                "predictions",
+                close,
+                lambda s: f"a sum of probabilities of {s}; {expected}",
+                sums,
+            )
         predicted = np.moveaxis(full, 1, -1).reshape(-1, classes)
     fields, keep = raw.kept(weight)
     logarithms = None if raw.logarithms is None else np.moveaxis(raw.logarithms, 1, -1).reshape(-1, classes)[keep]
@@ -87,10 +99,11 @@ BINARY = Task(
         usual={"logits": ("binary_cross_entropy_with_logits",), "probabilities": ("binary_cross_entropy",)},
         elementwise=True,
     ),
+    named=True,
 )
 EXCLUSIVE = LossUse(
     labels=("class indices",),
     usual={"logits": ("cross_entropy",), "probabilities": ("nll",), "log_probabilities": ("nll",)},
 )
-MULTICLASS = Task("multiclass", (*KINDS, "log_probabilities"), read_exclusive, EXCLUSIVE, count_classes)
-SEGMENTATION = Task("segmentation", (*KINDS, "log_probabilities"), read_exclusive, EXCLUSIVE, count_classes)
+MULTICLASS = Task("multiclass", (*KINDS, "log_probabilities"), read_exclusive, EXCLUSIVE, count_classes, named=True)
+SEGMENTATION = Task("segmentation", (*KINDS, "log_probabilities"), read_exclusive, EXCLUSIVE, count_classes, named=True)

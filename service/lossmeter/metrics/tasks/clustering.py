@@ -16,4 +16,4 @@ def read(raw: RawBatch) -> Batch:
     return Groups(**fields, cluster=cluster[keep], label=label[keep])
 
 
-CLUSTERING = Task("clustering", ("classes",), read)
+CLUSTERING = Task("clustering", ("classes",), read, named=True)

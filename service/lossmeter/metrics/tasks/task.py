@@ -75,6 +75,7 @@ class Task:
         read: checks a batch as it was sent, and cuts it down to what counts.
         losses: how losses take it.
         classes: counts classes or labels, given the predictions, what they are, and the number that the plan declares.
+        named: its labels are classes, which may have names.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Task:
     read: Callable[[RawBatch], Batch]
     losses: LossUse = field(default_factory=LossUse)
     classes: Callable[[Any, str, int | None], int | None] = no_classes
+    named: bool = False
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from lossmeter.errors import Flaw, Invalid, pointer
-from lossmeter.evaluation.notation import parse_criterion, parse_gate
+from lossmeter.evaluation.grammar import parse_criterion, parse_gate
 from lossmeter.metrics.tasks import KINDS, TASKS
 from lossmeter.validation import IgnoredIndex, Real
 

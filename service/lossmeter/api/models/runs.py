@@ -22,7 +22,7 @@ from lossmeter.api.models.schemas import ResultWarning
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
 from lossmeter.evaluation.fields import LEFT_OUT, Choice, Values, Written
-from lossmeter.evaluation.notation import parse_margin
+from lossmeter.evaluation.grammar import parse_margin
 from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import StoredRun
 

@@ -110,6 +110,18 @@ def test_a_file_gives_what_its_tensors_give(http: httpx.Client, kind: str) -> No
     assert [one["sample_id"] for one in found["hardest"]] == [one["sample_id"] for one in expected["hardest"]]
 
 
+@pytest.mark.parametrize("kind", FORMS)
+def test_labels_may_be_texts(http: httpx.Client, kind: str) -> None:
+    words = np.where(Y == 1, "yes", "no")
+    table = pyarrow.table({"p": P, "y": words, "guess": np.where(P > 0.5, "yes", "no")})
+    plain = post(http, QUERY, FORMS[kind](TABLE), kind).json()
+    found = post(http, QUERY, FORMS[kind](table), kind).json()
+    assert found["metrics"] == plain["metrics"]
+    query = "task=multiclass&predictions_are=classes&predictions=guess&labels=y&metric=accuracy&class_names=yes,no"
+    (accuracy,) = post(http, query, FORMS[kind](table), kind).json()["metrics"]
+    assert accuracy["value"] == pytest.approx(((P > 0.5) == (Y == 1)).mean())
+
+
 def test_a_body_may_be_compressed_on_its_way(http: httpx.Client) -> None:
     plain = post(http, QUERY, as_csv(TABLE)).json()
     coded = post(http, QUERY, gzip.compress(as_csv(TABLE)), **{"Content-Encoding": "gzip"})
@@ -125,9 +137,9 @@ def test_a_body_may_be_compressed_on_its_way(http: httpx.Client) -> None:
         (QUERY + "&confidence=high", 422, ["confidence is 'high'; expected a number"]),
         (QUERY + "&confidence=2", 422, ["confidence is 2"]),
         (QUERY + "&gate=accuracy", 422, ["is not of the form"]),
-        (QUERY + "&metric=nothing", 404, []),
+        (QUERY + "&metric=nothing", 422, ["nothing"]),
         (QUERY + "&slice=land", 422, ["there is no column 'land'; there are p, y, country"]),
-        (QUERY.replace("=y&", "=country&"), 422, ["country"]),
+        (QUERY.replace("=p&", "=country&"), 422, ["predictions are texts; expected numbers"]),
     ],
 )
 def test_what_is_wrong_with_a_query_is_said(http: httpx.Client, query: str, status: int, messages: list[str]) -> None:

@@ -43,6 +43,11 @@ def test_a_loss(lossmeter):
     assert check(lossmeter, "binary_cross_entropy<=0.4").losses[0].value < 0.4
 
 
+def test_labels_that_are_texts(lossmeter):
+    texts = np.where(LABELS == 1, "yes", "no")
+    lossmeter.check(texts, list(texts), task="binary", predictions_are="classes", gates=["accuracy>=1"])
+
+
 def test_a_gate_that_is_none(lossmeter):
     with pytest.raises(Exception, match="accuracyy"):
         check(lossmeter, "accuracyy>=0.9")
@@ -57,7 +62,7 @@ def test_gates_are_tests(tmp_path: Path, url: str, where: str) -> None:
     )
     command = [sys.executable, "-m", "pytest", "-p", "lossmeter.pytest_plugin", "-p", "no:cacheprovider", "-q"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     assert "1 of 2 gates failed:" in done.stdout
     assert "recall@lower[half]>=0.99: observed" in done.stdout
     assert "half = first: " in done.stdout

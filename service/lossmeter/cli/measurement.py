@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossmeter.errors import Invalid, UnsupportedFormat
 from lossmeter.evaluation import Plan
-from lossmeter.evaluation.files import evaluate_chunks
-from lossmeter.evaluation.labels import texts_of, with_names
+from lossmeter.evaluation.files import evaluate_chunks, with_class_names
 from lossmeter.wire import tables
 
 if TYPE_CHECKING:
@@ -58,29 +57,10 @@ def report_file(source: tables.Source, columns: tables.Columns, plan: Plan, *, d
     Raises:
         LossmeterError: the file cannot be read, or its contents do not suit the plan.
     """
-    plan = named(source, columns, plan)
+    plan = with_class_names(source, columns, plan)
     engine = _engine(device) if plan.criteria else None
     with closing(read_watched(source, columns)) as chunks:
         return evaluate_chunks(source.name, chunks, plan, engine)
-
-
-def named(source: tables.Source, columns: tables.Columns, plan: Plan) -> Plan:
-    """Returns the plan with the names of all classes that the file has, if they are texts and it has none.
-
-    Raises:
-        LossmeterError: the file cannot be read, or has not as many as there have to be.
-    """
-    if plan.class_names is not None or not plan.task.named:
-        return plan
-    predictions = columns.predictions if plan.predictions_are == "classes" else columns.labels
-    names: set[str] = set()
-    for chunk in tables.read(source, tables.Columns(predictions, columns.labels)):
-        more = texts_of(chunk.fields)
-        if not more:
-            return plan
-        names |= more
-    several = len(columns.predictions) if len(columns.predictions) > 1 else None
-    return with_names(plan, names, several)
 
 
 def _engine(device: str) -> Engine:

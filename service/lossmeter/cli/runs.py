@@ -10,7 +10,6 @@ import typer
 from lossmeter.cli.failures import connected, failure, failures_exit
 from lossmeter.cli.layout import print_json
 from lossmeter.cli.report import print_page, write_page
-from lossmeter.errors import Invalid
 from lossmeter.reporting import comparison_page, report_page, run_list_page
 
 UNUSABLE = 2
@@ -81,6 +80,8 @@ def compare_runs(
     junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
 ) -> None:
     """Compare two runs over the same samples. Exits with 1 if a gate fails, 2 if they cannot be compared."""
+    from lossmeter.evaluation.grammar import parse_margin
+
     gates = [parse_margin(one) for one in gate or ()]
     with connected(server, UNUSABLE) as client:
         comparison = client.compare(baseline, candidate, gates=gates, confidence=confidence)
@@ -98,22 +99,3 @@ def _finish(page: Any, answer: Any, markdown: Path | None, junit: Path | None, *
         raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
     if not answer["passed"]:
         raise typer.Exit(1)
-
-
-def parse_margin(text: str) -> dict[str, Any]:
-    """Reads how much worse a figure may be: a bound on candidate minus baseline.
-
-    Raises:
-        Invalid: the text does not say so.
-    """
-    from lossmeter.evaluation.grammar import parse_gate
-
-    form = "name>=-margin or name<=margin, such as 'accuracy>=-0.005'"
-    try:
-        gate = parse_gate(text)
-    except Invalid:
-        raise Invalid.at("gate", "", f"{text!r} is not of the form {form}") from None
-    margin = -gate.pop("minimum") if "minimum" in gate else gate.pop("maximum")
-    if margin < 0 or "at" in gate or isinstance(gate.get("slice"), dict):
-        raise Invalid.at("gate", "", f"{text!r} is not of the form {form}")
-    return {**gate, "margin": margin or 0.0}

@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from lossmeter.cli.measurement import named, read_watched
+from lossmeter.cli.measurement import read_watched
 from lossmeter.client import Client, InvalidRequest, Report, Run
 from lossmeter.errors import Invalid
 from lossmeter.evaluation import Plan, SlicedFields
-from lossmeter.evaluation.files import located
+from lossmeter.evaluation.files import located, with_class_names
 from lossmeter.evaluation.labels import indices
 from lossmeter.tensors import Tensor, elements
 from lossmeter.wire import tables
@@ -32,7 +32,7 @@ def report_run(
 
     Whatever breaks it off has a note that says which run holds what came before.
     """
-    known = named(source, columns, Plan.of(plan))
+    known = with_class_names(source, columns, Plan.of(plan))
     names = {} if known.class_names is None else {"class_names": list(known.class_names)}
     run = client.run(name, tags=tags, **plan.model_dump(exclude_unset=True) | names)
     with closing(read_watched(source, columns)) as chunks:

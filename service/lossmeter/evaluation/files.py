@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.evaluation.fields import SlicedFields
+from lossmeter.evaluation.labels import texts_of, with_names
 from lossmeter.evaluation.measurement import measure
 from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.reports import report
 from lossmeter.metrics import TASKS
 from lossmeter.validation import validate
-from lossmeter.wire.tables import Chunk
+from lossmeter.wire.tables import Chunk, Columns, Source, read
 
 if TYPE_CHECKING:
     from lossmeter.engine.compute import Engine
@@ -42,6 +44,27 @@ def table_fields(subject: str, fields: Mapping[str, Any]) -> SlicedFields:
 def column_names(text: str) -> tuple[str, ...]:
     """Reads names of columns, between commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def with_class_names(source: Source, columns: Columns, plan: Plan) -> Plan:
+    """Returns the plan with the names of all classes that a table has, if they are texts and it has none.
+
+    Raises:
+        LossmeterError: the table cannot be read, or has not as many as there have to be.
+    """
+    if plan.class_names is not None or not plan.task.named:
+        return plan
+    predictions = columns.predictions if plan.predictions_are == "classes" else columns.labels
+    names: set[str] = set()
+    with closing(read(source, Columns(predictions, columns.labels))) as chunks:
+        for chunk in chunks:
+            more = texts_of(chunk.fields)
+            if not more:
+                return plan
+            names |= more
+    if not names:
+        return plan
+    return with_names(plan, names, len(columns.predictions) if len(columns.predictions) > 1 else None)
 
 
 def evaluate_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engine | None = None) -> dict[str, Any]:

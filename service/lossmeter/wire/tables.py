@@ -7,7 +7,7 @@ arrays are read whole.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class Source:
         return len(self.body) if self.path is None else self.path.stat().st_size
 
 
-def read(source: Source, columns: Columns) -> Iterator[Chunk]:
+def read(source: Source, columns: Columns) -> Generator[Chunk, None, None]:
     """Reads the rows of a table, in order.
 
     Raises:

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.evaluation import Plan
 from lossmeter.evaluation.files import column_names, table_fields
-from lossmeter.evaluation.grammar import parse_criterion, parse_gate
 from lossmeter.wire.tables import Columns
 
 ONE = {
@@ -21,6 +20,7 @@ ONE = {
     "task": "What kind of question the predictions answer.",
     "predictions_are": "What the predictions are; may be left out where the task leaves no choice.",
     "precision": "Arithmetic of the losses.",
+    "class_names": "What the classes are called, by commas, in the order of their indices, where labels are texts.",
 }
 NUMBERS = {
     "classes": "Number of classes, where predictions are classes.",
@@ -66,14 +66,15 @@ def parse_table_query(query: bytes) -> tuple[Plan, Columns]:
     bins = numbers.pop("bins", None)
     fields: dict[str, Any] = {
         **{name: one[name] for name in ("task", "predictions_are", "precision") if name in one},
+        **({"class_names": list(column_names(one["class_names"]))} if "class_names" in one else {}),
         **numbers,
         **({} if bins is None else {"curves": {"bins": bins}}),
         "slices": given.get("slice", []),
-        "gates": [parse_gate(text) for text in given.get("gate", ())],
+        "gates": given.get("gate", []),
     }
     for kind, plural in (("metric", "metrics"), ("loss", "losses")):
         if kind in given:
-            fields[plural] = [parse_criterion(kind, text) for text in given[kind]]
+            fields[plural] = given[kind]
     plan = Plan.of(table_fields("query", fields))
     labels = column_names(one["labels"])
     columns = Columns(

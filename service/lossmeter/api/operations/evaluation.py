@@ -15,7 +15,7 @@ from lossmeter.api.report_formats import OF_EVALUATION
 from lossmeter.engine import Engine
 from lossmeter.errors import UnsupportedFormat
 from lossmeter.evaluation import Plan, evaluate
-from lossmeter.evaluation.files import evaluate_chunks
+from lossmeter.evaluation.files import evaluate_chunks, with_class_names
 from lossmeter.wire import tables
 
 
@@ -92,9 +92,10 @@ class EvaluateTable(ThreadOperation[Table, None, dict[str, Any]]):
         return DecodedRequest(Table(plan, columns, source), None, elements)
 
     def compute(self, work: Table) -> dict[str, Any]:
-        chunks = tables.read(work.source, work.columns)
         try:
-            report = evaluate_chunks(work.source.name, chunks, work.plan, self.engine)
+            plan = with_class_names(work.source, work.columns, work.plan)
+            chunks = tables.read(work.source, work.columns)
+            report = evaluate_chunks(work.source.name, chunks, plan, self.engine)
         except ModuleNotFoundError as error:
             raise UnsupportedFormat(f"This server reads no files: {error}; install lossmeter[files].") from None
         return {**report, "objective": {**report["objective"], "gradients": {}}}

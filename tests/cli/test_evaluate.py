@@ -136,7 +136,7 @@ def test_curves_come_from_histograms_unless_wanted_exactly(tmp_path: Path) -> No
     ("options", "message"),
     [
         (["--labels", "z"], "there is no column 'z'"),
-        (["--labels", "id"], "column 'id' holds"),
+        (["--labels", "id"], "labels hold 1197 different texts"),
         (["--predictions", "p0"], "expected (N, C"),
         (["--task", "nothing"], "expected 'regression'"),
         (["--metric", "nothing"], "There is no metric 'nothing'"),

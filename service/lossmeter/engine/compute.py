@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -102,8 +101,8 @@ class Engine:
         if plan is not None and admitted is not None:
             tensors, weights = admitted
             uses = plan.uses = plan.uses + 1
-            if uses == STUDY_AFTER and not self.programs.run_later(partial(self.plans.study, plan, call, tensors)):
-                plan.uses = 0
+            if uses == STUDY_AFTER:
+                self.plans.study(plan, call, tensors)
         else:
             arguments = check_arguments(
                 loss,

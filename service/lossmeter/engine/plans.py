@@ -20,6 +20,7 @@ from lossmeter.engine.programs import Kind, Programs
 from lossmeter.engine.programs.samples import Form
 from lossmeter.engine.programs.verification import Subject
 from lossmeter.engine.reduction import ElementWeights, weigh
+from lossmeter.engine.veils import on_shapes_alone
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.losses import FURTHER_REDUCTIONS, Loss, Support
 from lossmeter.tensors import Tensor, load
@@ -166,14 +167,14 @@ class Plans:
     def study(self, plan: Plan, call: Call, tensors: dict[str, torch.Tensor]) -> None:
         """Finds out which hooks of the loss depend on shapes alone, and need not be called again.
 
-        Takes half a millisecond, and two seconds the first time, in which torch imports what tensors without numbers need: it
-        runs in the background, for what comes again and again. Other threads use the plan meanwhile: it holds after every line.
+        Takes half a millisecond, for what comes again and again. Other threads use the plan meanwhile: it holds after every
+        line.
         """
         loss, shapes = call.loss, plan.shapes
         named = all_arguments(loss, tensors, call.parameters, call.gradients)
-        if plan.check is not None and _on_shapes_alone(lambda given: [*loss.check(given)], named) == []:  # type: ignore[misc]
+        if plan.check is not None and on_shapes_alone(lambda given: [*loss.check(given)], named) == []:  # type: ignore[misc]
             plan.check = None
-        support = None if plan.support is None else _on_shapes_alone(plan.support, named)
+        support = None if plan.support is None else on_shapes_alone(plan.support, named)
         if support is None or support.denominator is not None or support.scale is not None:
             return
         if support.counted is None:
@@ -265,15 +266,6 @@ def _argument(call: Call, shapes: BoundShapes, name: str, tensor: torch.Tensor) 
     ignored = call.parameters.get("ignore_index") if meaning.counts else None
     test = element_test(meaning, bound, non_finite=call.non_finite == "allow") if tensor.numel() else None
     return Argument(name, tuple(tensor.shape), tensor.numpy().dtype, test, ignored)
-
-
-def _on_shapes_alone(hook: Callable[[Mapping[str, Any]], Any], named: Mapping[str, Any]) -> Any:
-    """Calls a hook with tensors that have a shape and no numbers. None if it asks for numbers, and so depends on them."""
-    shapes = {k: torch.empty_like(x, device="meta") if isinstance(x, torch.Tensor) else x for k, x in named.items()}
-    try:
-        return hook(shapes)
-    except (RuntimeError, TypeError, ValueError):
-        return None
 
 
 def _check_sample(

@@ -42,6 +42,7 @@ class ExpressConnection(DirectConnection):
         self._head: Head | None = None
         self._needs_key = True  # for this head
         self._data = b""  # a request that travels, or whose body is not whole
+        self._data_before = b""  # at the last check
         self._end = 0  # of that request
         self._travelling = self._ending = False
         self._later: list[bytes] = []  # what came after it
@@ -73,7 +74,9 @@ class ExpressConnection(DirectConnection):
         super().begin_request()
 
     def check_timeouts(self, now: float) -> None:
-        self._give_up_waiting()
+        if self._data and self._data is self._data_before:
+            self._give_up_waiting()
+        self._data_before = self._data
         super().check_timeouts(now)
 
     def eof_received(self) -> None:

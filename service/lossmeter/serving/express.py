@@ -230,5 +230,6 @@ class ExpressConnection(DirectConnection):
     def _learn(self, data: bytes, express: ExpressWay) -> None:
         """Learns the head of a request that came whole, if it is one that needs nothing unusual."""
         scope: Scope = self.scope  # type: ignore[assignment]
-        if self.direct is not None and self.direct.takes(scope):
+        begun = self.cycle is not None and self.cycle.scope is scope  # it was not refused at the door
+        if begun and self.direct is not None and self.direct.takes(scope):
             express.heads.learn(data, scope)

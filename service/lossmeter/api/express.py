@@ -7,6 +7,7 @@ as if it had never been here.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Hashable, Mapping
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -33,6 +34,7 @@ from lossmeter.wire.patterns import FileForm, FilePattern, JsonForm, JsonPattern
 
 KINDS = 512
 """Kinds of all lanes; when there are more, all are forgotten, and those that still come are learned again."""
+IDS = 256
 LEARN_SECONDS = 0.02
 """Least time between two attempts to learn a kind, each of which takes as long as a request."""
 COST_OF_FAILURE, MOST_OWED = 8, 64
@@ -58,13 +60,12 @@ class Reply(Protocol):
 class Traveller:
     """One request on this way."""
 
-    __slots__ = ("arrays", "begin", "decoded", "lane", "read", "reply", "request_id", "reservation", "size")
+    __slots__ = ("arrays", "begin", "decoded", "lane", "read", "reply", "request_id", "size")
 
     lane: Lane
     arrays: list[Array]
     read: float
     decoded: float
-    reservation: Reservation
 
     def __init__(self, reply: Reply, request_id: bytes, size: int) -> None:
         self.reply = reply
@@ -96,6 +97,15 @@ class ExpressWay:
         self._learned = 0.0
         self.heads = Heads(self.lane)
         self._batches: dict[Kind, list[Traveller]] = {}
+        self._reservation: Reservation | None = None  # of all of them
+        self._ids: list[bytes] = []
+
+    def new_id(self) -> bytes:
+        """Returns an id for a request that has none; drawn many at a time, as each drawing asks the system."""
+        if not self._ids:
+            drawn = secrets.token_hex(8 * IDS).encode("ascii")
+            self._ids = [drawn[start : start + 16] for start in range(0, len(drawn), 16)]
+        return self._ids.pop()
 
     def lane(self, scope: Scope) -> Lane | None:
         """Returns the lane of a request with this head; None if there is none."""
@@ -130,8 +140,10 @@ class ExpressWay:
         arrays = kind.form.read(parts)
         if arrays is None:
             return False
+        reservation = self._reservation
+        if reservation is None:
+            reservation = self._reservation = lane.limits.reserve()
         try:
-            request.reservation = reservation = lane.limits.reserve()
             reservation.grow(len(body), kind.engine.elements)
         except LossmeterError:
             return False
@@ -151,6 +163,9 @@ class ExpressWay:
 
     def _run(self) -> None:
         batches, self._batches = self._batches, {}
+        if self._reservation is not None:
+            self._reservation.close()
+            self._reservation = None
         for kind, batch in batches.items():
             most = kind.engine.most
             for start in range(0, len(batch), most):
@@ -187,12 +202,12 @@ class ExpressWay:
 
     def _finish(self, kind: Kind, request: Traveller, content: bytes, stages: tuple[float, float, float]) -> None:
         counters, lane, size = self.envelope.counters, request.lane, len(content)
-        request.reservation.close()
         counters.in_flight -= 1
         timing = b"decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % stages
         if not request.reply.answer(lane, content, request.request_id, timing):
             return
-        kind.owed = max(0, kind.owed - 1)
+        if kind.owed:
+            kind.owed -= 1
         seconds = perf_counter() - request.begin
         lane.counters.add(200, seconds, request.size, size, kind.engine.elements, stages)
         if self.envelope.log_access:
@@ -201,7 +216,6 @@ class ExpressWay:
             logs.log_access({**request.reply.scope_of_head, SCOPE_KEY: state}, 200, seconds, size)
 
     def _hand_over(self, request: Traveller) -> None:
-        request.reservation.close()
         self.envelope.counters.in_flight -= 1
         request.reply.hand_over()
 

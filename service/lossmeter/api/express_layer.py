@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ class ExpressLayer:
         body = b"".join([message.get("body", b"") for message in messages])
         if len(body) == size and not messages[-1].get("more_body"):
             reply = _Reply(scope, self._express)
-            traveller = Traveller(reply, request_id or secrets.token_hex(8).encode("ascii"), size)
+            traveller = Traveller(reply, request_id or self._express.new_id(), size)
             if self._express.take(lane, body, traveller) and (answer := await reply.future) is not None:
                 await send({"type": "http.response.start", "status": 200, "headers": answer[0]})
                 await send({"type": "http.response.body", "body": answer[1]})

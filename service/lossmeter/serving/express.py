@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from functools import partial
 from typing import Any
 
@@ -107,7 +106,7 @@ class ExpressConnection(DirectConnection):
                 return False
             head, match = found
             self._know(head, express)
-        if self.flow.write_paused or express.readiness.draining or (self.shedder and self.shedder.overload()):
+        if self.flow.write_paused or express.readiness.draining or (self.shedder and self.shedder.queue.lateness()):
             return False
         if len(data) < match.end <= match.begin + head.lane.most_bytes:  # type: ignore[union-attr]
             self._data, self._end = data, match.end
@@ -133,8 +132,7 @@ class ExpressConnection(DirectConnection):
             self._join(match, self.express)
 
     def _join(self, match: Match, express: ExpressWay) -> None:
-        request_id = match.request_id or secrets.token_hex(8).encode("ascii")
-        traveller = Traveller(self, request_id, match.end - match.begin)
+        traveller = Traveller(self, match.request_id or express.new_id(), match.end - match.begin)
         self._travelling = True
         if self.shedder is None:
             self._set_out(traveller, match.begin, express)

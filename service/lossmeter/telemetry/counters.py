@@ -42,15 +42,14 @@ class RouteCounters:
         """Counts one request; its elements, where its stages are told apart."""
         statuses = self.statuses
         statuses[status] = statuses.get(status, 0) + 1
-        durations = self.durations
-        whole = durations[0]
+        whole, *parts = self.durations
         whole[bisect_left(BOUNDS, seconds)] += 1
         whole[-1] += seconds
         self.sent += sent
         self.received += received
         if stages is not None:
             self.elements += elements
-            for buckets, milliseconds in zip(durations[1:], stages, strict=True):
+            for buckets, milliseconds in zip(parts, stages, strict=True):
                 took = milliseconds * 1e-3
                 buckets[bisect_left(BOUNDS, took)] += 1
                 buckets[-1] += took

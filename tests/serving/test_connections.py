@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lossmeter.serving import connections
+from lossmeter.serving import connections, crowding
 from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.settings import Settings
@@ -348,3 +349,75 @@ def test_what_is_not_http_is_a_problem(strict: str) -> None:
     with connected(strict) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100)
         assert refused(told(connection), 400, "malformed_request")
+
+
+def answers_of(connection: socket.socket, seconds: float = 20) -> list[bytes]:
+    """The statuses of all answers until the server hangs up."""
+    return re.findall(rb"HTTP/1\.1 (\d{3}) ", told(connection, seconds))
+
+
+def test_a_client_that_sends_no_more_gets_its_answers(url: str) -> None:
+    for requests, expected in (
+        (POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE, [b"200"]),
+        (HEALTH * 3, [b"200"] * 3),
+        (POST + b"Content-Length: 200000\r\n\r\n" + b" " * (200_000 - len(MSE)) + MSE, [b"200"]),
+        (POST + b"Content-Length: 1000\r\n\r\n", []),
+        (b"", []),
+    ):
+        with connected(url) as connection:
+            connection.sendall(requests)
+            connection.shutdown(socket.SHUT_WR)
+            assert answers_of(connection) == expected
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_up_to_a_number_and_told_of_it(url: str) -> None:
+    most = connections.MAX_PIPELINED
+    with connected(url) as connection:
+        connection.sendall(HEALTH * (most + 1))
+        assert [answer[9:12] for answer in _answers(connection, most + 1)] == [b"200"] * (most + 1)
+    with connected(url) as connection:
+        connection.sendall(HEALTH * 3 * most)
+        answers = answers_of(connection)
+    assert answers == [b"200"] * (len(answers) - 1) + [b"429"]
+    assert most < len(answers) <= most + 2
+
+
+def _answers(connection: socket.socket, count: int) -> list[bytes]:
+    """The heads of so many answers."""
+    connection.settimeout(20)
+    text = b""
+    while text.count(b'"version"') < count:
+        text += connection.recv(1 << 16)
+    return [b"HTTP/1.1 " + part[:100] for part in text.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n", b"200"),
+    ],
+)
+def test_a_request_names_one_host(url: str, head: bytes, status: bytes) -> None:
+    with connected(url) as connection:
+        connection.sendall(head)
+        answer = answer_of(connection)
+        assert answer[9:12] == status
+        assert status == b"200" or b"RFC 9112" in answer
+
+
+def test_silent_and_slow_connections_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowding, "PATIENCE_SECONDS", 0.05)
+    with serving(max_connections=3, header_seconds=2.0, body_seconds=2.0) as url, ExitStack() as stack:
+        silent, head, body = (stack.enter_context(connected(url)) for _ in range(3))
+        body.sendall(POST + b"Content-Length: 100000\r\n\r\n ")
+        head.sendall(b"GET /healthz HTTP/1.1\r\n")
+        time.sleep(1.1)  # a check of connections, and some silence
+        for _ in range(3):
+            fresh = stack.enter_context(connected(url))
+            fresh.sendall(POST + b"Content-Length: 9000\r\n\r\n")
+        answers = [answer_of(connection) for connection in (silent, head, body)]
+    assert [answer[9:12] for answer in answers] == [b"408", b"408", b"503"]
+    assert all(b"Others needed the connection" in answer or b"others needed the" in answer for answer in answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import warnings
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,50 @@ def test_what_cannot_be_read_is_said_before_the_server_starts(arguments: tuple[s
     result = CliRunner().invoke(program, ["serve", *arguments])
     assert result.exit_code == 2
     assert told in " ".join(result.output.replace("│", "").split())
+
+
+def test_connections_without_a_handshake_count_and_have_their_time(certificate: Path) -> None:
+    given = {"tls_certificate": str(certificate), "tls_key": str(certificate.with_name("key.pem"))}
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    with serving(**given, max_connections=3, header_seconds=1.0) as url, ExitStack() as stack:
+        host, port = url.removeprefix("https://").split(":")
+        silent = [stack.enter_context(socket.create_connection((host, int(port)), 20)) for _ in range(3)]
+        with socket.create_connection((host, int(port)), 20) as surplus:
+            assert _ended(surplus)
+        assert all(_ended(connection) for connection in silent)
+        with Client(url, verify=trusted, **ONCE) as client:
+            assert client.loss("mse", **MSE).value == 1.0
+
+
+def _ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_what_comes_with_the_end_of_a_handshake_is_read(certificate: Path) -> None:
+    given = {"tls_certificate": str(certificate), "tls_key": str(certificate.with_name("key.pem"))}
+    context = ssl.create_default_context(cafile=str(certificate))
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with serving(**given) as url:
+        host, port = url.removeprefix("https://").split(":")
+        for _ in range(5):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname=host)
+            with socket.create_connection((host, int(port)), 20) as connection:
+                answer, asked = b"", False
+                while not answer.endswith(b"}"):
+                    with suppress(ssl.SSLWantReadError):
+                        tls.do_handshake()
+                        if not asked:
+                            tls.write(request)  # goes out with the last message of the handshake
+                            asked = True
+                        while not answer.endswith(b"}"):
+                            answer += tls.read()
+                    connection.sendall(outgoing.read())
+                    if not answer.endswith(b"}"):
+                        piece = connection.recv(1 << 16)
+                        assert piece
+                        incoming.write(piece)
+            assert answer.startswith(b"HTTP/1.1 200")

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
-
 from lossmeter.api.app import create_app
-from lossmeter.serving.listeners import Server
+from lossmeter.serving.listeners import Config, Server
 from lossmeter.serving.server import protocol_options
 from lossmeter.settings import Settings
 
@@ -25,7 +23,7 @@ def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
     chosen = Settings(**settings)
     told = protocol_options(chosen)
-    config = uvicorn.Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
+    config = Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)
     server = Server(config)
     listener = _listener(listens_on, settings.get("port", 0), settings.get("uds", ""))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -10,27 +10,34 @@ import secrets
 from collections.abc import Sized
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lossmeter.api import problems
-from lossmeter.errors import LossmeterError, MalformedBody, TooSlow
+from lossmeter.errors import Busy, LossmeterError, MalformedBody, TooSlow
+from lossmeter.scheduling.arrivals import FLOOR_BYTES_PER_SECOND
 from lossmeter.serving.answers import encode_answer
+from lossmeter.serving.crowding import make_room
 from lossmeter.serving.monitor import ConnectionMonitor
-from lossmeter.serving.upgrades import remove_offer
+from lossmeter.serving.upgrades import Offers
 from lossmeter.telemetry.request import request_state
 
 IDLE, HEAD, BODY = range(3)
 LINGER_SECONDS = 3.0
 """Time for which what nobody will read any more is still taken, so that the client gets to read the answer."""
 MAX_PIPELINED = 100
-"""Requests that wait for those before them on the same connection."""
+"""Requests that wait for those before them on the same connection; the one after them is answered with 429."""
 FRAMING = 8
 """Bytes around each byte of a body, at the most: a chunk of one byte has five."""
 
 
 class HeadTooLarge(Exception):
     """Ends parsing of a head over a limit; the parser reports it as something that cannot be parsed."""
+
+
+class NotHttp(Exception):
+    """Ends parsing of what is no request, in the same way."""
 
 
 class _Flow(FlowControl):
@@ -54,6 +61,8 @@ class Connection(HttpToolsProtocol):
         received: bytes so far; `read_size` of them came last, `body_size` belong to the body of this message.
         part_start: `received` when the head, or the body, began; `message_end` when the last message was complete.
         discarding: set once nothing that comes is read any more.
+        half_closed: set once the client has said that it sends no more; it may still read.
+        surplus: the request that is one too many of those that wait; nothing after it is read.
     """
 
     def __init__(self, monitor: ConnectionMonitor, *arguments: Any, **options: Any) -> None:
@@ -62,7 +71,9 @@ class Connection(HttpToolsProtocol):
         self.bounds = monitor.bounds
         self.phase = IDLE
         self.messages = self.received = self.read_size = self.body_size = self.part_start = self.message_end = 0
-        self.discarding = False
+        self.discarding = self.half_closed = False
+        self.surplus: RequestResponseCycle | None = None
+        self._offers = Offers()
         self._first_size = 0  # bytes that came together with the beginning of the message
         self._state: tuple[object, ...] = ()  # at the last check, since when, and how far it was
         self._since = 0.0
@@ -71,7 +82,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = _Flow(self.transport, self.pipeline)
-        if len(self.connections) > self.bounds.max_connections and not self._close_an_idle_one():
+        if len(self.connections) > self.bounds.max_connections and not make_room(
+            self.connections, self, self.loop.time()
+        ):
             self._refuse(503, "busy", "No room at present", "This server has as many connections as it may have.")
         self.monitor.add(self)
 
@@ -79,16 +92,26 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self.monitor.remove(self)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Leaves the connection open for answers to whole requests; TLS has no such state."""
         if self.discarding:
             self.transport.close()
+        elif self.phase == IDLE and self.answering and self.scheme == "http":
+            self.half_closed = True
+            return True
+        return None
 
     def data_received(self, data: bytes) -> None:
         self.read_size = len(data)
         self.received += self.read_size
-        if self.discarding:
+        if self.discarding or self.surplus is not None:
             return
-        super().data_received(remove_offer(data) if self.phase == IDLE else data)
+        try:
+            self.parser.feed_data(
+                data if self.phase == BODY else self._offers.remove(data, self.bounds.max_header_bytes)
+            )
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self.phase == HEAD and self.received - self.part_start > self.bounds.max_header_bytes:
             self._refuse_head()
         elif self.phase == BODY and self._framing_size() > self.bounds.max_header_bytes + FRAMING * self.body_size:
@@ -96,6 +119,8 @@ class Connection(HttpToolsProtocol):
             self._fail_body(MalformedBody(detail))
 
     def on_message_begin(self) -> None:
+        if self.surplus is not None:
+            raise HeadTooLarge
         self.phase = HEAD
         self.messages += 1
         self._first_size = self.read_size
@@ -105,14 +130,19 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         bounds = self.bounds
-        if len(self.headers) > bounds.max_headers or len(self.pipeline) >= MAX_PIPELINED:
+        if len(self.headers) > bounds.max_headers:
             raise HeadTooLarge
         arrived = self._first_size + self.received - self.part_start
         if arrived > bounds.max_header_bytes and self._head_size() > bounds.max_header_bytes:
             raise HeadTooLarge
+        if self.parser.should_upgrade() or not self._has_one_host():
+            raise NotHttp
+        surplus = len(self.pipeline) >= MAX_PIPELINED
         self.phase = BODY
         self.part_start = self.received
         self.begin_request()
+        if surplus:
+            self.surplus = self.cycle
         # What follows the body as a trailer is no header of the request.
         self.headers = []
 
@@ -132,6 +162,8 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers whatever cannot be parsed, which includes what a callback has refused."""
         bounds = self.bounds
+        if self.surplus is not None:
+            return
         if self.phase == HEAD and (
             len(self.headers) > bounds.max_headers or self._head_size() > bounds.max_header_bytes
         ):
@@ -139,6 +171,8 @@ class Connection(HttpToolsProtocol):
         elif self.phase == BODY and self.answering:
             self._fail_body(MalformedBody("The body is not in the chunks that it claims to be in."))
         else:
+            if self.phase == HEAD and not self._has_one_host():
+                msg = "A request names the host that it is for, in one field `Host` (RFC 9112, 3.2)."
             self._refuse(400, "malformed_request", "This is not HTTP", msg)
 
     def on_response_complete(self) -> None:
@@ -150,12 +184,26 @@ class Connection(HttpToolsProtocol):
         if self.phase == IDLE:
             self.message_end = self.received  # some clients end a body with an empty line
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            cycle, app = self.pipeline.pop()
+            if cycle is self.surplus:
+                self._refuse_surplus()
+            else:
+                self._start_asgi_task(cycle, app)
+        elif self.half_closed:
+            self.transport.close()
         if self.discarding:
             self._send_eof()
         elif self.phase == BODY and self.expect_100_continue and not self.body_size and not self.answering:
             # The client was never told to send the body: what comes next would be taken for it.
             self.transport.close()
+
+    def _has_one_host(self) -> bool:
+        """Returns whether the head has the field `Host` once; HTTP/1.0 may do without."""
+        hosts = 0
+        for name, _ in self.headers:
+            if name == b"host":
+                hosts += 1
+        return hosts == 1 or (not hosts and self.parser.get_http_version() == "1.0")
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -175,6 +223,25 @@ class Connection(HttpToolsProtocol):
         waits = self.phase == IDLE and self.messages > 0 and self.received == self.message_end
         return waits and not (self.answering or self.discarding or self.transport.is_closing())
 
+    def silence(self, now: float) -> float:
+        """Returns for how long it has been the turn of a client that sends next to nothing; 0 if it is not."""
+        if self.discarding or self.transport.is_closing() or self.half_closed:
+            return 0.0
+        waited = now - self._since if self._since else 0.0
+        if self.phase == BODY:
+            pace = (self.received - self._progress) / (waited or 1.0)
+            return waited if self.answering and pace < FLOOR_BYTES_PER_SECOND and not self.flow.read_paused else 0.0
+        return 0.0 if self.answering or self.idle else waited
+
+    def give_way(self) -> None:
+        """Ends what its client does not go on with, so that another connection has its place."""
+        if self.idle:
+            self.transport.close()
+        elif self.phase == BODY:
+            self._fail_body(Busy("The body came slowly, and others needed the connection."))
+        else:
+            self._refuse(408, "too_slow", "The request did not arrive in time", "Others needed the connection.")
+
     # --- once a second ----------------------------------------------------------------------------------------------------
 
     def check_timeouts(self, now: float) -> None:
@@ -189,6 +256,8 @@ class Connection(HttpToolsProtocol):
         if unsent:
             if self._is_slow(waited, self._progress - unsent, unsent):
                 self.transport.abort()
+        elif self.surplus is not None and self.answering:
+            pass
         elif self.discarding or closing:
             if waited >= LINGER_SECONDS:
                 self.transport.abort()
@@ -224,13 +293,6 @@ class Connection(HttpToolsProtocol):
 
     # --- refusing ---------------------------------------------------------------------------------------------------------
 
-    def _close_an_idle_one(self) -> bool:
-        for other in self.connections:
-            if isinstance(other, Connection) and other.idle:
-                other.transport.close()
-                return True
-        return False
-
     def _send_eof(self) -> None:
         """Sends what is written, and says that this was all."""
         if self.transport.can_write_eof() and not self.transport.is_closing():
@@ -241,6 +303,15 @@ class Connection(HttpToolsProtocol):
         self.discarding = True
         request_state(self.scope).body_error = error  # type: ignore[arg-type]
         self.cycle.message_event.set()
+
+    def _refuse_surplus(self) -> None:
+        """Answers the request that is one too many, and none after it."""
+        self.cycle.response_complete = True
+        detail = (
+            f"{MAX_PIPELINED} requests of this connection waited already; send no more before their answers are there."
+        )
+        self._refuse(429, "too_many_requests", "Too many requests", detail)
+        self.flow.resume_reading()
 
     def _refuse_head(self) -> None:
         bounds = self.bounds
@@ -258,7 +329,7 @@ class Connection(HttpToolsProtocol):
             return
         request_id = secrets.token_hex(8)
         content = problems.encode_problem(status, code, title, detail, request_id)
-        headers = [(b"connection", b"close"), *([(b"retry-after", b"1")] if status == 503 else ())]
+        headers = [(b"connection", b"close"), *([(b"retry-after", b"1")] if status in (429, 503) else ())]
         answer = encode_answer(
             status, content, problems.MEDIA_TYPE, request_id, self.server_state.default_headers, headers
         )

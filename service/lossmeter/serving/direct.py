@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lossmeter.api.direct import DirectWay
 from lossmeter.api.operation import Pieces
-from lossmeter.errors import Busy
+from lossmeter.errors import Busy, LossmeterError
 from lossmeter.scheduling.admission import Reservation
 from lossmeter.serving.answers import encode_head
 from lossmeter.serving.shedding import LoadShedder, SheddingConnection
@@ -85,6 +85,10 @@ class DirectConnection(SheddingConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._release()
+
+    def _fail_body(self, error: LossmeterError) -> None:
+        super()._fail_body(error)
         self._release()
 
     def _release(self) -> None:

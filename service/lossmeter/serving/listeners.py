@@ -10,7 +10,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -45,6 +46,20 @@ def check_address(host: str, port: int, uds: str) -> None:
             probe.bind(address)
 
 
+class Config(uvicorn.Config):
+    """uvicorn's configuration, by which listeners speak no TLS: connections begin it themselves.
+
+    Attributes:
+        tls: the context of TLS; None where it is not spoken.
+    """
+
+    tls: ssl.SSLContext | None = None
+
+    def load(self) -> None:
+        super().load()
+        self.tls, self.ssl = self.ssl, None
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, with several listeners for each socket."""
 
@@ -54,7 +69,13 @@ class Server(uvicorn.Server):
         for listener in [listener for server in self.servers for listener in server.sockets]:
             for copy in duplicate_listener(listener.fileno()):
                 create = loop.create_unix_server if copy.family == socket.AF_UNIX else loop.create_server
-                self.servers.append(await create(self._connection, sock=copy, ssl=config.ssl, backlog=config.backlog))
+                self.servers.append(await create(self._connection, sock=copy, backlog=config.backlog))
+
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        config = cast(Config, self.config)
+        config.ssl = config.tls  # what is spoken is a part of the message
+        super()._log_started_message(listeners)
+        config.ssl = None
 
     def _connection(self) -> asyncio.Protocol:
         create = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)

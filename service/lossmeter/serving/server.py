@@ -18,7 +18,8 @@ from uvicorn.config import STARTUP_FAILURE
 from lossmeter.scheduling import garbage
 from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.express import ExpressConnection
-from lossmeter.serving.listeners import Server
+from lossmeter.serving.handshakes import Handshake
+from lossmeter.serving.listeners import Config, Server
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.supervisor import Supervisor
 from lossmeter.settings import Settings
@@ -37,7 +38,7 @@ def run(settings: Settings) -> None:
     # container would not notice it at all, any other one would end with an error. An exception would not do: raised in the
     # middle of an import, it can be swallowed.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    config = uvicorn.Config(
+    config = Config(
         FACTORY,
         factory=True,
         host=settings.host,
@@ -67,7 +68,9 @@ def run(settings: Settings) -> None:
 def protocol_options(settings: Settings) -> dict[str, Any]:
     """The options of uvicorn that concern connections."""
     return {
-        "http": partial(ExpressConnection, ConnectionMonitor(Bounds.of(settings))),
+        "http": partial(
+            Handshake if settings.tls_certificate else ExpressConnection, ConnectionMonitor(Bounds.of(settings))
+        ),
         "ws": "none",
         "server_header": False,
         "ssl_certfile": settings.tls_certificate or None,

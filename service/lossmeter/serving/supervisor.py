@@ -54,6 +54,12 @@ class Supervisor(Multiprocess):
             if pid is not None and pid not in after:
                 snapshots.retire(self.folder, pid)
 
+    def terminate_all(self) -> None:
+        """Tells the workers to end, and lets go of their listeners: new clients would wait for what nobody accepts."""
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
     def _close_pipes(self) -> None:
         """Closes the workers' ends of the pipes: while the parent has them open, it waits for a ping even of a dead worker."""
         for process in self.processes:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.api.addresses import CUDA_MEMORY, SYSTEM_MEMORY
 from lossmeter.api.headers import header
-from lossmeter.errors import Forbidden, LossmeterError, Unauthorized
+from lossmeter.errors import Forbidden, LossmeterError, StoreUnavailable, Unauthorized
 from lossmeter.keys import Keyring
 from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.settings import Settings
@@ -37,6 +37,11 @@ SHARED = (SYSTEM_MEMORY, CUDA_MEMORY)
 """Addresses that only those may know of who may use them."""
 MISSING = "This needs a key: Authorization: Bearer lm_…"
 ELSEWHERE = "This server was set up for this machine alone, and was reached at another address. See LOSSMETER_AUTH."
+
+PATIENCE_SECONDS = 0.5
+"""Time that a request with a known key waits for the keys to be read; while they cannot be, it goes by what is known."""
+UNKNOWN_PATIENCE_SECONDS = 5.0
+"""The same for a key that is not known yet."""
 
 Way = Literal["private", "loopback", "network"]
 Read = Callable[[Callable[[], None]], Awaitable[None]]
@@ -76,6 +81,7 @@ class Access:
         self.origins = origins
         self._read = read
         self._reading: asyncio.Future[None] | None = None
+        self._late = False  # the keys could not be read in time, and have not been since
         self._ways: dict[object, Way] = {}
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -83,8 +89,9 @@ class Access:
 
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and not self.admit(scope):
-                await asyncio.shield(self._refresh())
-                self._admit(scope, self._token(scope))
+                token = self._token(scope)
+                await self._wait_for(self._refresh(), token)
+                self._admit(scope, token)
             await app(scope, receive, send)
 
         return wrapped
@@ -99,9 +106,9 @@ class Access:
             return True
         token = self._token(scope)
         due = self.keyring.reading_due(token)
-        if due:
+        if due and not (self._late and self.keyring.knows(token)):
             return False
-        if due is None:
+        if due is not False:
             self._refresh()
         self._admit(scope, token)
         return True
@@ -122,6 +129,8 @@ class Access:
     def _admit(self, scope: Scope, token: str) -> None:
         state = request_state(scope)
         if state.key is None:  # otherwise it was let in once, and took another way
+            if self._late and not self.keyring.knows(token):
+                raise StoreUnavailable("Keys cannot be looked up at present.")
             key = state.key = self.keyring.authenticate(token)
             self.keyring.count(key)
         key = state.key
@@ -129,12 +138,27 @@ class Access:
         if not key.allows(wanted):
             raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
 
+    async def _wait_for(self, reading: asyncio.Future[None], token: str) -> None:
+        """Waits for the keys to be read, but not for long."""
+        patience = PATIENCE_SECONDS if self.keyring.knows(token) else UNKNOWN_PATIENCE_SECONDS
+        await asyncio.wait((reading,), timeout=0 if self._late else patience)
+        if reading.done():
+            reading.result()
+        else:
+            self._late = True
+
     def _refresh(self) -> asyncio.Future[None]:
         """Brings the keyring up to date; those who ask meanwhile wait for the same reading."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._read(self.keyring.read))
-            self._reading.add_done_callback(_log_failure)
+            self._reading.add_done_callback(self._note)
         return self._reading
+
+    def _note(self, reading: asyncio.Future[None]) -> None:
+        """Notes how a reading ended; nobody may be waiting for it, and an error that was never looked at is complained of."""
+        self._late = self.keyring.stale
+        if not reading.cancelled() and isinstance(error := reading.exception(), LossmeterError):
+            log.warning("%s", error.detail)
 
     def _is_here(self, scope: Scope) -> bool:
         """Returns whether the client is on this machine, and meant to ask here."""
@@ -164,12 +188,6 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-def _log_failure(reading: asyncio.Future[None]) -> None:
-    # Nobody may be waiting for it: an error that was never looked at would be complained of.
-    if not reading.cancelled() and isinstance(error := reading.exception(), LossmeterError):
-        log.warning("%s", error.detail)
-
-
 def way_of(host: str) -> Way:
     """Returns how a server was reached, by the address of its end of the connection.
 
@@ -184,13 +202,13 @@ def way_of(host: str) -> Way:
 def is_ours(value: bytes) -> bool:
     """Returns whether the `Host` header, or what follows the scheme in `Origin`, is a name of this machine.
 
-    One without a dot counts: no site elsewhere can have it.
+    Of names only `localhost` counts: which machine another leads to, with dots or without, its network decides.
     """
     try:
         host = urlsplit("//" + value.decode("ascii")).hostname or "."
     except ValueError:
         return False
-    return b"@" not in value and (is_local(host) if is_number(host) else "." not in host)
+    return b"@" not in value and (is_local(host) if is_number(host) else host == "localhost")
 
 
 @lru_cache(256)
@@ -234,7 +252,7 @@ def key_check(settings: Settings, keyring: Keyring | None, store: StoreThreads) 
     if keyring is None:
         return None
     local = trusts_this_machine(settings)
-    return Access(keyring, partial(store.pool.run, 0), local=local, origins=settings.origins)
+    return Access(keyring, partial(store.keys.run, 0), local=local, origins=settings.origins)
 
 
 def requires_keys(settings: Settings) -> bool:

@@ -51,6 +51,15 @@ class Keyring:
             return True
         return None if age > self.fresh_seconds / 2 else False
 
+    def knows(self, token: str) -> bool:
+        """Returns whether the token claims to be of a key that is known."""
+        return id_of(token) in self._keys
+
+    @property
+    def stale(self) -> bool:
+        """True if the last attempt to read the keys has failed."""
+        return self._tried > self._read
+
     def read(self) -> None:
         """Reads all keys.
 

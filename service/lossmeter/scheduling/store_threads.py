@@ -1,4 +1,7 @@
-"""Runs work on the database in threads of its own: one that does not answer holds up nothing else."""
+"""Runs work on the database in threads of its own: one that does not answer holds up nothing else.
+
+Keys have a thread that nothing else uses: looking one up waits for no report.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class StoreThreads:
 
     def __init__(self) -> None:
         self.pool = Pool(THREADS)
+        self.keys = Pool(1)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the result of the function.
@@ -33,3 +37,4 @@ class StoreThreads:
 
     def close(self) -> None:
         self.pool.close()
+        self.keys.close()

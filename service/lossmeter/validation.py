@@ -79,7 +79,7 @@ def _flaw(detail: ErrorDetails, fields: Sequence[str], at: tuple[str | int, ...]
     elif kind == "written":
         message = f"{name}: {detail['msg']}"
     else:
-        message = f"{name} is {_shown(detail['input'])}; expected {_expected(detail)}"
+        message = f"{name} is {shown(detail['input'])}; expected {_expected(detail)}"
     return Flaw(pointer(*at, *place), message)
 
 
@@ -90,6 +90,7 @@ def _expected(detail: ErrorDetails) -> str:
     return text.format_map(dict(detail.get("ctx", {})))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Writes a value as messages show it: briefly."""
     text = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "…"

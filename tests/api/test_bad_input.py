@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -295,11 +296,11 @@ def test_a_gradient_beyond_the_precision_is_infinite(http: httpx.Client, reducti
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("OPTIONS", CE, "GET, POST"),
-        ("PUT", "/v1/runs", "GET, POST"),
-        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, DELETE"),
+        ("OPTIONS", CE, "GET, HEAD, POST"),
+        ("PUT", "/v1/runs", "GET, HEAD, POST"),
+        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, HEAD, DELETE"),
         ("GET", "/v1/runs/a/batches/b", "PUT"),
-        ("POST", "/healthz", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
         ("POST", "/static/console.css", "GET, HEAD"),
     ],
 )
@@ -385,3 +386,31 @@ def test_a_shape_is_refused_with_the_one_that_would_do(
     )
     assert answer.status_code == 422
     assert [flaw["message"] for flaw in answer.json()["errors"]] == [message]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/losses", "/v1/runs", "/", "/v1/losses/none", "/v2/models/mse"])
+def test_head_is_answered_as_get_without_the_body(http: httpx.Client, path: str) -> None:
+    found, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (found.status_code, b"")
+    assert head.headers["content-type"] == found.headers["content-type"]
+    assert head.headers["content-length"] == str(len(found.content))
+    assert http.head("/v1/evaluate").headers["allow"] == "POST"
+
+
+ODD_AND_EVEN = ([0.5, float("nan")], [0.5, 1.0])
+
+
+def test_nan_among_probabilities_is_refused_where_other_numbers_that_are_not_finite_are_allowed(
+    http: httpx.Client,
+) -> None:
+    for size in (1, 20_000):
+        odd, even = (b64encode(np.tile(np.array(pair, np.float32), size).tobytes()).decode() for pair in ODD_AND_EVEN)
+        for role, other in (("predictions", "labels"), ("labels", "predictions")):
+            tensors = {
+                name: {"datatype": "FP32", "shape": [2 * size], "base64": text}
+                for name, text in ((role, odd), (other, even))
+            }
+            request = {**tensors, "non_finite": "allow", "gradients": ["predictions"]}
+            answer = http.post("/v1/losses/binary_cross_entropy", json=request)
+            (flaw,) = answer.json()["errors"]
+            assert (answer.status_code, flaw["pointer"], flaw["index"]) == (422, f"/{role}", [1])

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossmeter.errors import Conflict, Invalid, NotFound, TooLarge
+from lossmeter.database import Database, connections
+from lossmeter.database.tables import RUNS, STATES
+from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, TooLarge
 from lossmeter.evaluation import measure, report
-from lossmeter.runs import Ledger, plan_of
+from lossmeter.runs import Ledger, SqlStore, plan_of, store
 from lossmeter.runs import ledger as ledger_module
 from lossmeter.runs.ledger import FOLDED_STATES, READ_STATES
 from lossmeter.runs.run import new_id
-from tests.support.runs import ENGINE, SMALL, alike, data, figures, ledger, numbers, opened, part, put, tensors
+from tests.support.postgres import Postgres
+from tests.support.runs import ENGINE, PLAN, SMALL, alike, data, figures, ledger, numbers, opened, part, put, tensors
 
 WHOLE = data(60)
 
@@ -174,10 +179,10 @@ def test_states_stay_few(tmp_path: Path) -> None:
 def test_runs_are_listed_by_tag_newest_first(books: Ledger) -> None:
     mark = new_id()
     ids = [opened(books, SMALL, mark, f"odd={number % 2}").id for number in range(5)]
-    assert [run.id for run in books.store.find([mark], "", 10)] == ids[::-1]
-    assert [run.id for run in books.store.find([mark, "odd=1"], "", 10)] == [ids[3], ids[1]]
-    assert [run.id for run in books.store.find([mark], ids[3], 2)] == [ids[2], ids[1]]
-    assert books.store.find([mark], "", 1)[0].tags == tuple(sorted([mark, "odd=0"]))
+    assert [run.id for run in books.store.find([mark], "", 10)[0]] == ids[::-1]
+    assert [run.id for run in books.store.find([mark, "odd=1"], "", 10)[0]] == [ids[3], ids[1]]
+    assert [run.id for run in books.store.find([mark], ids[3], 2)[0]] == [ids[2], ids[1]]
+    assert books.store.find([mark], "", 1)[0][0].tags == tuple(sorted([mark, "odd=0"]))
 
 
 def test_ids_sort_by_time() -> None:
@@ -188,10 +193,62 @@ def test_ids_sort_by_time() -> None:
 
 def test_what_has_not_been_touched_for_long_goes_away(books: Ledger) -> None:
     old, used, done = (opened(books, SMALL) for _ in range(3))
-    border = opened(books, SMALL).created
+    day = 86_400_000_000
+    with _database(books).writing() as connection:
+        connection.execute(sa.update(RUNS).values(created=RUNS.c.created - 10 * day))
     put(books, used.id, "a", numbers(1))
     books.close(done.id)
-    books.store.expire(border)
+    books.store.expire(5 * day)
     with pytest.raises(NotFound):
         books.store.run(old.id)
     assert [books.store.run(one.id).id for one in (used, done)] == [used.id, done.id]
+
+
+def _database(books: Ledger) -> Database:
+    assert isinstance(books.store, SqlStore)
+    return books.store.database
+
+
+def test_time_is_that_of_the_database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: real + 10**18)  # this replica's clock is thirty years ahead
+    monkeypatch.setattr(connections, "time_ns", time.time_ns)
+    with ledger(postgres.url, retention_days=1) as books:
+        run = opened(books, SMALL)
+        put(books, run.id, "a", numbers(1))
+        assert abs(run.created * 1000 - real) < 600e9
+        assert abs((books.close(run.id).closed or 0) * 1000 - real) < 600e9
+        opened(books, SMALL)
+        assert books.store.run(run.id).created == run.created
+
+
+def test_a_page_of_runs_ends_early_where_plans_are_large(books: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = new_id()
+    ids = [opened(books, SMALL, mark).id for _ in range(5)][::-1]
+    size = len(books.store.run(ids[0]).plan)
+    monkeypatch.setattr(store, "PAGE_BYTES", 2 * size)
+    found = [([run.id for run in page], more) for page, more in (books.store.find([mark], "", n) for n in (1, 2, 5))]
+    assert found == [(ids[:1], True), (ids[:2], True), (ids[:2], True)]
+    monkeypatch.setattr(store, "PAGE_BYTES", 1)
+    assert [run.id for run in books.store.find([mark], ids[2], 5)[0]] == [ids[3]]
+    assert books.store.find([mark], ids[3], 5)[1] is False
+
+
+def test_a_large_plan_is_not_kept(books: Ledger) -> None:
+    plan = {**PLAN, "losses": [{"loss": "cross_entropy", "weight": [0.12345678901234567] * 20_000}]}
+    with pytest.raises(TooLarge, match="262144"):
+        opened(books, plan)
+
+
+def test_a_damaged_state_ends_one_report_with_a_message(books: Ledger) -> None:
+    run, other = (opened(books, SMALL).id for _ in range(2))
+    for number in range(3):
+        put(books, run, str(number), numbers(number))
+    put(books, other, "0", numbers(1))
+    with _database(books).writing() as connection:
+        connection.execute(sa.update(STATES).where(STATES.c.run == run).values(state=b"no state at all"))
+    for read in (books.report, books.record):
+        with pytest.raises(StoreUnavailable, match="damaged"):
+            read(run)
+    books.gather(run)
+    assert books.report(other)[0].batches == 1

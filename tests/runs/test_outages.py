@@ -191,3 +191,44 @@ def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     books = Ledger(SqlStore(Database(f"sqlite:///{folder}/runs.sqlite")), None)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="cannot be kept here"):
         books.store.find([], "", 1)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_was_removed_or_replaced_takes_no_batch(tmp_path: Path, replaced: bool) -> None:
+    file, other = tmp_path / "runs.sqlite", tmp_path / "other.sqlite"
+    with serving(store_url=f"sqlite:///{file}") as url, httpx.Client(base_url=url, timeout=30) as http:
+        path = http.post("/v1/runs", json=SMALL).headers["location"]
+        assert http.put(f"{path}/batches/0", json=numbers(1.0)).status_code == 201
+        for one in tmp_path.iterdir():
+            one.unlink()
+        if replaced:
+            with ledger(f"sqlite:///{other}") as books:
+                opened(books, SMALL)
+            for one in tmp_path.iterdir():
+                one.rename(tmp_path / one.name.replace("other", "runs"))
+        answer = http.put(f"{path}/batches/1", json=numbers(2.0))
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert "removed or replaced" in answer.json()["detail"]
+        assert http.put(f"{path}/batches/1", json=numbers(2.0)).status_code == 404
+        path = http.post("/v1/runs", json=SMALL).headers["location"]
+        assert http.put(f"{path}/batches/1", json=numbers(2.0)).status_code == 201
+
+
+def test_a_file_of_runs_and_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with ledger(f"sqlite:///{tmp_path}/new/runs.sqlite") as books:
+        opened(books, SMALL)
+        assert {one.stat().st_mode & 0o777 for one in (tmp_path / "new").iterdir()} == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "runs.sqlite"
+    with ledger(f"sqlite:///{file}") as books:
+        for _ in range(50):
+            opened(books, PLAN)
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"x" * (len(content) - 4096)
+    file.write_bytes(content)
+    books = Ledger(SqlStore(Database(f"sqlite:///{file}")), None)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        books.store.find([], "", 1)

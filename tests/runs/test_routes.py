@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
+from lossmeter.api.routes import runs as routes
+from lossmeter.runs import SqlStore
+from lossmeter.runs.run import new_id
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.wire import safetensors
 from tests.support.runs import FIGURES, PLAN, alike, data, part
@@ -195,3 +199,100 @@ def test_without_a_place_for_runs_everything_else_works(lonely: str) -> None:
         problem(client.get("/v1/runs"), 503, "store_unavailable")
         assert client.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]}).json()["value"] == 1.0
         assert client.get("/readyz").status_code == 200
+
+
+def test_lists_of_runs_have_no_arrays_and_reports_do(http: httpx.Client) -> None:
+    tag, weight = new_id(), [0.5, 1.0, 2.0, 1.0]
+    path = opened(http, tags=[tag], losses=[{"loss": "cross_entropy", "weight": weight, "label_smoothing": 0.1}])
+    (run,) = http.get("/v1/runs", params={"tag": tag}).json()["runs"]
+    assert run["plan"]["losses"] == [{"loss": "cross_entropy", "weight_in_objective": 1.0, "label_smoothing": 0.1}]
+    assert http.get(path).json()["run"]["plan"]["losses"][0]["weight"] == weight
+
+
+def test_a_plan_is_no_place_for_much(http: httpx.Client) -> None:
+    weight = gzip.compress(
+        b'{"task":"binary","predictions_are":"logits","losses":[{"loss":"x","weight":[%s0]}]}' % (b"0," * 2_000_000)
+    )
+    answer = http.post(
+        "/v1/runs", content=weight, headers={"content-type": "application/json", "content-encoding": "gzip"}
+    )
+    problem(answer, 413, "too_large")
+    problem(
+        http.post("/v1/comparisons", content=b" " * (1 << 21), headers={"content-type": "application/json"}),
+        413,
+        "too_large",
+    )
+    problem(http.post("/v1/runs", json={**PLAN, "slices": ["x" * 257]}), 422, "invalid")
+
+
+@pytest.mark.parametrize("confidence", [0.9999999999999999, 1.0, 0.0, 5e-324])
+def test_a_confidence_that_nothing_could_be_said_with_is_refused(http: httpx.Client, confidence: float) -> None:
+    answer = http.post("/v1/runs", json={**PLAN, "confidence": confidence})
+    problem(answer, 422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "/confidence"
+
+
+@pytest.mark.parametrize("confidence", [0.000001, 0.999999])
+def test_a_run_with_any_other_confidence_can_be_read(http: httpx.Client, confidence: float) -> None:
+    path, rows = opened(http, confidence=confidence), data(20)
+    assert http.put(f"{path}/batches/0", json=rows).status_code == 201
+    assert http.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "index"),
+    [
+        ({"sample_ids": ["a", "b", "x" * 257, "d", "e"]}, "/sample_ids", [2]),
+        ({"groups": ["x" * 1_000_000, "b", "c", "d", "e"]}, "/groups", [0]),
+        ({"slices": {"site": ["a", "b", "c", "d", "y" * 257]}}, "/slices/site", [4]),
+        ({"slices": {"site": ["a", {}, "c", "d", "e"]}}, "/slices/site", [1]),
+        ({"slices": {"site": [[]] * 5}}, "/slices/site", [0]),
+    ],
+    ids=["sample_ids", "groups", "slice", "object", "array"],
+)
+def test_names_are_short_and_plain(http: httpx.Client, fields: dict[str, Any], pointer: str, index: list[int]) -> None:
+    path = opened(http)
+    plan = {name: value for name, value in PLAN.items() if name != "slices"}
+    for answer in (
+        http.put(f"{path}/batches/0", json={**data(5), **fields}),
+        http.post("/v1/evaluate", json={**plan, **data(5), **fields}),
+    ):
+        problem(answer, 422, "invalid")
+        (flaw,) = answer.json()["errors"]
+        assert (flaw["pointer"], flaw["index"]) == (pointer, index)
+        assert len(flaw["message"]) < 200
+    assert (
+        http.put(f"{path}/batches/0", json={**data(5), "sample_ids": ["x" * 256, "b", "c", "d", "e"]}).status_code
+        == 201
+    )
+
+
+@pytest.mark.parametrize("shape", [[0, 4611686018427387904], [1152921504606846976, 0], [0, 2**60, 1]])
+def test_a_tensor_that_no_memory_could_hold_is_refused_though_it_is_empty(http: httpx.Client, shape: list[int]) -> None:
+    tensor = {"datatype": "FP32", "shape": shape, "data": []}
+    both = {"predictions": tensor, "labels": tensor}
+    plan = {"task": "regression", "predictions_are": "values"}
+    path = http.post("/v1/runs", json=plan).headers["location"]
+    for answer in (
+        http.post("/v1/losses/mse", json=both),
+        http.post("/v1/evaluate", json={**plan, **both}),
+        http.put(f"{path}/batches/0", json=both),
+    ):
+        problem(answer, 422, "invalid")
+        assert answer.json()["errors"][0]["pointer"] == "/predictions"
+
+
+def test_a_bug_is_a_problem_with_its_id_on_every_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no business of callers")
+
+    monkeypatch.setattr(routes, "_encode_report", fail)
+    monkeypatch.setattr(SqlStore, "find", fail)
+    monkeypatch.setattr(SqlStore, "delete", fail)
+    with serving() as url, httpx.Client(base_url=url) as plain:
+        path = opened(plain)
+        for method, address in (("GET", path), ("GET", "/v1/runs"), ("DELETE", path)):
+            answer = plain.request(method, address, headers={"x-request-id": "mine"})
+            problem(answer, 500, "internal")
+            assert answer.json()["request_id"] == answer.headers["x-request-id"] == "mine"
+            assert "business" not in answer.text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import cast
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
 import lossmeter
 from lossmeter.api import access, problems, resources
@@ -64,8 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         *([Middleware(shared.access.around)] if shared.access else []),
         Middleware(FastPath, shared.endpoints),
     ]
-    # Around FastAPI's own, so that the fast path leads past them too.
-    app.middleware_stack = app.build_middleware_stack()
+    # Around FastAPI's own, so that the fast path leads past them too; without the outermost of those, which would answer bugs
+    # in its own way before the envelope hears of them.
+    app.middleware_stack = cast(ServerErrorMiddleware, app.build_middleware_stack()).app
     for layer, arguments, options in reversed(middleware):
         app.middleware_stack = layer(app.middleware_stack, *arguments, **options)
     return app

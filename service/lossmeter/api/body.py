@@ -208,5 +208,5 @@ def _piece(state: RequestState, message: Message) -> bytes:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
-        f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key."
+        f"The body is larger than {limit} bytes, the limit of this server (LOSSMETER_MAX_BODY_BYTES), address or key."
     )

@@ -35,7 +35,8 @@ async def respond(
     exchange = Exchange(operation, limits, operation.negotiate(headers), state)
     try:
         exchange.admit(announced_size(headers))
-        body = await read_body(receive, headers, state, limits.max_body_bytes, exchange.reservation)
+        limit = min(limits.max_body_bytes, operation.max_body_bytes)
+        body = await read_body(receive, headers, state, limit, exchange.reservation)
         exchange.cost = body.cost
         if operation.may_refer:
             exchange.cost += body.referred

@@ -6,6 +6,7 @@ neither ASGI nor sockets; `exchange.py` leads a request through it. Its kind say
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -65,9 +66,11 @@ class Operation(ABC, Generic[WorkT, FormT, ResultT]):
 
     Attributes:
         may_refer: whether a body may name tensors that lie in shared memory.
+        max_body_bytes: the most that a body may have, if that is less than the server takes.
     """
 
     may_refer = False
+    max_body_bytes = sys.maxsize
 
     def negotiate(self, headers: Headers) -> Negotiated:
         """Chooses the formats, or refuses those that the client speaks."""
@@ -107,8 +110,9 @@ class BatchedOperation(ThreadOperation[WorkT, FormT, ResultT]):
 
 
 class DatabaseOperation(ThreadOperation[WorkT, FormT, ResultT]):
-    """Runs in one of the threads that wait for the database; takes and gives JSON, whatever the headers say."""
+    """Runs in one of the threads that wait for the database; takes and gives JSON without tensors, whatever the headers say."""
 
+    max_body_bytes = 1 << 20
     store: StoreThreads
 
     def negotiate(self, headers: Headers) -> Negotiated:  # noqa: ARG002

@@ -152,4 +152,6 @@ def _allowed(request: Request) -> list[str]:
     routes: Sequence[BaseRoute] = [one for one in request.app.routes if not isinstance(one, Mount)]
     tried = {method: {**request.scope, "method": method} for method in METHODS}
     methods = [method for method, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
+    if "GET" in methods and "HEAD" not in methods:
+        methods.insert(1, "HEAD")
     return methods or ["GET", "HEAD"]  # of files, which are mounted

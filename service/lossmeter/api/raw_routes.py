@@ -71,4 +71,15 @@ class FastPath:
             if answer is not None:
                 await answer(scope, receive, send)
                 return
-        await self.app(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._answer_head(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers as to GET; the server leaves out the body."""
+        inner = {**scope, "method": "GET"}
+        try:
+            await self.app(inner, receive, send)
+        finally:
+            scope.update({name: inner[name] for name in ("route", "path_params") if name in inner})

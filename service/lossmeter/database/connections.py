@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +27,8 @@ TIMEOUT_SECONDS = 15.0
 PAUSE_SECONDS = 1.0
 """After a failure nobody tries to connect again for so long: meanwhile callers are told at once."""
 UNREACHABLE = "The database of runs cannot be reached."
+FILE = "file"
+"""The file that a connection to SQLite has open, among what is known of the connection."""
 MISSING = "does not exist"
 GAVE_UP = "gave up waiting for the server"
 LATE = "The database of runs did not answer in time (LOSSMETER_STORE_TIMEOUT_SECONDS)."
@@ -72,6 +74,18 @@ class Database:
             connection = connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
+            self._check_file(connection)
+
+    @property
+    def clock(self) -> sa.ColumnElement[int]:
+        """Tells microseconds since 1970 by the clock of the database, which all who use it share, as an expression."""
+        if self.sqlite:  # which runs in this process
+            return sa.literal(time_ns() // 1000, sa.BigInteger)
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
+
+    def now(self, connection: Connection) -> int:
+        """Returns what that clock tells."""
+        return int(connection.execute(sa.select(self.clock)).scalar_one())
 
     def upgrade(self) -> None:
         """Brings the tables to the newest form; does nothing if they have it."""
@@ -108,8 +122,25 @@ class Database:
 
     def _create_engine(self, timeout_seconds: float) -> Engine:
         if self.sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self.url.database)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.url.database.startswith((":memory:", "file:")) and not file.exists():
+                os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # the files beside it get its mode
         return _engine(self.url, timeout_seconds)
+
+    def _check_file(self, connection: Connection) -> None:
+        """Makes sure that what was written is in the file that is at the path now, and not in one that was removed from it.
+
+        Raises:
+            StoreUnavailable: it is not; the next use opens the one that is there.
+        """
+        if self.sqlite and connection.connection.dbapi_connection is not None:
+            written = connection.connection.info.get(FILE)
+            if written is not None and written != _file_at(self.url.database):
+                log.error("the database of runs at %s was removed or replaced", self.url.database)
+                connection.invalidate()
+                self.close()
+                raise StoreUnavailable("The database of runs was removed or replaced; nothing was kept.")
 
     def _connect(self) -> Connection:
         if monotonic() < self._down_until:
@@ -164,6 +195,8 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
             url, connect_args={"timeout": timeout_seconds}, pool_size=8, max_overflow=0, hide_parameters=True
         )
         sa.event.listen(engine, "connect", _prepare_sqlite)
+        if url.database and url.database != ":memory:":
+            sa.event.listen(engine, "connect", lambda _, record: record.info.update({FILE: _file_at(url.database)}))
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     # Of what libpq knows: how long to wait for a host that does not answer. Prepared statements do not pass through
@@ -205,6 +238,15 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _file_at(path: str | None) -> tuple[int, int] | None:
+    """Returns device and number of the file at a path; None if there is none."""
+    try:
+        found = Path(path or "").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: one that began as a reader could not wait for it.
     writes = connection.get_execution_options().get("writes")
@@ -212,6 +254,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 TOLD: tuple[tuple[str, str], ...] = (
+    ("malformed", "The database of runs is damaged."),
+    ("not a database", "The database of runs is damaged, or no database at all."),
     ("is full", "There is no room left for runs."),
     ("disk", "There is no room left for runs, or their disk has failed."),
     ("No space", "There is no room left for runs."),

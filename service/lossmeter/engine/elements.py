@@ -44,7 +44,7 @@ def element_test(meaning: Meaning, bound: int | None, *, non_finite: bool) -> Te
     Args:
         meaning: what the elements mean.
         bound: the size of the dimension that indices point into.
-        non_finite: infinities and NaN are allowed where the meaning has no bounds.
+        non_finite: infinities and NaN are allowed where the meaning does not have both bounds.
     """
     if meaning.kind == "boolean":
         return None
@@ -109,6 +109,8 @@ class ElementCheck:
                 wrong |= array < least
             if most is not None:
                 wrong |= array > most
+            if least is not None and most is not None:
+                wrong |= np.isnan(array)  # kernels assert that what has both bounds lies between them
             if ignored is not None:
                 wrong &= array != ignored
             self._report(name, wrong, given, _range(meaning, least, most, ignored), meaning)

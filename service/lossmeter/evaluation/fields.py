@@ -13,6 +13,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PrivateAttr,
+    StringConstraints,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
 )
@@ -26,6 +27,8 @@ from lossmeter.validation import IgnoredIndex, Real
 MAX_REPLICATES = 2000
 MAX_HARDEST = 1000
 MAX_CHOICES = 100
+MIN_CONFIDENCE, MAX_CONFIDENCE = 0.000001, 0.999999
+"""Beyond them no data say anything, and soon after no number says how much."""
 MAX_CLASSES = 10_000_000
 MAX_NAMES = 10_000
 LEFT_OUT: Any = None
@@ -51,6 +54,7 @@ SliceChoice = Annotated[
         }
     ),
 ]
+ColumnName = Annotated[str, StringConstraints(max_length=256)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -180,7 +184,9 @@ class PlanFields(BaseModel):
         description="What is measured besides; left out, the usual metrics of the task.",
     )
     gates: list[WrittenGate] = Field([], max_length=MAX_CHOICES, description="What must hold for the data to pass.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true value.")
+    confidence: float = Field(
+        0.95, ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE, description="How probably an interval holds the true value."
+    )
     replicates: int = Field(
         200, ge=0, le=MAX_REPLICATES, description="Of the bootstrap; 0 for no interval where only it knows one."
     )
@@ -200,7 +206,9 @@ class PlanFields(BaseModel):
 class SlicedFields(PlanFields):
     """A whole plan: with the names of the columns by which samples are sliced."""
 
-    slices: list[str] = Field([], max_length=MAX_CHOICES, description="Columns by whose values everything is repeated.")
+    slices: list[ColumnName] = Field(
+        [], max_length=MAX_CHOICES, description="Columns by whose values everything is repeated."
+    )
 
 
 def given(model: BaseModel) -> dict[str, Any]:

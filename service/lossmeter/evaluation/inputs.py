@@ -18,8 +18,11 @@ from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.tasks import RawBatch
 from lossmeter.metrics.tasks.raw import Ids
 from lossmeter.tensors import Array, Datatype, Tensor, load
+from lossmeter.validation import shown
 
 ROLES = ("predictions", "labels", "sample_weight", "mask")
+MAX_NAME_LENGTH = 256
+"""Characters of the name of a sample, a group, a column or a slice."""
 ROUNDING = 1e-6
 """The largest logarithm of a probability that is taken for rounding."""
 
@@ -124,18 +127,35 @@ def _rounded(logarithms: Array) -> Array:
 def _names(task: str, fields: Mapping[str, Any], role: str) -> Ids:
     names: list[Any] | None = fields.get(role)
     if set(map(type, names or ())) <= {str, int}:
+        check_lengths(task, role, pointer(role), names or ())
         return names
     for position, name in enumerate(names or ()):
         if type(name) not in (str, int):
-            message = f"{role}[{position}] is {name!r}; expected a string or an integer"
+            message = f"{role}[{position}] is {shown(name)}; expected a string or an integer"
             raise Invalid.at(task, pointer(role), message, (position,))
     return names
+
+
+def check_lengths(task: str, role: str, at: str, names: Sequence[Any]) -> None:
+    """Makes sure that no text among the names of samples, groups or slices is long: they are kept, compared and sorted.
+
+    Raises:
+        Invalid: one is, with its index.
+    """
+    longest = max((name for name in names if type(name) is str), key=len, default="")
+    if len(longest) > MAX_NAME_LENGTH:
+        position = names.index(longest)
+        message = f"{role}[{position}] has {len(longest)} characters; expected at most {MAX_NAME_LENGTH}"
+        raise Invalid.at(task, at, message, (position,))
 
 
 def _check_slices(plan: Plan, slices: Mapping[str, Sequence[Any]], samples: int) -> None:
     flaws = []
     for column in dict.fromkeys((*plan.slices, *slices)):
         at = pointer("slices", column)
+        if len(column) > MAX_NAME_LENGTH:
+            message = f"slices: {shown(column)} has {len(column)} characters; expected at most {MAX_NAME_LENGTH}"
+            raise Invalid.at(plan.task.name, pointer("slices"), message)
         if column not in slices:
             flaws.append(Flaw(at, f"slices.{column} is missing; expected {samples} values, one for each sample"))
         elif column not in plan.slices:

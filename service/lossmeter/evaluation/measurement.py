@@ -13,7 +13,7 @@ import numpy as np
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.criteria import Criterion
-from lossmeter.evaluation.inputs import Inputs, check_fields
+from lossmeter.evaluation.inputs import Inputs, check_fields, check_lengths
 from lossmeter.evaluation.labels import name_classes
 from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.evaluation.metrics import slabs
@@ -27,6 +27,7 @@ from lossmeter.metrics.draws import Draws, draws
 from lossmeter.metrics.states import Quotient, State
 from lossmeter.metrics.weighting import Booleans, Integers, drawn_sums, quotient
 from lossmeter.tensors import Array, Tensor
+from lossmeter.validation import shown
 
 if TYPE_CHECKING:
     from lossmeter.engine.compute import Engine
@@ -180,15 +181,17 @@ def _objective(plan: Plan, rows: Rows) -> Array:
 def _code_slices(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], Integers]:
     """Returns the values of a column as JSON text, and for each sample the number of its own."""
     values = inputs.slices[column]
+    for kind in set(map(type, values)) - {str, int, bool}:
+        position = next(place for place, value in enumerate(values) if type(value) is kind)
+        message = (
+            f"slices.{column}[{position}] is {shown(values[position])}; expected a string, an integer or a boolean"
+        )
+        raise Invalid.at(plan.task.name, pointer("slices", column), message, (position,))
+    check_lengths(plan.task.name, "slices." + column, pointer("slices", column), values)
     # By type too, because True equals 1.
     pairs = list(zip(map(type, values), values, strict=True))
     codes_of = {pair: code for code, pair in enumerate(dict.fromkeys(pairs))}
     codes = np.fromiter(map(codes_of.__getitem__, pairs), np.int64, len(pairs))
-    for (kind, value), code in codes_of.items():
-        if kind not in (str, int, bool):
-            position = int(np.argmax(codes == code))
-            message = f"slices.{column}[{position}] is {value!r}; expected a string, an integer or a boolean"
-            raise Invalid.at(plan.task.name, pointer("slices", column), message, (position,))
     if len(codes_of) > MAX_SLICES:
         message = f"slices.{column} has {len(codes_of)} different values; expected at most {MAX_SLICES}"
         raise Invalid.at(plan.task.name, pointer("slices", column), message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import orjson
 
 from lossmeter.engine import Engine
-from lossmeter.errors import StoreUnavailable, TooLarge
+from lossmeter.errors import MalformedBody, StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.metrics.scores import Samples
-from lossmeter.runs.run import StoredRun, microseconds, new_id
+from lossmeter.runs.run import StoredRun, new_id
 from lossmeter.runs.serialization import deserialize, serialize
-from lossmeter.runs.store import Store, StoredBatch, check_same_content, closed_conflict
+from lossmeter.runs.store import Store, StoredBatch, StoredState, check_same_content, closed_conflict
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ READ_STATES = 8
 """Readers of a run fold more states than these into one, as what is read once is likely to be read again."""
 MAX_KEPT_NUMBERS = 1 << 26
 """In a run that keeps every sample: half a gibibyte, of the one that a value in a database may have."""
+MAX_PLAN_BYTES = 1 << 18
+"""Of the plan of a run, which is part of each of its reports; room for the weights of some 20,000 classes."""
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 Sizes = Sequence[tuple[int, int]]
@@ -50,15 +53,18 @@ class Ledger:
         self._lock = threading.Lock()
 
     def open(self, name: str, tags: Sequence[str], plan: Plan) -> StoredRun:
-        """Opens a run."""
-        now = microseconds()
-        before = now - self.retention_days * MICROSECONDS_PER_DAY
-        if self.retention_days and (expired := self.store.expire(before)):
-            log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
+        """Opens a run.
+
+        Raises:
+            TooLarge: the plan is, with the tensors that are parameters of its losses.
+        """
         text = orjson.dumps(plan.to_json()).decode()
-        run = StoredRun(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, now, None)
-        self.store.create(run)
-        return run
+        if len(text) > MAX_PLAN_BYTES:
+            raise TooLarge(f"The plan of the run has {len(text)} bytes as JSON; at most {MAX_PLAN_BYTES} are kept.")
+        age = self.retention_days * MICROSECONDS_PER_DAY
+        if self.retention_days and (expired := self.store.expire(age)):
+            log.info("%d runs were older than %d days and are gone", expired, self.retention_days)
+        return self.store.create(StoredRun(new_id(), name, tuple(sorted(set(tags))), text, plan.classes, 0, None))
 
     def check_batch(self, run_id: str, batch_id: str, digest: bytes) -> StoredRun | None:
         """Returns the run that a batch is for, with its counts if they matter; None if the run has it already.
@@ -87,7 +93,7 @@ class Ledger:
 
     def add(self, run_id: str, batch: StoredBatch) -> bool:
         """Keeps a batch; false if the run has it already. When this returns, the batch will not be lost."""
-        return self.store.add(run_id, batch, microseconds())
+        return self.store.add(run_id, batch)
 
     def fold(self, run_id: str) -> None:
         """Replaces many states by few. Does nothing if there are few, or if another thread is at it."""
@@ -115,7 +121,7 @@ class Ledger:
         states = self.store.contents(numbers)
         if len(states) != len(numbers):
             return False  # another process is at it
-        return self.store.replace(run_id, states, serialize(merge_all(deserialize(state.content) for state in states)))
+        return self.store.replace(run_id, states, serialize(merge_all(_read(run_id, state) for state in states)))
 
     def record(self, run_id: str) -> tuple[StoredRun, Record | None]:
         """Returns the run and its record; None before the first batch."""
@@ -125,7 +131,7 @@ class Ledger:
         total: Record | None = None
         for piece in pieces:
             assert isinstance(piece, list)
-            records = [deserialize(state.content) for state in piece]
+            records = [_read(run_id, state) for state in piece]
             total = merge_all(records if total is None else [total, *records])
         return run, total
 
@@ -136,10 +142,18 @@ class Ledger:
 
     def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in; the report is final. Closing twice changes nothing."""
-        return self.store.close(run_id, microseconds())
+        return self.store.close(run_id)
 
 
-@lru_cache(maxsize=256)
+def _read(run_id: str, state: StoredState) -> Record:
+    try:
+        return deserialize(state.content)
+    except (zlib.error, ValueError, KeyError, TypeError, MalformedBody) as error:
+        log.exception("run %s: state %d cannot be read", run_id, state.number)
+        raise StoreUnavailable(f"run {run_id}: what is kept of some of its batches is damaged.") from error
+
+
+@lru_cache(maxsize=64)
 def plan_of(text: str) -> Plan:
     """Reads the plan that a run keeps as text."""
     return Plan.from_json(orjson.loads(text))

@@ -35,11 +35,6 @@ class StoredRun:
     samples: int = 0
 
 
-def microseconds(nanoseconds: Callable[[], int] = time_ns) -> int:
-    """Returns the time, in microseconds since 1970."""
-    return nanoseconds() // 1000
-
-
 def new_id(nanoseconds: Callable[[], int] = time_ns) -> str:
     """Makes a UUID of version 7 (RFC 9562) whose first 60 bits are the time to a quarter of a microsecond."""
     now = nanoseconds()

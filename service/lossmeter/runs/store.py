@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import accumulate, islice
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ from lossmeter.runs.run import StoredRun
 
 PIECE = 64
 """States that are fetched at a time."""
+PAGE_BYTES = 1 << 22
+"""Of the plans in a page of runs."""
 NAMED_ROWS = 1000
 """Rows that one statement names."""
 
@@ -54,13 +57,16 @@ class Store(Protocol):
     All but the first raise `NotFound` if there is no such run, and all raise `StoreUnavailable`.
     """
 
-    def create(self, run: StoredRun) -> None:
-        """Keeps a new run."""
+    def create(self, run: StoredRun) -> StoredRun:
+        """Keeps a new run, and returns it with the time at which that happened."""
 
-    def find(self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = "") -> list[StoredRun]:
+    def find(
+        self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = ""
+    ) -> tuple[list[StoredRun], bool]:
         """Returns runs that have all the tags, newest first, from the one before the id on; from the newest if it is empty.
 
-        Of this name and this task alone, where they are not empty.
+        Of this name and this task alone, where they are not empty. Returns fewer than the limit if their plans are large; and
+        whether there are more runs.
         """
 
     def run(self, run_id: str) -> StoredRun:
@@ -69,7 +75,7 @@ class Store(Protocol):
     def digest(self, run_id: str, batch_id: str) -> tuple[StoredRun, bytes | None]:
         """Returns the run, and the digest of that batch; None if it is new."""
 
-    def add(self, run_id: str, batch: StoredBatch, now: int) -> bool:
+    def add(self, run_id: str, batch: StoredBatch) -> bool:
         """Keeps a batch; false if it was there already.
 
         Raises:
@@ -89,14 +95,14 @@ class Store(Protocol):
     def replace(self, run_id: str, states: Sequence[StoredState], content: bytes) -> bool:
         """Puts one state in the place of some; false, and nothing has changed, if one of these is not there any more."""
 
-    def close(self, run_id: str, now: int) -> StoredRun:
+    def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in from now on."""
 
     def delete(self, run_id: str) -> None:
         """Forgets it."""
 
-    def expire(self, before: int) -> int:
-        """Forgets the runs to which nothing has happened since that time; says how many."""
+    def expire(self, age: int) -> int:
+        """Forgets the runs to which nothing has happened for so many microseconds; says how many."""
 
 
 class SqlStore:
@@ -105,15 +111,19 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def create(self, run: StoredRun) -> None:
+    def create(self, run: StoredRun) -> StoredRun:
         columns = ("id", "name", "plan", "classes", "created", "closed")
         with self.database.writing() as connection:
+            run = replace(run, created=self.database.now(connection))
             connection.execute(sa.insert(RUNS).values({name: getattr(run, name) for name in columns}))
             if run.tags:
                 connection.execute(sa.insert(TAGS), [{"run": run.id, "tag": tag} for tag in run.tags])
+        return run
 
-    def find(self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = "") -> list[StoredRun]:
-        query = sa.select(RUNS.c.id).order_by(RUNS.c.id.desc()).limit(limit)
+    def find(
+        self, tags: Sequence[str], before: str, limit: int, name: str = "", task: str = ""
+    ) -> tuple[list[StoredRun], bool]:
+        query = sa.select(RUNS.c.id, sa.func.length(RUNS.c.plan)).order_by(RUNS.c.id.desc()).limit(limit + 1)
         if before:
             query = query.where(RUNS.c.id < before)
         if name:
@@ -123,7 +133,11 @@ class SqlStore:
         for tag in tags:
             query = query.where(RUNS.c.id.in_(sa.select(TAGS.c.run).where(TAGS.c.tag == tag)))
         with self.database.reading() as connection:
-            return _runs(connection, list(connection.execute(query).scalars()))
+            found = list(connection.execute(query))
+            sizes = accumulate(size for _, size in found)
+            page = [one for (one, _), size in zip(found[:limit], sizes, strict=False) if size <= PAGE_BYTES]
+            page = page or [one for one, _ in found[:1]]
+            return _runs(connection, page), len(page) < len(found)
 
     def run(self, run_id: str) -> StoredRun:
         with self.database.reading() as connection:
@@ -136,16 +150,16 @@ class SqlStore:
                 raise _unknown(run_id)
             return _made(row, (), 0, 0), _digest(connection, run_id, batch_id)
 
-    def add(self, run_id: str, batch: StoredBatch, now: int) -> bool:
+    def add(self, run_id: str, batch: StoredBatch) -> bool:
         for alone in (False, True, True):
             try:
-                return self._add(run_id, batch, now, alone)
+                return self._add(run_id, batch, alone)
             except (IntegrityError, _Alone):
                 # Somebody else has just added a batch of this id, and now it is seen; or nobody else must meanwhile.
                 continue
         raise StoreUnavailable(f"run {run_id}: too many add batch {batch.id!r} at once.")
 
-    def _add(self, run_id: str, batch: StoredBatch, now: int, alone: bool) -> bool:
+    def _add(self, run_id: str, batch: StoredBatch, alone: bool) -> bool:
         query = sa.select(RUNS.c.closed, RUNS.c.classes).where(RUNS.c.id == run_id)
         # Shared among writers, so that closing waits for them, and they for nobody.
         with self.database.writing() as connection:
@@ -165,7 +179,7 @@ class SqlStore:
             elif batch.classes not in (None, row.classes):
                 message = f"predictions has {batch.classes} classes; expected {row.classes}, those of the run"
                 raise Invalid.at(f"run {run_id}", pointer("predictions"), message)
-            added = {"run": run_id, "batch": batch.id, "digest": batch.digest, "added": now}
+            added = {"run": run_id, "batch": batch.id, "digest": batch.digest, "added": self.database.clock}
             connection.execute(sa.insert(BATCHES).values(added))
             state = {"run": run_id, "batches": 1, "samples": batch.samples, "state": batch.state}
             connection.execute(sa.insert(STATES).values(state))
@@ -210,10 +224,10 @@ class SqlStore:
             merged = {"run": run_id, "batches": batches, "samples": samples, "state": content}
             connection.execute(sa.insert(STATES).values(merged))
 
-    def close(self, run_id: str, now: int) -> StoredRun:
-        change = sa.update(RUNS).where(RUNS.c.id == run_id, RUNS.c.closed.is_(None)).values(closed=now)
+    def close(self, run_id: str) -> StoredRun:
+        still_open = sa.update(RUNS).where(RUNS.c.id == run_id, RUNS.c.closed.is_(None))
         with self.database.writing() as connection:
-            connection.execute(change)
+            connection.execute(still_open.values(closed=self.database.clock))
             return _run(connection, run_id)
 
     def delete(self, run_id: str) -> None:
@@ -221,7 +235,9 @@ class SqlStore:
             if not connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id)).rowcount:
                 raise _unknown(run_id)
 
-    def expire(self, before: int) -> int:
+    def expire(self, age: int) -> int:
+        with self.database.reading() as connection:
+            before = self.database.now(connection) - age
         later = sa.select(BATCHES.c.batch).where(BATCHES.c.run == RUNS.c.id, BATCHES.c.added >= before)
         still = sa.func.coalesce(RUNS.c.closed >= before, sa.false())
         old = sa.and_(RUNS.c.created < before, ~still, ~later.exists())

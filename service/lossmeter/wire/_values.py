@@ -21,7 +21,8 @@ MAX_MEMBERS = 256
 """Members of one object: simdjson finds each by going through all before it."""
 MAX_DIMENSIONS = 64
 """The most that numpy can express; the requests themselves allow fewer."""
-MAX_ELEMENTS = 2**63
+MAX_ELEMENTS = 2**60
+"""So many of eight bytes are all that memory could be addressed, and more than libraries take even where a dimension is 0."""
 MIXED = {
     False: "a number like the first (or true and false throughout)",
     True: "true or false like the first (or numbers throughout)",
@@ -93,7 +94,7 @@ def count(shape: Sequence[int]) -> int:
     if len(shape) > MAX_DIMENSIONS:
         raise BadValue(f"has {len(shape)} dimensions; expected at most {MAX_DIMENSIONS}")
     if math.prod(max(size, 1) for size in shape) >= MAX_ELEMENTS:
-        raise BadValue(f"has shape {list(shape)}: 2**63 elements or more")
+        raise BadValue(f"has shape {list(shape)}: 2**60 elements or more")
     return math.prod(shape)
 
 

@@ -21,7 +21,7 @@ from lossmeter.api.models.evaluation import (
 from lossmeter.api.models.schemas import ResultWarning
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
-from lossmeter.evaluation.fields import LEFT_OUT, Choice, Values, Written
+from lossmeter.evaluation.fields import LEFT_OUT, MAX_CONFIDENCE, MIN_CONFIDENCE, Choice, Values, Written
 from lossmeter.evaluation.grammar import parse_margin
 from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import StoredRun
@@ -71,7 +71,9 @@ class ComparisonRequest(BaseModel):
     baseline: str = Field(description="Id of the run to compare with.")
     candidate: str = Field(description="Id of the run in question.")
     gates: list[WrittenMargin] = Field([], max_length=100, description="What must hold for the candidate to pass.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="How probably an interval holds the true difference.")
+    confidence: float = Field(
+        0.95, ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE, description="How probably an interval holds the true difference."
+    )
 
 
 def check_run_id(run_id: str) -> str:
@@ -242,13 +244,17 @@ class Comparison(DifferencePart):
     warnings: list[ResultWarning] = Field(description="Figures that are not finite, which are null in JSON.")
 
 
-def run_model(run: StoredRun) -> RunModel:
-    """Returns a run as it is answered."""
+def run_model(run: StoredRun, *, brief: bool = False) -> RunModel:
+    """Returns a run as it is answered; if that shall be brief, without the arrays in its plan."""
+    plan = orjson.loads(run.plan)
+    if brief:
+        for part in ("losses", "metrics"):
+            plan[part] = [{name: value for name, value in one.items() if type(value) is not list} for one in plan[part]]
     return RunModel(
         id=run.id,
         name=run.name,
         tags=list(run.tags),
-        plan=orjson.loads(run.plan),
+        plan=plan,
         classes=run.classes,
         created=_time(run.created),
         closed=None if run.closed is None else _time(run.closed),

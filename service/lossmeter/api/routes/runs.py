@@ -76,7 +76,10 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         openapi_extra={"parameters": PARAMETERS},
     )
     async def list_runs(request: Request) -> RunList:
-        """By name, task and tag, in pages; `next` of one page is the cursor of the following one."""
+        """By name, task and tag, in pages, which end early where plans are large; `next` is the cursor of the following one.
+
+        Plans come without arrays, such as the weights of classes; the reports have them.
+        """
         limit = _parse_limit(request.query_params.get("limit", str(PAGE)))
         cursor = request.query_params.get("cursor", "")
         if cursor and not RUN_ID.fullmatch(cursor):
@@ -85,9 +88,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         name, task = (request.query_params.get(one, "").replace("\0", "\ufffd") for one in ("name", "task"))
         if task and task not in TASKS:
             raise Invalid.at("runs", "", f"task is {task!r}; expected one of {', '.join(TASKS)}")
-        runs = await store.run(ledger.store.find, tags, cursor, limit + 1, name, task)
-        page = runs[:limit]
-        return RunList(runs=[run_model(one) for one in page], next=page[-1].id if len(runs) > limit else None)
+        return await store.run(_list_runs, ledger, tags, cursor, limit, name, task)
 
     @routes.get(
         PATH + "/{run_id}",
@@ -130,6 +131,11 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
     async def delete_run(run_id: str) -> None:
         """The run, its batches and its statistics are gone."""
         await store.run(ledger.store.delete, check_run_id(run_id))
+
+
+def _list_runs(ledger: Ledger, tags: list[str], cursor: str, limit: int, name: str, task: str) -> RunList:
+    page, more = ledger.store.find(tags, cursor, limit, name, task)
+    return RunList(runs=[run_model(one, brief=True) for one in page], next=page[-1].id if more else None)
 
 
 def _encode_report(ledger: Ledger, run_id: str, form: Format) -> bytes:

@@ -7,17 +7,17 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PrivateAttr,
-    StringConstraints,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation.grammar import parse_criterion, parse_gate
@@ -29,6 +29,8 @@ MAX_HARDEST = 1000
 MAX_CHOICES = 100
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.000001, 0.999999
 """Beyond them no data say anything, and soon after no number says how much."""
+MAX_NAME_LENGTH = 256
+"""Characters of the name of a sample, a group, a column or a slice."""
 MAX_CLASSES = 10_000_000
 MAX_NAMES = 10_000
 LEFT_OUT: Any = None
@@ -54,7 +56,25 @@ SliceChoice = Annotated[
         }
     ),
 ]
-ColumnName = Annotated[str, StringConstraints(max_length=256)]
+
+
+def _check_confidence(value: float) -> float:
+    """Makes sure that intervals can be computed."""
+    if value < MIN_CONFIDENCE:
+        raise PydanticKnownError("greater_than_equal", {"ge": MIN_CONFIDENCE})
+    if value > MAX_CONFIDENCE:
+        raise PydanticKnownError("less_than_equal", {"le": MAX_CONFIDENCE})
+    return value
+
+
+def _check_name(value: str) -> str:
+    if len(value) > MAX_NAME_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_NAME_LENGTH})
+    return value
+
+
+Confidence = Annotated[float, Field(gt=0, lt=1), AfterValidator(_check_confidence)]
+ColumnName = Annotated[str, AfterValidator(_check_name)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -184,9 +204,7 @@ class PlanFields(BaseModel):
         description="What is measured besides; left out, the usual metrics of the task.",
     )
     gates: list[WrittenGate] = Field([], max_length=MAX_CHOICES, description="What must hold for the data to pass.")
-    confidence: float = Field(
-        0.95, ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE, description="How probably an interval holds the true value."
-    )
+    confidence: Confidence = Field(0.95, description="How probably an interval holds the true value.")
     replicates: int = Field(
         200, ge=0, le=MAX_REPLICATES, description="Of the bootstrap; 0 for no interval where only it knows one."
     )

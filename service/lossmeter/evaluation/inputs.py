@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import sizes
+from lossmeter.evaluation.fields import MAX_NAME_LENGTH
 from lossmeter.evaluation.labels import indices
 from lossmeter.evaluation.loss_inputs import LossInputs
 from lossmeter.evaluation.plan import Plan
@@ -21,8 +22,6 @@ from lossmeter.tensors import Array, Datatype, Tensor, load
 from lossmeter.validation import shown
 
 ROLES = ("predictions", "labels", "sample_weight", "mask")
-MAX_NAME_LENGTH = 256
-"""Characters of the name of a sample, a group, a column or a slice."""
 ROUNDING = 1e-6
 """The largest logarithm of a probability that is taken for rounding."""
 

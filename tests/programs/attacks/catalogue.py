@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import sleep
 
-from tests.programs.attacks import addresses, bodies, connections
-from tests.programs.attacks.target import SETTINGS, Target
-from tests.support.processes import started
+from tests.programs.attacks import addresses, bodies, connections, edges
+from tests.programs.attacks.target import SETTINGS, SecondClient, Target
+from tests.support.certificates import certificate_in
+from tests.support.processes import started, wait_until
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Outcome:
     said: str
     megabytes: float
     works: bool
+    sent: int
+    processor_seconds: float
+    meanwhile: str
 
 
 BOMB = 330
@@ -85,7 +93,20 @@ ATTACKS = (
     ),
     Attack(f"{len(addresses.PATHS)} paths that lead out, or hold what no path holds", addresses.paths, "404 not_found"),
     Attack("line breaks and escapes in paths and headers, for the log", addresses.log_injection, "no line"),
+    Attack("four bodies of 256 MiB, announced, at 1,100 bytes a second", edges.announced_bodies, "4 × nothing", 20),
+    Attack("slow bodies on every connection that there may be", edges.slow_bodies_everywhere, "200", 60),
+    Attack("slow heads on every connection that there may be", edges.slow_heads_everywhere, "200", 60),
+    Attack("2,000 connections, opened and closed", edges.flood_of_connections, "200"),
+    Attack("1,000 requests that do not wait for answers", edges.pipeline, "429 after 101 answers"),
+    Attack("a client that sends no more after its request", edges.half_closed, "200"),
+    Attack("half a request, and then no more", edges.half_a_request, "closed"),
+    Attack("32 reports of a run at once", edges.reports_at_once, "200", 150),
+    Attack("the same batch 100 times", edges.repeated_batch, "200"),
+    *(Attack(name, partial(edges.sent_raw, pieces), expected) for name, pieces, expected in edges.RAW),
+    *(Attack(name, partial(edges.sent_body, *request), expected, 60) for name, request, expected in edges.BODIES),
 )
+TLS_SILENCE = Attack("TLS: 1,100 connections that never begin the handshake", edges.tls_silence, "closed or served")
+"""Needs a server that speaks TLS."""
 GUESSING = Attack("guessed keys, for five seconds", addresses.key_guessing, "401 to all")
 """Needs a server that asks for keys."""
 
@@ -100,12 +121,35 @@ def target(**environment: str) -> Iterator[Target]:
         yield found
 
 
-def tried(attack: Attack, on: Target) -> Outcome:
-    """What comes of an attack."""
+@contextmanager
+def target_with_tls() -> Iterator[tuple[Target, ssl.SSLContext]]:
+    """A server that speaks TLS, and the context of a client that trusts it."""
+    with TemporaryDirectory() as folder:
+        certificate = certificate_in(Path(folder))
+        context = ssl.create_default_context(cafile=str(certificate))
+        files = {
+            "LOSSMETER_TLS_CERTIFICATE": str(certificate),
+            "LOSSMETER_TLS_KEY": str(certificate.with_name("key.pem")),
+        }
+        with started(wait=False, **SETTINGS, **files) as service:
+            found = Target(service)
+            wait_until(lambda: SecondClient(found, context).answered(), "ready", 180)
+            yield found, context
+
+
+def tried(attack: Attack, on: Target, *, context: ssl.SSLContext | None = None, watched: bool = False) -> Outcome:
+    """What comes of an attack, and if it is watched, what a second client gets meanwhile, which takes processor time too.
+
+    Args:
+        context: of TLS, for the second client.
+    """
     sleep(0.2)
-    before = on.memory()
+    before, used = on.memory(), on.processor()
     on.forget()
-    said = attack.run(on)
+    on.sent = 0
+    client = SecondClient(on, context)
+    with client if watched else nullcontext():
+        said = attack.run(on)
     growth = max(0.0, on.memory("VmHWM") - before)
-    works = on.works() or attack is GUESSING
-    return Outcome(attack, said, growth, works)
+    works = attack is GUESSING or (client.answers[-1:] == ["200"] if context else on.works())
+    return Outcome(attack, said, growth, works, on.sent, on.processor() - used, client.said)

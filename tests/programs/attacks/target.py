@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import ssl
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any, Self, cast
 
 from tests.support.processes import Service
 from tests.support.service import connected
@@ -23,11 +27,13 @@ class Target:
 
     Attributes:
         url: where it is.
+        sent: bytes sent over connections to it.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.url = service.url
+        self.sent = 0
         self._proc = Path(f"/proc/{service.process.pid}")
 
     def memory(self, field: str = "VmRSS") -> float:
@@ -39,10 +45,15 @@ class Target:
         """Begins to measure the most memory anew."""
         (self._proc / "clear_refs").write_text("5")
 
+    def processor(self) -> float:
+        """Seconds of processor time that the process has taken."""
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @contextmanager
     def connection(self) -> Iterator[socket.socket]:
         with connected(self.url) as found:
-            yield found
+            yield cast(socket.socket, _Counting(found, self))
 
     def raw(self, *pieces: bytes, seconds: float = 30) -> str:
         """What is answered to these bytes: status and code, or that the connection was closed."""
@@ -58,6 +69,72 @@ class Target:
     def works(self) -> bool:
         """Whether it still computes."""
         return self.post("/v1/losses/mse", MSE).startswith("200")
+
+
+class _Counting:
+    """A socket that counts what is sent."""
+
+    def __init__(self, wrapped: socket.socket, target: Target) -> None:
+        self._wrapped = wrapped
+        self._target = target
+
+    def sendall(self, data: bytes) -> None:
+        self._wrapped.sendall(data)
+        self._target.sent += len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+class SecondClient:
+    """Asks for a small loss, over a connection of its own each time, while something else goes on."""
+
+    def __init__(self, target: Target, context: ssl.SSLContext | None = None) -> None:
+        self.target = target
+        self.answers: list[str] = []
+        self.longest = 0.0
+        self._context = context
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def said(self) -> str:
+        """What it was answered, and the longest that it waited."""
+        good = sum(answer.startswith("200") for answer in self.answers)
+        bad = sorted(set(self.answers) - {"200"})
+        text = f"{good} of {len(self.answers)} right, at most {self.longest:.1f} s"
+        return f"{text}; also {', '.join(bad)}" if bad else text
+
+    def answered(self) -> bool:
+        """Whether one request is answered well."""
+        return self._answer() == "200"
+
+    def _ask(self) -> None:
+        while True:
+            begin = monotonic()
+            self.answers.append(self._answer())
+            self.longest = max(self.longest, monotonic() - begin)
+            if self._over.wait(0.1):
+                return
+
+    def _answer(self) -> str:
+        head = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(MSE)
+        host, _, port = self.target.url.rpartition("//")[2].partition(":")
+        try:
+            with socket.create_connection((host, int(port)), 30) as plain:
+                connection = self._context.wrap_socket(plain, server_hostname=host) if self._context else plain
+                connection.sendall(head + MSE)
+                return said(connection)
+        except OSError as error:
+            return type(error).__name__
 
 
 def send(connection: socket.socket, pieces: Iterable[bytes], pause: float = 0.0, seconds: float = 30) -> int:

@@ -21,7 +21,7 @@ from lossmeter.api.models.evaluation import (
 from lossmeter.api.models.schemas import ResultWarning
 from lossmeter.errors import NotFound
 from lossmeter.evaluation import SlicedFields
-from lossmeter.evaluation.fields import LEFT_OUT, MAX_CONFIDENCE, MIN_CONFIDENCE, Choice, Values, Written
+from lossmeter.evaluation.fields import LEFT_OUT, Choice, Confidence, Values, Written
 from lossmeter.evaluation.grammar import parse_margin
 from lossmeter.losses.vocabulary import Real
 from lossmeter.runs import StoredRun
@@ -71,9 +71,7 @@ class ComparisonRequest(BaseModel):
     baseline: str = Field(description="Id of the run to compare with.")
     candidate: str = Field(description="Id of the run in question.")
     gates: list[WrittenMargin] = Field([], max_length=100, description="What must hold for the candidate to pass.")
-    confidence: float = Field(
-        0.95, ge=MIN_CONFIDENCE, le=MAX_CONFIDENCE, description="How probably an interval holds the true difference."
-    )
+    confidence: Confidence = Field(0.95, description="How probably an interval holds the true difference.")
 
 
 def check_run_id(run_id: str) -> str:

@@ -14,7 +14,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks capacity image test-image \
+.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks capacity image sbom audit test-image \
   check sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -76,6 +76,25 @@ image:
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 	  $(foreach name,EXTRAS PIP_ARGS PYTHON_IMAGE,$(if $($(name)),--build-arg $(name)="$($(name))")) \
 	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
+
+# Everything that the image installs, with versions and licences, as CycloneDX: from an environment that has just that.
+sbom: build/sbom/.installed
+	build/sbom/tools/bin/cyclonedx-py environment build/sbom/venv/bin/python --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-format JSON --output-file build/sbom/lossmeter-$(VERSION).cdx.json
+
+# Whether anything in it is known to be vulnerable. The tool asks a service on the network; where it cannot, this says so and fails.
+audit: build/sbom/.installed
+	rm -f build/sbom/audit.json
+	build/sbom/tools/bin/pip-audit --path "$$(build/sbom/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	  --skip-editable --progress-spinner off --format json --output build/sbom/audit.json || \
+	  { test -s build/sbom/audit.json || echo "audit: could not look: the list of known vulnerabilities was not reached" >&2; exit 1; }
+
+build/sbom/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/sbom/tools
+	build/sbom/tools/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom pip-audit
+	$(PYTHON) -m venv --without-pip build/sbom/venv
+	build/sbom/tools/bin/python -m pip --python build/sbom/venv install --quiet --constraint constraints.txt "lossmeter[server] @ file://$(CURDIR)"
+	touch $@
 
 # Builds, runs and stops the image, without Docker and without pulling anything: as root, on Debian.
 test-image: build/image/.installed

@@ -27,10 +27,11 @@ def announced_bodies(target: Target) -> str:
         connections = [stack.enter_context(target.connection()) for _ in range(4)]
         for connection in connections:
             send(connection, [POST + b"Content-Length: 268435456\r\n\r\n"])
-        end = monotonic() + 5
-        while monotonic() < end:
+        begin, size = monotonic(), 0
+        while (elapsed := monotonic() - begin) < 5:  # however late this is, on average so many a second
+            due, size = round(1100 * (elapsed + 0.5)) - size, round(1100 * (elapsed + 0.5))
             for connection in connections:
-                send(connection, [b" " * 110])
+                send(connection, [b" " * due])
             sleep(0.1)
         return "4 × " + counted([said(connection, 0.1) for connection in connections])
 

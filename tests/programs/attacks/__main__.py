@@ -32,7 +32,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 def _size(sent: int) -> str:
     if not sent:
-        return "by a client"
+        return "–"
     return f"{sent} B" if sent < 1000 else f"{sent / 1e3:.0f} kB" if sent < 1_000_000 else f"{sent / 1e6:.0f} MB"
 
 

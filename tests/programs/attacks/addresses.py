@@ -43,7 +43,7 @@ def key_guessing(target: Target) -> str:
             token = issue("guess", [])[1]
             found.add(http.get("/v1/losses", headers={"Authorization": f"Bearer {token}"}).status_code)
             guesses += 1
-    return counted([str(status) for status in found]) + (" to all" if guesses > 100 else "")
+    return counted([str(status) for status in found]) + (" to all" if guesses > 10 else "")
 
 
 def log_injection(target: Target) -> str:

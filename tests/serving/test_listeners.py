@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from lossmeter.serving.listeners import LISTENERS_PER_SOCKET, Server
+from lossmeter.serving.listeners import LISTENERS_PER_SOCKET, Config, Server
 
 MANY = 4 * LISTENERS_PER_SOCKET
 TURNS = 8
@@ -25,7 +25,7 @@ async def answer(_scope: Any, _receive: Any, _send: Any) -> None:
 
 async def accepted(kind: Callable[[uvicorn.Config], uvicorn.Server], **listens_on: Any) -> int:
     """How many of `MANY` connections are accepted within `TURNS` turns of the loop."""
-    config = uvicorn.Config(answer, lifespan="off", log_level="critical", **listens_on)
+    config = Config(answer, lifespan="off", log_level="critical", **listens_on)
     config.load()
     server = kind(config)
     server.lifespan = config.lifespan_class(config)

@@ -96,7 +96,7 @@ def test_what_cannot_be_read_is_said_before_the_server_starts(arguments: tuple[s
 def test_connections_without_a_handshake_count_and_have_their_time(certificate: Path) -> None:
     given = {"tls_certificate": str(certificate), "tls_key": str(certificate.with_name("key.pem"))}
     trusted = ssl.create_default_context(cafile=str(certificate))
-    with serving(**given, max_connections=3, header_seconds=1.0) as url, ExitStack() as stack:
+    with serving(**given, max_connections=3, header_seconds=3.0) as url, ExitStack() as stack:
         host, port = url.removeprefix("https://").split(":")
         silent = [stack.enter_context(socket.create_connection((host, int(port)), 20)) for _ in range(3)]
         with socket.create_connection((host, int(port)), 20) as surplus:

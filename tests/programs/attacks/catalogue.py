@@ -129,7 +129,7 @@ def target_with_tls() -> Iterator[tuple[Target, ssl.SSLContext]]:
             "LOSSMETER_TLS_CERTIFICATE": str(certificate),
             "LOSSMETER_TLS_KEY": str(certificate.with_name("key.pem")),
         }
-        with started(wait=False, **SETTINGS, **files) as service:
+        with started(wait=False, **{**SETTINGS, "LOSSMETER_HEADER_SECONDS": "5"}, **files) as service:
             found = Target(service)
             wait_until(lambda: SecondClient(found, context).answered(), "ready", 180)
             yield found, context

@@ -111,7 +111,7 @@ def tls_silence(target: Target) -> str:
     with ExitStack() as stack:
         for _ in range(1100):
             stack.enter_context(target.connection())
-        sleep(4)
+        sleep(7)
     return "closed or served"
 
 

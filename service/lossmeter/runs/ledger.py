@@ -6,6 +6,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any
 
@@ -125,14 +126,14 @@ class Ledger:
 
     def record(self, run_id: str) -> tuple[StoredRun, Record | None]:
         """Returns the run and its record; None before the first batch."""
-        pieces = self.store.states(run_id)
-        run = next(pieces)
-        assert isinstance(run, StoredRun)
-        total: Record | None = None
-        for piece in pieces:
-            assert isinstance(piece, list)
-            records = [_read(run_id, state) for state in piece]
-            total = merge_all(records if total is None else [total, *records])
+        with closing(self.store.states(run_id)) as pieces:
+            run = next(pieces)
+            assert isinstance(run, StoredRun)
+            total: Record | None = None
+            for piece in pieces:
+                assert isinstance(piece, list)
+                records = [_read(run_id, state) for state in piece]
+                total = merge_all(records if total is None else [total, *records])
         return run, total
 
     def report(self, run_id: str) -> tuple[StoredRun, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, Protocol
@@ -83,7 +83,7 @@ class Store(Protocol):
             Invalid: the run has another number of classes.
         """
 
-    def states(self, run_id: str) -> Iterator[StoredRun | list[StoredState]]:
+    def states(self, run_id: str) -> Generator[StoredRun | list[StoredState]]:
         """Yields the run, and then piece by piece all its states, as they are at one moment."""
 
     def sizes(self, run_id: str) -> list[tuple[int, int]]:
@@ -185,14 +185,14 @@ class SqlStore:
             connection.execute(sa.insert(STATES).values(state))
         return True
 
-    def states(self, run_id: str) -> Iterator[StoredRun | list[StoredState]]:
+    def states(self, run_id: str) -> Generator[StoredRun | list[StoredState]]:
         columns = (STATES.c.number, STATES.c.batches, STATES.c.samples, STATES.c.state)
         query = sa.select(*columns).where(STATES.c.run == run_id)
         with self.database.reading() as connection:
             yield _run(connection, run_id)
-            rows = connection.execution_options(yield_per=PIECE).execute(query)
-            for piece in rows.partitions():
-                yield [StoredState(*row) for row in piece]
+            with connection.execution_options(yield_per=PIECE).execute(query) as rows:
+                for piece in rows.partitions():
+                    yield [StoredState(*row) for row in piece]
 
     def sizes(self, run_id: str) -> list[tuple[int, int]]:
         query = sa.select(STATES.c.number, STATES.c.batches).where(STATES.c.run == run_id)

@@ -10,7 +10,12 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lossmeter import cpus
+from lossmeter import cpus, memory
+
+WORKER_BYTES = 400 << 20
+"""Memory of a worker that does nothing: torch, above all."""
+MAX_REQUEST_BYTES = 4 << 30
+"""What one request may take on a large machine, unless the settings say so."""
 
 
 class Settings(BaseSettings):
@@ -65,6 +70,13 @@ class Settings(BaseSettings):
     max_elements: int = Field(default=100_000_000, ge=1)
     """Most elements that the tensors of one request may have together, and a single one that a loss makes of them."""
 
+    max_request_memory: int = Field(default=0, ge=0)
+    """Bytes that one request may take to be computed; beyond it 413; 0 for half of what all may take, 4 GiB at most."""
+    max_request_operations: int = Field(default=100_000_000_000, ge=1)
+    """Operations on single elements that one request may take; beyond it 413. A core does 10⁸ to 10⁹ of them in a second."""
+    max_memory_in_flight: int = Field(default=0, ge=0)
+    """Bytes that requests of one worker take together; beyond it 503; 0 for its share of the container or machine."""
+
     max_bytes_in_flight: int = Field(default=1024 * 1024 * 1024, ge=1)
     """Bytes of bodies that one worker holds at the same time; beyond it new requests get 503."""
     max_elements_in_flight: int = Field(default=400_000_000, ge=1)
@@ -87,7 +99,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(default=75, ge=1)
     """Time for which a connection stays open between requests; more than the load balancer before it."""
     compute_seconds: float = Field(default=300.0, gt=0)
-    """Time that a request may wait and be computed; beyond it 504, while the thread that computes it goes on to the end."""
+    """Time that a request may wait and be computed; beyond it 504, and what computes it ends at the next piece."""
 
     tls_certificate: str = ""
     """File of the certificate, and of those between it and the authority (PEM); with it the server speaks HTTPS alone."""
@@ -117,6 +129,17 @@ class Settings(BaseSettings):
     def torch_threads(self) -> int:
         """Counts the threads of torch for one worker."""
         return self.threads or max(1, cpus.available() // self.workers)
+
+    @property
+    def memory(self) -> int:
+        """Counts the bytes that the requests of one worker may take together: three quarters of its share."""
+        share = memory.available() // self.workers
+        return self.max_memory_in_flight or max(share // 4, 3 * (share - WORKER_BYTES) // 4)
+
+    @property
+    def request_memory(self) -> int:
+        """Counts the bytes that one request may take."""
+        return self.max_request_memory or min(MAX_REQUEST_BYTES, self.memory // 2)
 
 
 def variable(name: str) -> str:

@@ -16,6 +16,7 @@ from lossmeter.api.endpoints import Endpoints, tensor_endpoints
 from lossmeter.api.envelope import Envelope
 from lossmeter.api.express import ExpressWay
 from lossmeter.api.shared_memory import Sharing
+from lossmeter.catalogue.budget import Budget
 from lossmeter.database import Database
 from lossmeter.engine import Engine, devices
 from lossmeter.keys import Keyring, SqlKeys
@@ -81,15 +82,18 @@ def build(settings: Settings) -> Resources:
     """Builds all resources; nothing of them runs before the lifespan begins, except threads that wait."""
     devices.share_one_heap()
     torch.set_num_threads(settings.torch_threads)
-    engine = Engine(settings.device, settings.chunk_elements, settings.max_elements)
+    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
+    budget = Budget(
+        settings.request_memory, settings.max_request_operations, settings.memory, held=lambda: admission.memory
+    )
+    engine = Engine(settings.device, settings.chunk_elements, budget)
     devices.share(engine.device, settings.workers)
     database = Database(settings.store_url, settings.store_timeout_seconds)
     store = StoreThreads()
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    admission = Admission(settings.max_bytes_in_flight, settings.max_elements_in_flight)
     queue, readiness = RequestQueue(), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
-    batcher = MicroBatcher(engine)
+    batcher = MicroBatcher(engine, limits)
     sharing = Sharing(settings.shared_memory, settings.shared_memory_dir, engine.device)
     endpoints = tensor_endpoints(batcher, limits, settings.max_elements, sharing)
     counters = Counters(endpoints, problems.CODES)

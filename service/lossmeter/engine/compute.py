@@ -10,16 +10,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from lossmeter.catalogue.budget import Budget
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import all_arguments, check_arguments, check_weights
 from lossmeter.engine.calls import PRECISIONS, Call, Outcome, Warned
+from lossmeter.engine.costs import LONG_OPERATIONS, cost_of
 from lossmeter.engine.outcomes import outcome
-from lossmeter.engine.plans import STUDY_AFTER, Plan, Plans, plan_key
+from lossmeter.engine.plans import STUDY_AFTER, Plans, plan_key
 from lossmeter.engine.programs import Programs
 from lossmeter.engine.reduction import RowSums, weigh
 from lossmeter.engine.threads import Threads
 from lossmeter.engine.work import PassResult, Work, rounded, run_together
-from lossmeter.errors import DoesNotFit, TooLarge
+from lossmeter.errors import DoesNotFit
 from lossmeter.losses import Support, find
 from lossmeter.tensors import Datatype, Tensor
 
@@ -35,13 +37,13 @@ class Engine:
     Args:
         device: the name of a torch device, or `auto`.
         chunk_elements: a separable loss over more elements is computed in chunks; 0 takes what suits the device.
-        max_elements: how many elements a tensor may have that a loss makes on its way; 0 for any number.
+        budget: what calls may take; without one, whatever they ask for.
     """
 
-    def __init__(self, device: str = "auto", chunk_elements: int = 0, max_elements: int = 0) -> None:
+    def __init__(self, device: str = "auto", chunk_elements: int = 0, budget: Budget | None = None) -> None:
         self.device = devices.choose(device)
         self.chunk_elements = chunk_elements or devices.chunk_elements(self.device)
-        self.max_elements = max_elements
+        self.budget = budget or Budget()
         self.threads = torch.get_num_threads()
         """Threads of long work. Short work has one."""
         self.programs = Programs()
@@ -90,7 +92,7 @@ class Engine:
 
         Raises:
             Invalid: if the arguments are not what the loss declares.
-            TooLarge: if a tensor on the way would have too many elements.
+            TooLarge: if it would take more memory or operations than one request may.
         """
         loss = call.loss
         key = plan_key(call)
@@ -117,7 +119,9 @@ class Engine:
             if plan is None:
                 device = self.device if devices.supports(self.device, call.precision) else torch.device("cpu")
                 plan = self.plans.make(call, arguments, device)
-                self._check_size(call, plan)
+                plan.cost = cost_of(call, plan)
+                plan.long = plan.cost.operations > LONG_OPERATIONS
+                self.budget.check(loss.name, plan.cost)
                 self.plans.add(key, plan)
         if call.sample_weight is None and call.mask is None and call.upstream is None and weights is not None:
             return Work(call, plan, tensors, weights, None, warned)
@@ -131,28 +135,18 @@ class Engine:
             weights = weigh(plan.shapes.output, support, weight, mask, reduction=call.reduction, horizon=call.horizon)
         return Work(call, plan, tensors, weights, upstream, warned)
 
-    def _check_size(self, call: Call, plan: Plan) -> None:
-        """Refuses what is small on the wire and large in memory: two rows of it, or all of it where rows belong together.
-
-        Raises:
-            TooLarge: if a tensor on the way would have too many elements.
-        """
-        made = plan.shapes.intermediate
-        if plan.divisible and plan.rows > 2:
-            made = 2 * (made // plan.rows)
-        if self.max_elements and made > self.max_elements:
-            raise TooLarge(
-                f"{call.loss.name}: makes a tensor of {made} elements ({call.loss.intermediate}); this server takes "
-                f"{self.max_elements} (LOSSMETER_MAX_ELEMENTS)."
-            )
-
     def run(self, work: Work) -> PassResult:
         """Does the second half: forward and backward, in as many chunks as the memory asks for.
 
         Raises:
             DoesNotFit: if the device has too little memory, even in the smallest chunks.
+            Busy: if what else is computed leaves too little room.
+            TookTooLong: if the time of the request is over between two chunks.
         """
-        with Threads(1 if work.plan.short else self.threads):
+        if not work.plan.long:
+            with Threads(1 if work.plan.short else self.threads):
+                return self._run(work)
+        with self.budget.reserve(work.call.loss.name, work.plan.cost), Threads(self.threads):
             return self._run(work)
 
     def _run(self, work: Work) -> PassResult:

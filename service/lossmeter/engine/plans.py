@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lossmeter.catalogue.cost import NOTHING, Cost
 from lossmeter.engine.arguments import Arguments, all_arguments, check_arguments
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
@@ -74,6 +75,7 @@ class Plan:
         program: of this kind, if there is one.
         inflow: the gradient of the values that was computed last, if it is the same for all of them.
         uses: how many calls it was for.
+        cost, long: what a call takes, and whether that is too much for the event loop.
     """
 
     shapes: BoundShapes
@@ -93,6 +95,8 @@ class Plan:
     chunk_rows: int
     inflow: tuple[float, torch.Tensor] | None = None
     uses: int = 0
+    cost: Cost = NOTHING
+    long: bool = False
 
     def admit(self, call: Call) -> tuple[dict[str, torch.Tensor], ElementWeights | None] | None:
         """Returns the tensors of a call, and what each value counts as far as the plan knows, if nothing is wrong with it.

@@ -16,6 +16,7 @@ from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call, Warned
 from lossmeter.engine.plans import Plan
 from lossmeter.engine.reduction import ElementWeights, precise_sum
+from lossmeter.stopping import checkpoint
 
 KEPT_ELEMENTS = 1 << 10
 """Elements up to which a plan keeps the gradient of the values for the next call."""
@@ -100,6 +101,7 @@ class _Pieces:
         if rows > 1 and edges[-1] - edges[-2] == 1:
             del edges[-2]  # the last row goes with the piece before it
         for start, stop in pairwise(edges):
+            checkpoint()
             self._add(work, start, stop)
             self.rows = stop
 

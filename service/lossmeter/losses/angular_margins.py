@@ -41,6 +41,8 @@ def _margin_cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, own:
 
 @loss(
     aliases=["arcface_loss"],
+    sweeps=25,
+    products="N C D",
     chunked=False,
     intermediate="N C",
     check=_prototype_flaws,
@@ -117,6 +119,8 @@ def _is_direction(vectors: Tensor) -> Tensor:
 
 @loss(
     aliases=["cosface_loss", "am_softmax"],
+    sweeps=25,
+    products="N C D",
     chunked=False,
     intermediate="N C",
     check=_prototype_flaws,

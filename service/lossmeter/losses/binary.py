@@ -134,6 +134,8 @@ def binary_cross_entropy_with_logits(
 
 @loss(
     aliases=["binary_focal_loss", "sigmoid_focal_loss"],
+    copies=10,
+    sweeps=35,
     examples=[
         Example(predictions=[log(3)], labels=[1.0], value=-0.25 * 0.25**2 * log(0.75)),
         Example(

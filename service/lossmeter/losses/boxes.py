@@ -88,6 +88,8 @@ def _pair(predictions: Tensor, labels: Tensor, box_format: str, epsilon: float) 
 
 
 @loss(
+    copies=7,
+    sweeps=35,
     chunked=False,
     check=_box_flaws,
     aliases=["iou_loss"],
@@ -140,6 +142,8 @@ def iou(
 
 
 @loss(
+    copies=8,
+    sweeps=45,
     chunked=False,
     check=_box_flaws,
     aliases=["generalized_box_iou_loss", "giou_loss"],
@@ -191,6 +195,8 @@ def giou(
 
 
 @loss(
+    copies=8,
+    sweeps=45,
     chunked=False,
     check=_box_flaws,
     aliases=["distance_box_iou_loss", "diou_loss"],
@@ -251,6 +257,8 @@ _PROPORTION = 4 / pi**2 * (atan(0.5) - atan(2)) ** 2
 
 
 @loss(
+    copies=10,
+    sweeps=60,
     chunked=False,
     check=_box_flaws,
     aliases=["complete_box_iou_loss", "ciou_loss"],

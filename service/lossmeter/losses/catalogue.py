@@ -70,6 +70,11 @@ class TensorArgument:
         return any(role.differentiable and role.meaning.kind == "floating" for role in self.options)
 
 
+COPIES = 3
+SWEEPS = 12
+"""What most losses take, which are some elementwise operations: see `loss`."""
+
+
 class Example:
     """A request that works when posted as it stands, and the value that it gives."""
 
@@ -94,6 +99,10 @@ class Loss(Entry):
     plain_if: Mapping[str, Any] = field(default_factory=dict)
     alternative: Callable[[Arguments], int] | None = None
     intermediate: str = ""
+    copies: float = COPIES
+    sweeps: float = SWEEPS
+    products: str = ""
+    loops: str = ""
     support: Callable[[Arguments], Support] | None = None
     check: Callable[[Arguments], Iterable[Flaw]] | None = None
     tensor: Mapping[str, TensorArgument] = field(init=False)
@@ -139,6 +148,10 @@ def loss(
     plain_if: Mapping[str, Any] | None = None,
     alternative: Callable[[Arguments], int] | None = None,
     intermediate: str = "",
+    copies: float = COPIES,
+    sweeps: float = SWEEPS,
+    products: str = "",
+    loops: str = "",
     support: Callable[[Arguments], Support] | None = None,
     check: Callable[[Arguments], Iterable[Flaw]] | None = None,
 ) -> Callable[[F], F]:
@@ -159,6 +172,10 @@ def loss(
             the tensors.
         intermediate: the shape of its largest intermediate tensor, if that can be larger than all that it is given: `N N`. Of
             alternatives, each counts whose dimensions are there.
+        copies: how many tensors as large as all that it is given and `intermediate` together are held at a time.
+        sweeps: how many operations, backward pass included, each of their elements takes part in.
+        products: the multiplications of its product of matrices, as a shape: `N C D`.
+        loops: the steps of a kernel that compares elements with each other, as a shape: `N C C`.
         support: which values count, and what they add to the denominator of `mean`; by default every value adds one.
         check: flaws that the declared types cannot express; called before any kernel runs.
     """
@@ -177,6 +194,10 @@ def loss(
             plain_if=plain_if or {},
             alternative=alternative,
             intermediate=intermediate,
+            copies=copies,
+            sweeps=sweeps,
+            products=products,
+            loops=loops,
             support=support,
             check=check,
         )

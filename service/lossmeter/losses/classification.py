@@ -172,6 +172,9 @@ def nll(
 @loss(
     aligned=True,
     aliases=["linear_cross_entropy_loss", "fused_linear_cross_entropy"],
+    copies=2,
+    intermediate="N C | C",
+    products="N C D | C D",
     chunked=False,
     support=_labels.weighted,
     check=_classifier_flaws,
@@ -259,6 +262,7 @@ def _focal_term(log_odds: Tensor, gamma: float) -> Tensor:
 
 @loss(
     aliases=["focal_loss"],
+    copies=7,
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[

@@ -18,6 +18,8 @@ PLANE = [[1.0, 0.0], [0.0, 1.0]]
 
 @loss(
     aliases=["info_nce_loss"],
+    sweeps=25,
+    products="N N D | N M D",
     separable=False,
     intermediate="N N | N M",
     examples=[
@@ -82,6 +84,7 @@ def info_nce(
 
 @loss(
     aliases=["nt_xent_loss"],
+    products="2N 2N D",
     separable=False,
     intermediate="2N 2N",
     examples=[Example(view1=PLANE, view2=PLANE, temperature=1.0, value=log(1 + 2 * exp(-1)))],
@@ -132,6 +135,9 @@ def nt_xent(
 
 
 @loss(
+    copies=6,
+    sweeps=25,
+    products="N N D",
     separable=False,
     aliases=["clip_loss"],
     intermediate="N N",
@@ -190,6 +196,7 @@ def clip(
 
 
 @loss(
+    products="N N D",
     separable=False,
     aliases=["siglip_loss"],
     intermediate="N N",

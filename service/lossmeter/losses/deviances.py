@@ -64,6 +64,8 @@ def _deviance(mean: Tensor, observed: Tensor, power: float) -> Tensor:
 
 @loss(
     aliases=["tweedie_deviance", "mean_tweedie_deviance", "tweedie_deviance_score"],
+    copies=9,
+    sweeps=45,
     chunked=False,
     check=_tweedie_flaws,
     examples=[
@@ -117,6 +119,8 @@ def tweedie(
 
 
 @loss(
+    copies=7,
+    sweeps=30,
     chunked=False,
     check=_mean_flaws,
     aliases=["mean_poisson_deviance"],
@@ -157,6 +161,8 @@ def poisson_deviance(
 
 
 @loss(
+    copies=8,
+    sweeps=35,
     chunked=False,
     check=_gamma_flaws,
     aliases=["mean_gamma_deviance"],

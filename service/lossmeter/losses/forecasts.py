@@ -178,6 +178,8 @@ def _member_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    copies=7,
+    sweeps=40,
     chunked=False,
     check=_member_flaws,
     examples=[

@@ -231,6 +231,8 @@ def ldam(
 
 
 @loss(
+    copies=11,
+    sweeps=25,
     aliases=["asymmetric_loss"],
     examples=[
         Example(predictions=[[0.0, 0.0]], labels=[[1.0, 0.0]], value=(0.5 * log(2) - 0.45**4 * log(0.55)) / 2),

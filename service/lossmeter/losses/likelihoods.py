@@ -145,6 +145,8 @@ def _student_constant(df: float) -> float:
 
 
 @loss(
+    copies=6,
+    sweeps=25,
     chunked=False,
     check=_scale_flaws,
     examples=[
@@ -230,6 +232,8 @@ def _log_defect(number: Tensor, logarithm: Tensor) -> Tensor:
 
 
 @loss(
+    copies=25,
+    sweeps=140,
     chunked=False,
     check=_mean_flaws,
     examples=[

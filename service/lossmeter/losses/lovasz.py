@@ -63,6 +63,8 @@ def _joined(tensor: Tensor, level: str) -> Tensor:
 
 
 @loss(
+    copies=12,
+    sweeps=55,
     aliases=["lovasz_softmax_loss"],
     alternative=shape_by_class,
     support=_present_classes,
@@ -124,6 +126,8 @@ def lovasz_softmax(
 
 
 @loss(
+    copies=7,
+    sweeps=30,
     aliases=["lovasz_hinge_loss"],
     alternative=shape_by_image,
     examples=[

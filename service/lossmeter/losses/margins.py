@@ -34,6 +34,7 @@ def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 @loss(
     aliases=["multi_margin_loss"],
+    copies=2,
     check=_class_flaws,
     examples=[
         Example(predictions=[[0.1, 0.2, 0.4, 0.8]], labels=[3], value=(0.3 + 0.4 + 0.6) / 4),
@@ -82,6 +83,9 @@ def multi_margin(
 
 @loss(
     aliases=["multilabel_margin_loss"],
+    copies=2,
+    sweeps=25,
+    loops="N C C | C C",
     check=_class_flaws,
     examples=[Example(predictions=[[0.1, 0.2, 0.4, 0.8]], labels=[[3, 0, -1, 1]], value=0.85)],
 )

@@ -23,6 +23,9 @@ def _paired(arguments: Arguments) -> Support:
 
 @loss(
     aliases=["supcon", "sup_con_loss", "supervised_contrastive_loss"],
+    copies=6,
+    sweeps=25,
+    products="N N D",
     separable=False,
     intermediate="N N",
     support=_paired,
@@ -80,6 +83,9 @@ def supervised_contrastive(
 
 
 @loss(
+    copies=9,
+    sweeps=30,
+    products="N N D",
     separable=False,
     aliases=["circle_loss"],
     intermediate="N N",
@@ -146,6 +152,9 @@ def circle(
 
 
 @loss(
+    copies=6,
+    sweeps=25,
+    products="N N D",
     separable=False,
     aliases=["multi_similarity_loss"],
     intermediate="N N",

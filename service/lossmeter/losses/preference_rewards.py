@@ -117,6 +117,8 @@ def _log_complement(log_probabilities: Tensor) -> Tensor:
 
 
 @loss(
+    copies=10,
+    sweeps=40,
     examples=[
         Example(policy_chosen=[log(0.5)], policy_rejected=[log(0.25)], value=log(2) + 0.1 * log(4 / 3)),
         Example(policy_chosen=[log(0.5)], policy_rejected=[log(0.5)], beta=1.0, value=2 * log(2)),

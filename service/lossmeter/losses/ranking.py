@@ -102,6 +102,7 @@ def _comparable(arguments: Arguments) -> Support:
 
 
 @loss(
+    copies=6,
     aliases=["pairwise_logistic"],
     support=_comparable,
     intermediate="Q D D",

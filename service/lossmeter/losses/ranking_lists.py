@@ -72,6 +72,8 @@ def listnet(
 
 @loss(
     aliases=["list_mle_loss"],
+    copies=8,
+    sweeps=40,
     support=with_documents,
     examples=[
         Example(predictions=[[log(3), log(2), 0.0]], labels=[[1.0, 5.0, 0.0]], value=-log(2 / 6) - log(3 / 4)),

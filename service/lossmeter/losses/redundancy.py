@@ -27,6 +27,8 @@ def _centred(vectors: Tensor) -> Tensor:
 
 @loss(
     aliases=["vicreg_loss"],
+    sweeps=25,
+    products="N D D",
     separable=False,
     support=_with_samples,
     intermediate="D D",
@@ -98,6 +100,9 @@ def vicreg(
 
 @loss(
     aliases=["barlow_twins_loss"],
+    copies=6,
+    sweeps=30,
+    products="N D D",
     separable=False,
     support=_with_samples,
     intermediate="D D",

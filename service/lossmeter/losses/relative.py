@@ -24,6 +24,8 @@ def _above_minus_one(arguments: Arguments) -> Iterator[Flaw]:
 
 @loss(
     aliases=["mean_squared_log_error", "mean_squared_logarithmic_error"],
+    copies=7,
+    sweeps=30,
     check=_above_minus_one,
     examples=[Example(predictions=[3.0, 0.0], labels=[1.0, 0.0], value=log(2) ** 2 / 2)],
 )
@@ -60,6 +62,7 @@ def msle(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]
 
 @loss(
     aliases=["mean_absolute_percentage_error"],
+    copies=6,
     examples=[Example(predictions=[110.0, 30.0], labels=[100.0, 60.0], value=0.3)],
 )
 def mape(
@@ -105,6 +108,7 @@ def mape(
 
 @loss(
     aliases=["symmetric_mean_absolute_percentage_error"],
+    copies=6,
     examples=[Example(predictions=[3.0, 0.0], labels=[1.0, 0.0], value=0.5)],
 )
 def smape(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
@@ -163,6 +167,8 @@ def _directions(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    copies=7,
+    sweeps=40,
     check=_directions,
     examples=[
         Example(predictions=[[1.0, 0.0], [2.0, 0.0]], labels=[[0.0, 3.0], [1.0, 1.0]], value=1 - sqrt(0.5) / 2),

@@ -17,6 +17,7 @@ FAMILY = "regression"
 
 @loss(
     aliases=["log_cosh_error", "log_cosh_loss"],
+    copies=6,
     chunked=False,
     examples=[Example(predictions=[0.0, 2.0], labels=[0.0, 0.0], value=log(cosh(2)) / 2)],
 )
@@ -98,6 +99,8 @@ def charbonnier(
 
 
 @loss(
+    copies=8,
+    sweeps=30,
     chunked=False,
     examples=[
         Example(predictions=[2.0, 0.0], labels=[0.0, 0.0], value=(sqrt(5) - 1) / 2),

@@ -61,6 +61,9 @@ def _symbol_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 @loss(
     aliases=["ctc_loss"],
+    intermediate="T N 2S+1 | T N 2L+1 | T 2S+1",
+    copies=2,
+    sweeps=60,
     chunked=False,
     support=_per_symbol,
     check=_alignment_flaws,

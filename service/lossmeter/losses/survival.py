@@ -18,6 +18,8 @@ def _events(arguments: Arguments) -> Support:
 
 
 @loss(
+    copies=10,
+    sweeps=25,
     separable=False,
     support=_events,
     aliases=["cox_partial_likelihood"],

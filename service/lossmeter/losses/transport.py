@@ -20,6 +20,7 @@ def _sample_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    sweeps=25,
     chunked=False,
     check=_sample_flaws,
     examples=[Example(predictions=[[0.0, 1.0, 3.0]], labels=[[8.0, 5.0, 6.0]], value=5.0)],

@@ -48,6 +48,7 @@ def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: flo
 
 @loss(
     aliases=["tversky_loss"],
+    sweeps=25,
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
     support=present_classes,
@@ -113,6 +114,7 @@ def tversky(
 
 
 @loss(
+    sweeps=25,
     aliases=["focal_tversky_loss"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits

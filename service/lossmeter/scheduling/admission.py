@@ -12,6 +12,9 @@ from lossmeter.scheduling.arrivals import Arrival, slowest
 
 GAVE_WAY = "The body came slowly, and others needed the room that it took."
 
+ELEMENT_BYTES = 8
+"""Of a decoded tensor, at most."""
+
 
 class Admission:
     """Counts what is in flight in one worker. Bodies that come slowly give way to whoever else needs room.
@@ -29,6 +32,11 @@ class Admission:
         self._lock = threading.Lock()
         self._arrivals: dict[Arrival, Reservation] = {}
         self._bytes_per_second = 50e6  # until something has been measured
+
+    @property
+    def memory(self) -> int:
+        """Counts the bytes of all of that together."""
+        return self.bytes + ELEMENT_BYTES * self.elements
 
     @contextmanager
     def sending(self, size: int) -> Iterator[None]:

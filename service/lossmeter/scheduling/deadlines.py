@@ -1,15 +1,21 @@
-"""Runs pool jobs under a deadline. A thread cannot be stopped: what has begun goes on, and keeps its room until it ends."""
+"""Runs pool jobs under a deadline.
+
+A thread cannot be stopped: what has begun goes on to its next checkpoint (`lossmeter.stopping`), and keeps its room until
+it ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from lossmeter.errors import TookTooLong
 from lossmeter.scheduling.admission import Reservation
 from lossmeter.scheduling.pool import Pool
+from lossmeter.stopping import until
 
 T = TypeVar("T")
 
@@ -17,7 +23,10 @@ T = TypeVar("T")
 class _AbandonableCall(Generic[T]):
     """A call that does not begin once it is abandoned, and that gives its room back by itself if it had begun."""
 
-    def __init__(self, reservation: Reservation, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, seconds: float, reservation: Reservation, function: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> None:
+        self.end = monotonic() + seconds
         self.reservation = reservation
         self.function = function
         self.arguments = arguments
@@ -31,7 +40,8 @@ class _AbandonableCall(Generic[T]):
                 raise TookTooLong("Nobody waits for this any more.")
             self.running = True
         try:
-            return self.function(*self.arguments)
+            with until(self.end):
+                return self.function(*self.arguments)
         finally:
             del self.arguments
             with self.lock:
@@ -54,7 +64,7 @@ async def run_with_deadline(
     Raises:
         TookTooLong: if it is not there in time; the reservation then keeps its room until the function ends.
     """
-    call = _AbandonableCall(reservation, function, arguments)
+    call = _AbandonableCall(seconds, reservation, function, arguments)
     try:
         async with asyncio.timeout(seconds) as deadline:
             return await pool.run(cost, call)

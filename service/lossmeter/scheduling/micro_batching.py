@@ -10,6 +10,11 @@ import asyncio
 from collections.abc import Callable, Hashable
 
 from lossmeter.engine import Call, Engine, Outcome, PassResult, Work, outcome
+from lossmeter.scheduling.deadlines import run_with_deadline
+from lossmeter.scheduling.limits import Limits
+
+OPERATIONS_PER_BYTE = 32
+"""Operations that make a job of the pool as dear as a byte does: the time in which both are worked on."""
 
 Receiver = Callable[[Outcome | Exception], None]
 """Is told the outcome of a call, or what it raised; raises nothing itself."""
@@ -17,14 +22,17 @@ Batch = list[tuple[Work, Receiver]]
 
 
 class MicroBatcher:
-    """Computes calls on the event loop, those of one turn together.
+    """Computes calls on the event loop, those of one turn together; what is small in bytes and long in work goes to the pool.
 
     Args:
         engine: computes; its results do not depend on which calls were put together.
+        limits: of what goes to the pool; without them all is computed on the event loop.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
         self.engine = engine
+        self.limits = limits
+        self._long: set[asyncio.Task[None]] = set()
         self._batches: dict[Hashable, Batch] = {}
 
     async def compute(self, call: Call) -> Outcome:
@@ -45,6 +53,9 @@ class MicroBatcher:
     def submit(self, call: Call, receiver: Receiver) -> None:
         """Computes a call before the turn of the event loop ends; what is wrong with the call itself it raises at once."""
         work = self.engine.check(call)
+        if work.plan.long and self.limits is not None:
+            self._compute_in_pool(work, receiver, self.limits)
+            return
         batch_key = work.batch_key
         if batch_key is None:
             receiver(outcome(work, self.engine.run(work)))
@@ -52,6 +63,27 @@ class MicroBatcher:
         if not self._batches:
             asyncio.get_running_loop().call_soon(self._run)  # after all that the loop has at hand now
         self._batches.setdefault(batch_key, []).append((work, receiver))
+
+    def _compute_in_pool(self, work: Work, receiver: Receiver, limits: Limits) -> None:
+        """Computes one call in a thread, under the deadline of requests; refuses it if the pool has no time."""
+        limits.pool.admit()
+
+        def compute() -> Outcome:
+            return outcome(work, self.engine.run(work))
+
+        async def lead() -> None:
+            result: Outcome | Exception
+            reservation = limits.reserve()
+            try:
+                cost = work.plan.cost.operations // OPERATIONS_PER_BYTE
+                result = await run_with_deadline(limits.compute_seconds, limits.pool, reservation, cost, compute)
+            except Exception as error:  # noqa: BLE001 - whoever submitted the work gets it
+                result = error
+            receiver(result)
+
+        task = asyncio.get_running_loop().create_task(lead())
+        self._long.add(task)
+        task.add_done_callback(self._long.discard)
 
     def _run(self) -> None:
         batches, self._batches = self._batches, {}

@@ -15,6 +15,7 @@ from lossmeter.evaluation.statistics import States, Statistics
 from lossmeter.metrics import Difference, Interval, confidence
 from lossmeter.metrics.scores import Samples, levelled
 from lossmeter.metrics.weighting import Array
+from lossmeter.stopping import checkpoint
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def figures(metrics: MetricSet, statistics: Statistics) -> list[Figure]:
     drawn = replicate_values(metrics, states, statistics)
     results = []
     for number, choice in enumerate(metrics.choices):
+        checkpoint()
         value, kind = choice.value(states), choice.kind
         bound: Any = 0.0
         if choice.metric.error_bound is not None:
@@ -84,6 +86,7 @@ def contrasts(metrics: MetricSet, first: Statistics, second: Statistics) -> list
     for number, choice in enumerate(metrics.choices):
         if choice.kind != "scalar":
             continue
+        checkpoint()
         a, b = (float(choice.value(states)) if one.samples else math.nan for states, one in both)
         difference = Difference(b - a, None, math.nan)
         if number in drawn[0] and number in drawn[1]:
@@ -122,6 +125,7 @@ def replicate_values(metrics: MetricSet, states: States, statistics: Statistics)
         of_scores = "scores" in metrics.choices[places[0]].metric.statistics[0].needs
         for some in (levelled if of_scores else Samples.replicated)(samples, metrics.replicates):
             for number in places:
+                checkpoint()
                 parts[number].append(metrics.choices[number].value({key: some}))
         drawn |= {number: np.concatenate(values) for number, values in parts.items()}
     return drawn

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lossmeter.errors import Flaw, Invalid, pointer
-from lossmeter.evaluation import sizes
 from lossmeter.evaluation.fields import MAX_NAME_LENGTH
 from lossmeter.evaluation.labels import indices
 from lossmeter.evaluation.loss_inputs import LossInputs
@@ -54,7 +53,6 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
 
     Raises:
         Invalid: with a pointer to the field and the index of its first wrong element.
-        TooLarge: the statistics of so many classes would not fit the memory.
     """
     task = plan.task
     missing = [Flaw(pointer(name), f"{name} is missing") for name in ROLES[:2] if fields.get(name) is None]
@@ -64,7 +62,6 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
     predictions, labels, weight, mask = (_values(fields.get(name)) for name in ROLES)
     mask = _without_ignored(plan.ignore_index, labels, mask)
     classes = task.classes(predictions, plan.predictions_are, plan.classes)
-    sizes.check(plan, classes)
     ids, groups = (_names(task.name, fields, name) for name in ("sample_ids", "groups"))
     exponential = plan.measured_as != plan.predictions_are
     raw = RawBatch.of(

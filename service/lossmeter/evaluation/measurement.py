@@ -12,6 +12,7 @@ import numpy as np
 
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
+from lossmeter.evaluation.costs import MAX_SLICES, Extent, cost_of
 from lossmeter.evaluation.criteria import Criterion
 from lossmeter.evaluation.inputs import Inputs, check_fields, check_lengths
 from lossmeter.evaluation.labels import name_classes
@@ -26,14 +27,12 @@ from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.draws import Draws, draws
 from lossmeter.metrics.states import Quotient, State
 from lossmeter.metrics.weighting import Booleans, Integers, drawn_sums, quotient
+from lossmeter.stopping import checkpoint
 from lossmeter.tensors import Array, Tensor
 from lossmeter.validation import shown
 
 if TYPE_CHECKING:
     from lossmeter.engine.compute import Engine
-
-MAX_SLICES = 1000
-"""Values of one column in one batch; a column with more of them is an id."""
 
 
 class LossRows(NamedTuple):
@@ -70,11 +69,15 @@ def measure(
 
     Raises:
         Invalid: with a pointer to the field and the index of its first wrong element.
+        TooLarge: it takes more memory or operations than one request may.
+        Busy: there is no room for it at present.
         DoesNotFit: the device has too little memory.
+        TookTooLong: its time is over.
     """
-    inputs = check_fields(plan, fields, batch_id)
-    rows, _ = _run_losses(plan, inputs, engine, gradient=False)
-    return _make_record(plan, inputs, rows, batch_id, paired=paired)
+    with engine.budget.reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+        inputs = check_fields(plan, fields, batch_id)
+        rows, _ = _run_losses(plan, inputs, engine, gradient=False)
+        return _make_record(plan, inputs, rows, batch_id, paired=paired)
 
 
 def evaluate(
@@ -87,16 +90,17 @@ def evaluate(
         wanted: `predictions`, or nothing.
 
     Raises:
-        Invalid, DoesNotFit: as `measure`.
+        Invalid, TooLarge, Busy, DoesNotFit, TookTooLong: as `measure`.
     """
     if wanted and not any(one.weight for one in plan.criteria):
         raise Invalid.at(
             plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
         )
     plan = name_classes(plan, fields)
-    inputs = check_fields(plan, fields, "")
-    rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
-    answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))
+    with engine.budget.reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+        inputs = check_fields(plan, fields, "")
+        rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
+        answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))
     gradients = {} if gradient is None else {"predictions": gradient}
     objective = {**answer["objective"], "gradients": gradients}
     more = [
@@ -115,6 +119,7 @@ def _run_losses(plan: Plan, inputs: Inputs, engine: Engine | None, *, gradient: 
     total = np.zeros(inputs.losses.predictions.shape, inputs.losses.datatype.dtype) if gradient else None
     rows = []
     for number, one in enumerate(plan.criteria):
+        checkpoint()
         try:
             sums, gradients = engine.by_row(one.call(inputs.losses, gradient=gradient), one.weight)
         except Invalid as error:
@@ -200,6 +205,7 @@ def _code_slices(plan: Plan, inputs: Inputs, column: str) -> tuple[list[str], In
 
 def _measure_states(plan: Plan, inputs: Inputs, rows: Rows, chosen: Booleans | None) -> tuple[int, dict[str, State]]:
     """Returns how many of the chosen samples (or of all) count, and the states of metrics and losses over them."""
+    checkpoint()
     batch = inputs.batch if chosen is None else inputs.batch.where(chosen)
     states = plan.metrics.states(batch)
     place = slice(None) if chosen is None else chosen
@@ -245,6 +251,7 @@ def _draw_replicates(
             whole = _merge_into(whole, states(batch, drawn))
         for parts, (_, code) in zip(slices, codes, strict=True):
             for number in range(len(parts)):
+                checkpoint()
                 chosen = code[batch.samples] == number
                 parts[number] = _merge_into(parts[number], states(batch.take(chosen), drawn[chosen]))
     if any(slices) and names:

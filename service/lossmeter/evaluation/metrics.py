@@ -16,6 +16,7 @@ from lossmeter.metrics.draws import SLAB_DRAWS, Draws
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.states import State
 from lossmeter.metrics.tasks import KINDS, Task
+from lossmeter.stopping import checkpoint
 
 BOTH_CLASSES = ("macro", "weighted", "micro")
 """Averages that take the negative class of two for a class like any other."""
@@ -208,5 +209,6 @@ def slabs(batch: Batch, replicates: int) -> Iterator[Batch]:
 
 
 def _state(item: Statistic, batch: Batch, drawn: Draws | None, arguments: Mapping[str, Any]) -> State:
+    checkpoint()
     state: State = item.function(batch, batch.weighting(drawn), **{name: arguments[name] for name in item.parameters})
     return state

@@ -17,6 +17,7 @@ from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.statistics import Statistics
 from lossmeter.metrics import METRICS, Interval, Ratio, confidence
+from lossmeter.stopping import checkpoint
 from lossmeter.tensors import Tensor, brackets, coordinates
 
 NOTHING = "nothing counts"
@@ -93,6 +94,7 @@ def _by_value(item: tuple[str, Any]) -> tuple[str, float, str]:
 
 
 def _part(plan: Plan, statistics: Statistics) -> dict[str, Any]:
+    checkpoint()
     losses = [_loss(plan, number, statistics) for number in range(len(plan.criteria))]
     return {
         "samples": statistics.samples,

@@ -22,6 +22,8 @@ Kind = Literal["scalar", "per_class", "matrix", "curve"]
 Uncertainty = Literal["mean", "proportion", "bootstrap", "none"]
 Needs = Literal["classes", "scores", "probabilities", "samples"]
 
+FEW = 8
+"""Numbers of a state that does not depend on the classes, at most."""
 # Given by the evaluation as a whole rather than by each metric.
 SETTINGS = {"curves"}
 
@@ -33,7 +35,8 @@ class Statistic:
     Attributes:
         needs: what predictions must be or be convertible to; `samples` if the state grows with the data.
         replicated: whether bootstrap replicates of it are kept.
-        size: how many numbers a state of it holds, given the number of classes and of bins of scores.
+        size: how many numbers a state of it holds, given the number of classes and of bins.
+        working: how many numbers are held besides while it is made, given the number of samples and of classes.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Statistic:
     needs: tuple[Needs, ...]
     replicated: bool
     size: Callable[[int, int], int]
+    working: Callable[[int, int], int]
 
     def key(self, arguments: Mapping[str, Any]) -> str:
         """Returns the name under which the state is kept: `top_k_hits[k=5]`."""
@@ -53,7 +57,8 @@ def statistic(
     *,
     needs: Sequence[Needs] = (),
     replicated: bool = True,
-    size: Callable[[int, int], int] = lambda classes, bins: classes,  # noqa: ARG005
+    size: Callable[[int, int], int] = lambda classes, bins: FEW,  # noqa: ARG005
+    working: Callable[[int, int], int] = lambda samples, classes: 0,  # noqa: ARG005
 ) -> Callable[[Callable[..., Any]], Statistic]:
     """Makes a function `(batch, weighting, *, parameters)` a statistic."""
 
@@ -61,7 +66,7 @@ def statistic(
         parameters = [
             item.name for item in inspect.signature(function).parameters.values() if item.kind is item.KEYWORD_ONLY
         ]
-        return Statistic(function.__name__, function, tuple(parameters), tuple(needs), replicated, size)
+        return Statistic(function.__name__, function, tuple(parameters), tuple(needs), replicated, size, working)
 
     return declare
 

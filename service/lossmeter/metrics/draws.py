@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lossmeter.stopping import checkpoint
+
 Hashes = npt.NDArray[np.uint64]
 Draws = npt.NDArray[np.uint8]
 
@@ -29,6 +31,9 @@ THRESHOLDS = tuple(
     for k in range(9)
     if round(65536 * sum(math.exp(-1) / math.factorial(j) for j in range(k + 1))) < 65536
 )
+FEW_TEXTS = 8
+"""Texts up to which each is hashed by itself."""
+TEXT_BLOCK = 1 << 16
 SLAB_DRAWS = 1 << 25
 """Most draws that are held at a time: 32 MiB."""
 BLOCK_NUMBERS = 1 << 14
@@ -54,13 +59,30 @@ def _fnv(texts: Sequence[str] | Sequence[bytes], joined: bytes) -> Hashes:
     letters = np.frombuffer(joined, np.uint8)
     state = np.full(len(texts), FNV_OFFSET, dtype=np.uint64)
     left = len(texts)
+    shortest_last = -lengths
     for place in range(int(lengths[0]) if left else 0):
-        left = int(np.searchsorted(-lengths[:left], -place))
+        left = int(np.searchsorted(shortest_last[:left], -place))
+        if left <= FEW_TEXTS:
+            for number in range(left):
+                state[number] = _continued(
+                    int(state[number]), letters[starts[number] + place :][: lengths[number] - place]
+                )
+            break
         state[:left] ^= letters[starts[:left] + place]
         state[:left] *= FNV_PRIME
     unsorted = np.empty_like(state)
     unsorted[order] = state
     return unsorted
+
+
+def _continued(state: int, letters: npt.NDArray[np.uint8]) -> int:
+    """Hashes the rest of one text: where few are that long, this takes a tenth of the time of arrays of so few numbers."""
+    prime, mask = int(FNV_PRIME), (1 << 64) - 1
+    for start in range(0, len(letters), TEXT_BLOCK):
+        checkpoint()
+        for letter in letters[start : start + TEXT_BLOCK].tolist():
+            state = ((state ^ letter) * prime) & mask
+    return state
 
 
 def positions(batch_id: str, count: int) -> Hashes:

@@ -13,6 +13,7 @@ from lossmeter.metrics.catalogue import metric, statistic
 from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.weighting import Array, Weighting, quotient
+from lossmeter.stopping import checkpoint
 
 FAMILY = "ranks"
 
@@ -69,6 +70,7 @@ def rising_pairs(y: npt.NDArray[Any], weight: Array) -> Array:
     """
     result = np.zeros(weight.shape[:-1])
     for bit in reversed(range(int(y.max(initial=0)).bit_length())):
+        checkpoint()
         order = np.argsort(y >> (bit + 1), kind="stable")
         one = (y[order] >> bit) & 1 == 1
         group = (y >> (bit + 1))[order]

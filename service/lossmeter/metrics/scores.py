@@ -16,6 +16,7 @@ from lossmeter.metrics.batches import sigmoid
 from lossmeter.metrics.draws import SLAB_DRAWS, Hashes, draws
 from lossmeter.metrics.states import State, merged_by, total
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, drawn_tally, quotient
+from lossmeter.stopping import checkpoint
 
 SLAB_ELEMENTS = 1 << 22
 LEVELS = 1000
@@ -80,6 +81,7 @@ class ScoreHistogram(State, kind="score_histogram"):
         return np.asarray(self.positive.sum(axis=-1))
 
     def steps(self, column: int) -> Steps:
+        checkpoint()
         bins = self.positive.shape[-1]
         edges = self.low + np.arange(bins)[::-1] * ((self.high - self.low) / bins)
         ones, zeros = (np.cumsum(part[..., column, ::-1], axis=-1) for part in (self.positive, self.negative))
@@ -178,6 +180,7 @@ class Samples(State, kind="samples"):
         """(Σ W)² / Σ W² per class over the units, W being the weight in a unit of elements with that label; once ordered."""
         counts = np.zeros(self.classes)
         for column in range(self.classes):
+            checkpoint()
             chosen = np.flatnonzero((self.column == column) & (self.y == y))
             high, low, weight = self.high[chosen], self.low[chosen], self.weight[chosen]
             if len(chosen):
@@ -188,10 +191,14 @@ class Samples(State, kind="samples"):
 
     @property
     def support(self) -> Array:
-        positive = self.weight * self.y
-        return np.stack([positive[..., self.column == c].sum(axis=-1) for c in range(self.classes)], axis=-1)
+        positive, sums = self.weight * self.y, []
+        for column in range(self.classes):
+            checkpoint()
+            sums.append(positive[..., self.column == column].sum(axis=-1))
+        return np.stack(sums, axis=-1)
 
     def steps(self, column: int) -> Steps:
+        checkpoint()
         chosen = np.flatnonzero(self.column == column)
         order = chosen[np.argsort(-self.x[chosen], kind="stable")]
         score, y, weight = self.x[order], self.y[order], self.weight[..., order]
@@ -229,6 +236,7 @@ class Levels:
         return np.stack([part.sum(axis=-1) for part in self.positive], axis=-1)
 
     def steps(self, column: int) -> Steps:
+        checkpoint()
         ones, zeros = (np.cumsum(part[column], axis=-1) for part in (self.positive, self.negative))
         return Steps(np.arange(ones.shape[-1], 0.0, -1.0), ones, zeros)
 
@@ -245,6 +253,7 @@ def levelled(samples: Samples, count: int) -> Iterator[Levels]:
         total = np.zeros((last - first, width))
         rows = max(1, SLAB_DRAWS // (last - first))
         for start in range(0, len(flat), rows):
+            checkpoint()
             part = slice(start, start + rows)
             units, unit = np.unique(samples.units[part], return_inverse=True)
             total += drawn_tally(flat[part], samples.weight[part], width, unit, draws(units, first, last))
@@ -257,6 +266,7 @@ def _levels(samples: Samples) -> tuple[Integers, Integers]:
     place = np.zeros(len(samples.x), np.int64)
     sizes = np.zeros(samples.classes, np.int64)
     for column in range(samples.classes):
+        checkpoint()
         chosen = np.flatnonzero(samples.column == column)
         order = chosen[np.argsort(-samples.x[chosen], kind="stable")]
         score, y, weight = samples.x[order], samples.y[order], samples.weight[order]

@@ -23,12 +23,12 @@ IMAGES = {
 }
 
 
-@statistic(needs=["classes"])
+@statistic(needs=["classes"], working=lambda samples, classes: 8 * samples * classes)
 def overlap_per_image(batch: Labelled, w: Weighting, *, background: bool, absent: str) -> Quotient:
     return _overlaps(batch, w, background, absent, 2.0)
 
 
-@statistic(needs=["classes"])
+@statistic(needs=["classes"], working=lambda samples, classes: 8 * samples * classes)
 def union_per_image(batch: Labelled, w: Weighting, *, background: bool, absent: str) -> Quotient:
     return _overlaps(batch, w, background, absent, 1.0)
 

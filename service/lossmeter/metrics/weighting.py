@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossmeter.metrics.draws import Draws
+from lossmeter.stopping import checkpoint
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -97,6 +98,7 @@ def drawn_sums(columns: Array, draws: Draws) -> Array:
     total = np.zeros((columns.shape[1], replicates))
     step = max(16, DRAWN_BLOCK // max(1, replicates))
     for start in range(0, len(columns), step):
+        checkpoint()
         part = slice(start, start + step)
         total += columns[part].T @ draws[part].astype(np.float64)
     return np.ascontiguousarray(total.T)
@@ -122,6 +124,7 @@ def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDAr
     dense_rows = PLACES_AT_ONCE * len(index) // max(1, int(first.sum()))
     step = min(max(64, dense_rows), max(16, DRAWN_BLOCK // max(1, replicates)))
     for start in range(0, len(index), step):
+        checkpoint()
         part = slice(start, start + step)
         begins = first[part].copy()
         begins[0] = True

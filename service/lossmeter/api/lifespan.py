@@ -41,6 +41,7 @@ def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextMa
             stack.callback(resources.sharing.close)
             stack.callback(resources.database.close)
             stack.callback(resources.store.close)
+            stack.callback(resources.reports.close)
             stack.callback(resources.limits.pool.close)
             stack.callback(_publish, resources.collector)
             resources.batcher.engine.warm_up()

@@ -25,6 +25,7 @@ from lossmeter.scheduling.admission import Admission
 from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.micro_batching import MicroBatcher
 from lossmeter.scheduling.pool import Pool
+from lossmeter.scheduling.report_threads import ReportThreads
 from lossmeter.scheduling.request_queue import RequestQueue
 from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.settings import Settings
@@ -65,6 +66,7 @@ class Resources:
     queue: RequestQueue
     database: Database
     store: StoreThreads
+    reports: ReportThreads
     ledger: Ledger
     keyring: Keyring | None
     access: Access | None
@@ -89,7 +91,7 @@ def build(settings: Settings) -> Resources:
     engine = Engine(settings.device, settings.chunk_elements, budget)
     devices.share(engine.device, settings.workers)
     database = Database(settings.store_url, settings.store_timeout_seconds)
-    store = StoreThreads()
+    store, reports = StoreThreads(), ReportThreads(settings.compute_seconds)
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
     queue, readiness = RequestQueue(), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
@@ -124,6 +126,7 @@ def build(settings: Settings) -> Resources:
         queue,
         database,
         store,
+        reports,
         Ledger(SqlStore(database), engine, settings.retention_days),
         keyring,
         key_check,

@@ -12,16 +12,20 @@ from lossmeter.errors import pointer
 from lossmeter.evaluation.metrics import REPLICATE_BINS, ChosenMetric, MetricSet
 from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
-from lossmeter.metrics import Statistic
+from lossmeter.metrics import Contingency, Statistic
 from lossmeter.metrics.draws import SLAB_DRAWS
 from lossmeter.metrics.scores import SLAB_ELEMENTS, Samples
 
 NUMBER = 8
-INPUT_COPIES = 8
-"""Arrays as large as predictions and labels that are held at a time."""
+PREDICTION_COPIES, LABEL_COPIES = 3, 5
+"""Arrays as large as predictions and as labels that are held at a time."""
+SAMPLE_BYTES = 96
+"""Bytes of a sample: its id, as text and as a hash, its weight and its place."""
 STATE_COPIES = 3
 """Arrays as large as a state that are held while a figure is made of it."""
 SAMPLE_FIELDS = 6
+GROWING = (Samples, Contingency)
+"""States that are as large as the data."""
 SLAB_COPIES = 10
 """Arrays as large as the weights of some replicates that are held at a time."""
 LISTED_BYTES = 64 + TEXT_BYTES
@@ -69,10 +73,15 @@ class Extent:
     @classmethod
     def of_record(cls, record: Record) -> Extent:
         """Measures what a record holds."""
-        kept = [len(state.x) for state in record.whole.states.values() if isinstance(state, Samples)]
+        states = record.whole.states.values()
+        kept = [
+            len(state.x if isinstance(state, Samples) else state.cluster)
+            for state in states
+            if isinstance(state, GROWING)
+        ]
         elements = max(kept, default=0)
         slices = {column: len(parts) for column, parts in record.slices.items()}
-        return cls(record.whole.samples if kept else 0, elements, elements, record.classes, slices)
+        return cls(elements, elements, elements, record.classes, slices)
 
     @property
     def parts(self) -> int:
@@ -110,7 +119,10 @@ def cost_of(plan: Plan, extent: Extent) -> Cost:
     figures = len(plan.criteria) + len(metrics.choices)
     rows = extent.samples * (columns * metrics.replicates + 10 * sum(extent.slices.values()))
     total = Cost(
-        NUMBER * INPUT_COPIES * elements + 3 * drawn + parts * figures * FIGURE_BYTES,
+        NUMBER * (PREDICTION_COPIES * extent.predictions + LABEL_COPIES * extent.labels)
+        + SAMPLE_BYTES * extent.samples
+        + 3 * drawn
+        + parts * figures * FIGURE_BYTES,
         SWEEPS * elements * (1 + len(statistics) + len(plan.criteria))
         + parts * (len(statistics) + figures) * STEP_OPERATIONS
         + 2 * rows * (1 + len(statistics) + len(plan.criteria)),
@@ -136,7 +148,7 @@ def cost_of(plan: Plan, extent: Extent) -> Cost:
 def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Extent, *, kept: bool) -> Cost:
     """Returns what the state of a statistic takes, if this choice is the first to name it, and what figures of it take."""
     classes, parts, columns = extent.classes or 1, extent.parts, 1 + len(extent.slices)
-    elements, replicates = extent.predictions, metrics.replicates
+    elements, replicates = extent.predictions, metrics.replicates if choice.scattered else 0
     if "samples" in item.needs or ("curves" in item.parameters and not metrics.curves.bins):
         state = columns * SAMPLE_FIELDS * elements if kept else 0
         slab = SLAB_COPIES * min(elements * (1 + replicates), SLAB_ELEMENTS)
@@ -145,7 +157,8 @@ def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Ex
         return Cost(NUMBER * (state + slab), operations + steps)
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0
-    size = item.size(classes, bins) + drawn * item.size(classes, min(bins, REPLICATE_BINS))
+    size = item.size(classes, bins, extent.samples)
+    size += drawn * item.size(classes, min(bins, REPLICATE_BINS), extent.samples)
     working = item.working(extent.samples, classes)
     held = (parts * size if kept else 0) + STATE_COPIES * size + working
     return Cost(NUMBER * held, SWEEPS * (parts * size + columns * working))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lossmeter import memory
+from lossmeter.catalogue.budget import Budget
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.costs import MAX_SLICES, Extent, cost_of
@@ -54,6 +56,15 @@ def _own_engine() -> Engine:
     return Engine()
 
 
+@cache
+def _own_budget() -> Budget:
+    return Budget(memory.available())
+
+
+def _budget(engine: Engine | None) -> Budget:
+    return _own_budget() if engine is None else engine.budget
+
+
 def measure(
     plan: Plan, fields: Mapping[str, Any], *, batch_id: str = "", engine: Engine | None = None, paired: bool = True
 ) -> Record:
@@ -74,7 +85,7 @@ def measure(
         DoesNotFit: the device has too little memory.
         TookTooLong: its time is over.
     """
-    with engine.budget.reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+    with _budget(engine).reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
         inputs = check_fields(plan, fields, batch_id)
         rows, _ = _run_losses(plan, inputs, engine, gradient=False)
         return _make_record(plan, inputs, rows, batch_id, paired=paired)
@@ -97,7 +108,7 @@ def evaluate(
             plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
         )
     plan = name_classes(plan, fields)
-    with engine.budget.reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+    with _budget(engine).reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
         inputs = check_fields(plan, fields, "")
         rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
         answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))

@@ -62,6 +62,17 @@ class Record:
                 hardest(self.limit, (*self.hardest, *other.hardest)),
             )
 
+    @property
+    def parts(self) -> list[Statistics]:
+        """Lists the statistics of all samples and of each slice."""
+        return [self.whole, *(part for column in self.slices.values() for part in column.values())]
+
+    @property
+    def numbers(self) -> int:
+        """Counts the numbers in all states."""
+        states = [one for part in self.parts for of in (part.states, part.replicates) for one in of.values()]
+        return sum(getattr(state, name).size for state in states for name in state.arrays())
+
     def to_json(self, write: Writer = to_lists) -> dict[str, Any]:
         """Returns plain numbers, strings and lists, unless `write` makes something else of arrays."""
         return {

@@ -19,7 +19,7 @@ from lossmeter.metrics import (
     regression,
     segmentation,
 )
-from lossmeter.metrics._counts import ClassCounts
+from lossmeter.metrics._counts import ClassCounts, Contingency
 from lossmeter.metrics._posterior import quotient_with_prior
 from lossmeter.metrics.catalogue import METRICS, Example, Metric, Statistic, find_metric
 from lossmeter.metrics.confidence import Difference, Interval, discordant, mcnemar, student, wilson
@@ -32,6 +32,7 @@ __all__ = [
     "METRICS",
     "TASKS",
     "ClassCounts",
+    "Contingency",
     "Curves",
     "Difference",
     "Example",

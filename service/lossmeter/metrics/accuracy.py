@@ -60,7 +60,7 @@ def top_k_hits(batch: Labelled, w: Weighting, *, k: int) -> Quotient:
     return Ratio.of((place < k).astype(np.float64), w)
 
 
-@statistic(needs=["classes"], replicated=False, size=lambda classes, _: classes * classes)
+@statistic(needs=["classes"], replicated=False, size=lambda classes, *_: classes * classes)
 def confusions(batch: Labelled, w: Weighting, *, threshold: float) -> Confusion:
     return Confusion.of(batch.predicted(threshold), batch.label, batch.classes, w)
 

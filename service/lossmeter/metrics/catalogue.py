@@ -35,7 +35,7 @@ class Statistic:
     Attributes:
         needs: what predictions must be or be convertible to; `samples` if the state grows with the data.
         replicated: whether bootstrap replicates of it are kept.
-        size: how many numbers a state of it holds, given the number of classes and of bins.
+        size: how many numbers a state of it holds, given the number of classes, of bins, and of samples.
         working: how many numbers are held besides while it is made, given the number of samples and of classes.
     """
 
@@ -44,7 +44,7 @@ class Statistic:
     parameters: tuple[str, ...]
     needs: tuple[Needs, ...]
     replicated: bool
-    size: Callable[[int, int], int]
+    size: Callable[[int, int, int], int]
     working: Callable[[int, int], int]
 
     def key(self, arguments: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def statistic(
     *,
     needs: Sequence[Needs] = (),
     replicated: bool = True,
-    size: Callable[[int, int], int] = lambda classes, bins: FEW,  # noqa: ARG005
+    size: Callable[[int, int, int], int] = lambda classes, bins, samples: FEW,  # noqa: ARG005
     working: Callable[[int, int], int] = lambda samples, classes: 0,  # noqa: ARG005
 ) -> Callable[[Callable[..., Any]], Statistic]:
     """Makes a function `(batch, weighting, *, parameters)` a statistic."""

@@ -40,7 +40,7 @@ class Curves:
         return f"{self.bins} bins" if self.bins else "exact"
 
 
-@statistic(needs=["scores"], size=lambda classes, bins: 2 * classes * bins)
+@statistic(needs=["scores"], size=lambda classes, bins, _: 2 * classes * bins)
 def score_distribution(batch: Labelled | Labels, w: Weighting, *, curves: Curves) -> Samples | ScoreHistogram:
     score, positive, column, elements = batch.one_against_rest()
     classes = batch.labels if isinstance(batch, Labels) else 1 if batch.binary else batch.classes

@@ -26,7 +26,7 @@ MULTICLASS = {
 }
 
 
-@statistic(needs=["classes"], size=lambda classes, _: 8 * classes)
+@statistic(needs=["classes"], size=lambda classes, *_: 8 * classes)
 def class_counts(batch: Labelled | Labels, w: Weighting, *, threshold: float) -> ClassCounts:
     if isinstance(batch, Labels):
         return ClassCounts.of_labels(batch.decided(threshold), batch.actual, batch.column, batch.labels, w)

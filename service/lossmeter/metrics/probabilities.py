@@ -35,7 +35,7 @@ def squared_distance(batch: Labelled | Labels, w: Weighting) -> Quotient:
     return Ratio.of(((probability - (batch.label[:, None] == np.arange(batch.classes))) ** 2).sum(axis=1), w)
 
 
-@statistic(needs=["probabilities"], size=lambda _, bins: 3 * bins)
+@statistic(needs=["probabilities"], size=lambda _, bins, __: 3 * bins)
 def calibration(batch: Labelled | Labels, w: Weighting, *, bins: int) -> CalibrationBins:
     if isinstance(batch, Labels):
         return CalibrationBins.of(batch.probability, batch.actual, bins, w)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from lossmeter.catalogue.cost import TEXT_BYTES, Cost
 from lossmeter.engine import Engine
 from lossmeter.errors import MalformedBody, StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
+from lossmeter.evaluation.costs import Extent, cost_of
 from lossmeter.metrics.scores import Samples
 from lossmeter.runs.run import StoredRun, new_id
 from lossmeter.runs.serialization import deserialize, serialize
@@ -31,6 +33,8 @@ MAX_KEPT_NUMBERS = 1 << 26
 """In a run that keeps every sample: half a gibibyte, of the one that a value in a database may have."""
 MAX_PLAN_BYTES = 1 << 18
 """Of the plan of a run, which is part of each of its reports; room for the weights of some 20,000 classes."""
+STATE_COPIES = 3
+"""How often the text of a state is held while it is written."""
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 Sizes = Sequence[tuple[int, int]]
@@ -137,9 +141,28 @@ class Ledger:
         return run, total
 
     def report(self, run_id: str) -> tuple[StoredRun, dict[str, Any]]:
-        """Returns the run, and everything that follows from its batches."""
+        """Returns the run, and everything that follows from its batches.
+
+        Raises:
+            TooLarge, Busy: it takes more than one request may, or than there is room for.
+            TookTooLong: its time is over.
+        """
         run, record = self.record(run_id)
-        return run, report(plan_of(run.plan), record)
+        plan = plan_of(run.plan)
+        if record is None:
+            return run, report(plan, record)
+        with self.engine.budget.reserve(f"run {run_id}", cost_of(plan, Extent.of_record(record))):
+            return run, report(plan, record)
+
+    @contextmanager
+    def reading(self, run_id: str) -> Iterator[tuple[StoredRun, Record | None]]:
+        """Gives the run and its record, with room for writing it."""
+        run, record = self.record(run_id)
+        numbers = 0 if record is None else record.numbers
+        with self.engine.budget.reserve(
+            f"run {run_id}", Cost(STATE_COPIES * numbers * TEXT_BYTES, numbers, "its state")
+        ):
+            yield run, record
 
     def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in; the report is final. Closing twice changes nothing."""
@@ -162,8 +185,7 @@ def plan_of(text: str) -> Plan:
 
 def _check_size(run: StoredRun, record: Record) -> None:
     """Refuses a batch after which the samples that the run keeps would not fit a row of the database."""
-    parts = [record.whole, *(part for column in record.slices.values() for part in column.values())]
-    kept = [state for part in parts for state in part.states.values() if isinstance(state, Samples)]
+    kept = [state for part in record.parts for state in part.states.values() if isinstance(state, Samples)]
     numbers = sum(getattr(state, name).size for state in kept for name in state.arrays())
     total = numbers * (run.samples + record.samples) // max(1, record.samples)
     if total > MAX_KEPT_NUMBERS:

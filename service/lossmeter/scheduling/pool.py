@@ -19,6 +19,9 @@ T = TypeVar("T")
 BYTES_PER_SECOND = 10e6
 """Bytes of cost that weigh as much as a second of waiting."""
 
+CLOSE_SECONDS = 2.0
+"""Time that threads are given at the end of the process, after the grace of its requests."""
+
 
 class Pool:
     """Runs functions in a bounded number of threads.
@@ -86,13 +89,14 @@ class Pool:
             self._changed.notify()
         return await future
 
-    def close(self) -> None:
-        """Waits until the threads have finished what was accepted, and ends them."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Waits until the threads have finished what was accepted, but no longer than that: they end with the process then."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        end = monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - monotonic()))
 
     def _work(self) -> None:
         while True:

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
+import math
 import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import cast
 
 import uvicorn
 
 LISTENERS_PER_SOCKET = 8
 """Each that has nothing to accept costs about four microseconds for each connection."""
+
+FORCED_SECONDS = 2.0
+"""Time to end after a second signal."""
 
 
 def duplicate_listener(fileno: int) -> list[socket.socket]:
@@ -61,7 +67,26 @@ class Config(uvicorn.Config):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with several listeners for each socket."""
+    """uvicorn's server, with several listeners for each socket, and an end that no thread can hold up.
+
+    Args:
+        config: uvicorn's.
+        stop_seconds: time that it is given to end once it is told to; then the process ends, whatever its threads do.
+    """
+
+    def __init__(self, config: uvicorn.Config, stop_seconds: float = math.inf) -> None:
+        super().__init__(config)
+        self.stop_seconds = stop_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to stop; a second signal cuts that short."""
+        again = self.should_exit
+        super().handle_exit(sig, frame)
+        self.force_exit = self.force_exit or again
+        seconds = FORCED_SECONDS if again else self.stop_seconds
+        if seconds < math.inf:
+            # By a thread of C: one of Python would wait for whoever holds the interpreter.
+            faulthandler.dump_traceback_later(seconds, exit=True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

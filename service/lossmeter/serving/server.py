@@ -16,12 +16,13 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.scheduling import garbage
+from lossmeter.scheduling.pool import CLOSE_SECONDS
 from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.express import ExpressConnection
 from lossmeter.serving.handshakes import Handshake
 from lossmeter.serving.listeners import Config, Server
 from lossmeter.serving.monitor import ConnectionMonitor
-from lossmeter.serving.supervisor import Supervisor
+from lossmeter.serving.supervisor import MARGIN_SECONDS, Supervisor
 from lossmeter.settings import Settings
 from lossmeter.telemetry import logs
 
@@ -57,7 +58,7 @@ def run(settings: Settings) -> None:
         logging.getLogger("lossmeter").info("%s", _welcome_line(settings))
     try:
         if settings.workers == 1:
-            _serve_alone(config)
+            _serve_alone(config, settings)
         else:
             _serve_together(config, settings)
     finally:
@@ -78,8 +79,8 @@ def protocol_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _serve_alone(config: uvicorn.Config) -> None:
-    server = Server(config)
+def _serve_alone(config: uvicorn.Config, settings: Settings) -> None:
+    server = Server(config, settings.grace_seconds + MARGIN_SECONDS + CLOSE_SECONDS)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -208,6 +208,9 @@ def count_elements(subject: str, tensors: Mapping[str, Tensor | Texts], max_elem
         if len(tensor.shape) > MAX_DIMENSIONS:
             message = f"{name} has {len(tensor.shape)} dimensions; expected at most {MAX_DIMENSIONS}"
             raise Invalid.of(subject, [Flaw(pointer(name), message)])
+        if max(tensor.shape, default=0) > max_elements:
+            message = f"{name} has shape {list(tensor.shape)}; this server takes {max_elements} along one dimension"
+            raise TooLarge(f"{subject}: {message} (LOSSMETER_MAX_ELEMENTS).", [Flaw(pointer(name), message)])
         total += elements(tensor.shape)
     if total > max_elements:
         raise TooLarge(

@@ -32,6 +32,7 @@ from lossmeter.api.operation import (
 )
 from lossmeter.errors import Invalid, LossmeterError, pointer
 from lossmeter.evaluation import ComparisonGate, Plan, compare
+from lossmeter.evaluation.costs import Extent, cost_of
 from lossmeter.evaluation.fields import outside_texts
 from lossmeter.evaluation.reports import not_finite
 from lossmeter.runs import Ledger, StoredRun, digest, plan_of
@@ -97,14 +98,17 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
 
     def _compare(self, work: ComparisonRequest) -> dict[str, Any]:
         gates = [ComparisonGate.of(gate.model_dump(exclude_unset=True), place) for place, gate in enumerate(work.gates)]
-        sides = []
-        for role in ("baseline", "candidate"):
-            run, record = self.ledger.record(check_run_id(getattr(work, role)))
-            if record is None:
+        roles = ("baseline", "candidate")
+        (baseline, record), (candidate, other) = (self.ledger.record(check_run_id(getattr(work, one))) for one in roles)
+        for role, run, found in zip(roles, (baseline, candidate), (record, other), strict=True):
+            if found is None:
                 raise Invalid.at("comparison", pointer(role), f"{role}: run {run.id} has no batch yet")
-            sides.append((run, plan_of(run.plan), record))
-        (baseline, plan, record), (candidate, other_plan, other_record) = sides
-        comparison = compare((plan, other_plan), (record, other_record), gates, work.confidence)
+        assert record is not None
+        assert other is not None
+        plan, other_plan = plan_of(baseline.plan), plan_of(candidate.plan)
+        cost = cost_of(plan, Extent.of_record(record)) + cost_of(other_plan, Extent.of_record(other))
+        with self.ledger.engine.budget.reserve("comparison", cost):
+            comparison = compare((plan, other_plan), (record, other), gates, work.confidence)
         warnings = list(not_finite(comparison))
         runs = {"baseline": run_fields(baseline), "candidate": run_fields(candidate)}
         return {**runs, **comparison, "warnings": warnings}

@@ -23,7 +23,9 @@ from lossmeter.api.report_formats import OF_RUN
 from lossmeter.api.resources import Resources
 from lossmeter.errors import Invalid
 from lossmeter.metrics import TASKS
+from lossmeter.metrics.states import write_plainly
 from lossmeter.runs import Ledger
+from lossmeter.scheduling.report_threads import ReportThreads
 from lossmeter.scheduling.store_threads import StoreThreads
 
 BATCHES = PATH + "/{run_id}/batches/{batch_id:path}"
@@ -34,6 +36,7 @@ def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["runs"])
     ledger, store, limits = resources.ledger, resources.store, resources.limits
+    reports = resources.reports
     max_elements = resources.settings.max_elements
 
     async def answer_open(scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,8 +49,8 @@ def router(resources: Resources) -> APIRouter:
         await respond(adding, limits, scope, receive, send)
 
     add_raw_route(routes, "POST", PATH, answer_open, **OPEN)
-    _add_reading(routes, ledger, store)
-    add_raw_route(routes, "POST", COMPARISONS, partial(respond, CompareRuns(ledger, store), limits), **COMPARE)
+    _add_reading(routes, ledger, store, reports)
+    add_raw_route(routes, "POST", COMPARISONS, partial(respond, CompareRuns(ledger, reports), limits), **COMPARE)
     add_raw_route(routes, "PUT", BATCHES, answer_batch, add_batch, **ADD)
     return routes
 
@@ -60,7 +63,7 @@ async def add_batch(run_id: str, batch_id: str) -> Response:  # noqa: ARG001 - p
     raise AssertionError("its raw route answers")
 
 
-def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None:
+def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports: ReportThreads) -> None:
     """Adds the routes that take no body."""
 
     def answer(run_id: str, content: bytes, form: Format = JSON) -> Response:
@@ -94,22 +97,22 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads) -> None
         PATH + "/{run_id}",
         operation_id="report_run",
         summary="The report over everything acknowledged so far",
-        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404)},
+        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404, 413, 504)},
     )
     async def report_run(run_id: str, request: Request) -> Response:
         """Returns what `POST /v1/evaluate` would answer to all acknowledged batches in one."""
         form = answer_format(request.scope["headers"], OF_RUN)
-        return answer(run_id, await store.run(_encode_report, ledger, check_run_id(run_id), form), form)
+        return answer(run_id, await reports.run(_encode_report, ledger, check_run_id(run_id), form), form)
 
     @routes.get(
         PATH + "/{run_id}/state",
         operation_id="run_state",
         summary="The statistics of a run, which add up",
-        responses={200: {"content": json_content("RunState")}, **error_answers(404)},
+        responses={200: {"content": json_content("RunState")}, **error_answers(404, 413, 504)},
     )
     async def run_state(run_id: str) -> Response:
         """Sufficient statistics as JSON, which any language can add up."""
-        return answer(run_id, await store.run(_encode_state, ledger, check_run_id(run_id)))
+        return answer(run_id, await reports.run(_encode_state, ledger, check_run_id(run_id)))
 
     @routes.post(
         PATH + "/{run_id}/close",
@@ -144,9 +147,11 @@ def _encode_report(ledger: Ledger, run_id: str, form: Format) -> bytes:
 
 
 def _encode_state(ledger: Ledger, run_id: str) -> bytes:
-    run, record = ledger.record(run_id)
-    written = None if record is None else record.to_json()
-    return b"".join(encode_json({"format": "lossmeter.run", "version": 1, "run": run_fields(run), "record": written}))
+    with ledger.reading(run_id) as (run, record):
+        written = None if record is None else record.to_json(write_plainly)
+        return b"".join(
+            encode_json({"format": "lossmeter.run", "version": 1, "run": run_fields(run), "record": written})
+        )
 
 
 PARAMETERS = [
@@ -218,7 +223,7 @@ COMPARE: dict[str, Any] = {
     "summary": "Two runs: by how much every loss and metric differs, in pairs",
     "description": "Candidate minus baseline, over the samples that both have where they keep them.",
     "openapi_extra": request_body("ComparisonRequest", {"example": {"value": COMPARISON}}),
-    "responses": {200: {"content": json_content("Comparison")}, **error_answers(404)},
+    "responses": {200: {"content": json_content("Comparison")}, **error_answers(404, 504)},
 }
 ADD: dict[str, Any] = {
     "operation_id": "add_batch",

@@ -77,11 +77,12 @@ def test_no_metric_takes_more_than_it_declares(metric: Metric) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_usual_evaluation_takes_at_least_half_of_what_is_declared(task: str) -> None:
-    are, fields = batch(task, 8000, 10)
+    are, fields = batch(task, 4000, 10)
     declared = {"classes": 10} if task == "segmentation" else {}
-    plan = Plan.of(PlanFields.model_validate({"task": task, "predictions_are": are, "replicates": 0, **declared}))
+    plan = Plan.of(PlanFields.model_validate({"task": task, "predictions_are": are, "replicates": 20, **declared}))
     cost = cost_of(plan, Extent.of_batch(plan, fields))
-    assert cost.memory / 2 <= peak_bytes(lambda: evaluate(plan, fields, engine=ENGINE)) <= 1.5 * cost.memory
+    measured = peak_bytes(lambda: evaluate(plan, fields, engine=ENGINE))
+    assert cost.memory / 2 <= measured <= 2 * cost.memory, (measured, cost)
 
 
 def test_a_wrong_declaration_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

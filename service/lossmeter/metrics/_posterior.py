@@ -88,21 +88,24 @@ def table_with_prior(point: Contingency, drawn: Contingency, name: str) -> Conti
     known = point.weight > 0
     clusters, rows = np.unique(point.cluster[known], return_inverse=True)
     labels, columns = np.unique(point.label[known], return_inverse=True)
-    dense = np.zeros((len(clusters), len(labels)))
-    dense[rows, columns] = point.weight[known]
-    largest = np.zeros(dense.shape, bool)
-    largest[np.arange(len(clusters)), dense.argmax(axis=1)] = True
+    # The first of the largest of each cluster; the others are counted through, as there may be as many as samples squared.
+    order = np.lexsort((columns, -point.weight[known], rows))
+    largest = columns[order][np.searchsorted(rows[order], np.arange(len(clusters)))]
+    width = len(labels)
     count = len(drawn.weight)
     unit = float(unit_weight(np.asarray(point.mass), drawn.mass))
     result = drawn
-    for side, cells in (("right", np.flatnonzero(largest)), ("wrong", np.flatnonzero(~largest))):
-        if not len(cells):
+    for side, cells in (("right", len(clusters)), ("wrong", len(clusters) * (width - 1))):
+        if not cells:
             continue
-        for number, chosen in enumerate(_two(count, f"{name} {side}", len(cells))):
+        for number, chosen in enumerate(_two(count, f"{name} {side}", cells)):
+            row, column = (chosen, largest[chosen]) if side == "right" else np.divmod(chosen, width - 1)
+            if side == "wrong":
+                column = column + (column >= largest[row])
             # By cell: the pairs of a state are the same in all replicates.
-            used, place = np.unique(cells[chosen], return_inverse=True)
+            used, place = np.unique(row * width + column, return_inverse=True)
             weight = np.zeros((count, len(used)))
             weight[np.arange(count), place] = unit * half_counts(count, f"{name} {side} {number}")
-            row, column = np.divmod(used, len(labels))
+            row, column = np.divmod(used, width)
             result = result.merge(Contingency(clusters[row], labels[column], weight))
     return result

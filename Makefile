@@ -14,7 +14,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz soak chaos attacks capacity image sbom audit test-image \
+.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost soak chaos attacks capacity image sbom audit test-image \
   check sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -53,6 +53,11 @@ test-crash: install
 # some versions of Python only, and so is no part of the environment but stands beside it.
 fuzz: install build/fuzz
 	PYTHONPATH=build/fuzz $(BIN)/python -m tests.programs.fuzz --runs $(RUNS)
+
+# Random valid requests near the limits, to a server that may take little memory: none of them may end it.
+COST_RUNS ?= 5000
+fuzz-cost: install
+	$(BIN)/python -m tests.programs.fuzz.cost --runs $(COST_RUNS)
 
 build/fuzz: constraints.txt
 	rm -rf $@

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """Largest body of a request, in bytes, before and after it is expanded."""
     max_elements: int = Field(default=100_000_000, ge=1)
-    """Most elements that the tensors of one request may have together, and a single one that a loss makes of them."""
+    """Most elements that the tensors of one request may have together."""
 
     max_request_memory: int = Field(default=0, ge=0)
     """Bytes that one request may take to be computed; beyond it 413; 0 for half of what all may take, 4 GiB at most."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
+import torch
+from safetensors.torch import save
 
 from lossmeter.telemetry.readiness import Readiness, delay_sigterm
 from tests.support.processes import PROGRAM, Service, count_workers, ready, started, wait_until
@@ -111,3 +114,33 @@ def test_without_a_handler_of_its_own_the_signal_is_left_alone() -> None:
     with delay_sigterm(Readiness(), 1.0):
         assert signal.getsignal(signal.SIGTERM) is before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_single_worker_ends_whatever_its_threads_do(times: int) -> None:
+    """One kernel that takes minutes, which no thread can be stopped in; a second signal is not needed, and cuts it short."""
+    tensors = {"predictions": torch.zeros(1, 250_000), "labels": torch.arange(250_000)[None]}
+    body = gzip.compress(save(tensors))
+    headers = {"content-type": "application/vnd.safetensors", "content-encoding": "gzip"}
+    given = {"LOSSMETER_GRACE_SECONDS": "0" if times == 1 else "600"}
+    with started("--workers", "1", **given) as service:
+        wait_until(lambda: ready(service.url), "ready")
+
+        def send() -> None:
+            with suppress(httpx.HTTPError):
+                httpx.post(service.url + "/v1/losses/multilabel_margin", content=body, headers=headers, timeout=60)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_until(lambda: _computing(service), "computing")
+        service.process.terminate()
+        if times == 2:
+            wait_until(lambda: hears_nobody(service), "the listener closed")
+            service.process.terminate()
+        service.process.wait(60)
+        sender.join()
+
+
+def _computing(service: Service) -> bool:
+    metrics = httpx.get(service.url + "/metrics").text
+    return "lossmeter_bytes_in_flight 0" not in metrics and "lossmeter_elements_in_flight 500000" in metrics

@@ -131,6 +131,9 @@ def main() -> int:
                 break
             slowest = max(slowest, answer.elapsed.total_seconds())
             counts[address.split("/")[2], answer.status_code] += 1
+            if number % 25 == 24:
+                sys.stdout.write(f"{number + 1}: {dict(counts)}, slowest {slowest:.1f} s\n")
+                sys.stdout.flush()
             if answer.status_code not in ANSWERS or answer.status_code == 507:
                 wrong.append(f"request {number} to {address}: {answer.status_code} {answer.text[:300]}")
         alive = service.process.poll() is None

@@ -97,7 +97,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports
         PATH + "/{run_id}",
         operation_id="report_run",
         summary="The report over everything acknowledged so far",
-        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404, 413, 504)},
+        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404)},
     )
     async def report_run(run_id: str, request: Request) -> Response:
         """Returns what `POST /v1/evaluate` would answer to all acknowledged batches in one."""
@@ -108,7 +108,7 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports
         PATH + "/{run_id}/state",
         operation_id="run_state",
         summary="The statistics of a run, which add up",
-        responses={200: {"content": json_content("RunState")}, **error_answers(404, 413, 504)},
+        responses={200: {"content": json_content("RunState")}, **error_answers(404)},
     )
     async def run_state(run_id: str) -> Response:
         """Sufficient statistics as JSON, which any language can add up."""
@@ -223,7 +223,7 @@ COMPARE: dict[str, Any] = {
     "summary": "Two runs: by how much every loss and metric differs, in pairs",
     "description": "Candidate minus baseline, over the samples that both have where they keep them.",
     "openapi_extra": request_body("ComparisonRequest", {"example": {"value": COMPARISON}}),
-    "responses": {200: {"content": json_content("Comparison")}, **error_answers(404, 504)},
+    "responses": {200: {"content": json_content("Comparison")}, **error_answers(404)},
 }
 ADD: dict[str, Any] = {
     "operation_id": "add_batch",

@@ -22,7 +22,7 @@ from lossmeter.api.addresses import CUDA_MEMORY, SYSTEM_MEMORY
 from lossmeter.api.headers import header
 from lossmeter.errors import Forbidden, LossmeterError, StoreUnavailable, Unauthorized
 from lossmeter.keys import Keyring
-from lossmeter.scheduling.store_threads import StoreThreads
+from lossmeter.scheduling.pool import Pool
 from lossmeter.settings import Settings
 from lossmeter.telemetry.request import request_state
 
@@ -247,12 +247,16 @@ def cross_origin(origins: Collection[str]) -> list[Middleware]:
     ]
 
 
-def key_check(settings: Settings, keyring: Keyring | None, store: StoreThreads) -> Access | None:
-    """Returns what asks for the keys of a keyring; None where there is none."""
+def key_check(settings: Settings, keyring: Keyring | None, thread: Pool) -> Access | None:
+    """Returns what asks for the keys of a keyring; None where there is none.
+
+    Args:
+        thread: looks keys up; nothing else uses it, so that they wait for no report.
+    """
     if keyring is None:
         return None
     local = trusts_this_machine(settings)
-    return Access(keyring, partial(store.keys.run, 0), local=local, origins=settings.origins)
+    return Access(keyring, partial(thread.run, 0), local=local, origins=settings.origins)
 
 
 def requires_keys(settings: Settings) -> bool:

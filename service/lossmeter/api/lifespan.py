@@ -42,6 +42,7 @@ def lifespan(resources: Resources) -> Callable[[FastAPI], AbstractAsyncContextMa
             stack.callback(resources.database.close)
             stack.callback(resources.store.close)
             stack.callback(resources.reports.close)
+            stack.callback(resources.key_thread.close)
             stack.callback(resources.limits.pool.close)
             stack.callback(_publish, resources.collector)
             resources.batcher.engine.warm_up()

@@ -50,6 +50,7 @@ class Resources:
         endpoints: answer tensors at fixed addresses.
         sharing: the shared memory of clients on this machine.
         queue: holds requests until the event loop begins them.
+        key_thread: looks keys up, and does nothing else.
         keyring: knows the keys; None if none are asked for.
         access: asks for them; None likewise.
         envelope: completes and counts every answer.
@@ -67,6 +68,7 @@ class Resources:
     database: Database
     store: StoreThreads
     reports: ReportThreads
+    key_thread: Pool
     ledger: Ledger
     keyring: Keyring | None
     access: Access | None
@@ -91,7 +93,7 @@ def build(settings: Settings) -> Resources:
     engine = Engine(settings.device, settings.chunk_elements, budget)
     devices.share(engine.device, settings.workers)
     database = Database(settings.store_url, settings.store_timeout_seconds)
-    store, reports = StoreThreads(), ReportThreads(settings.compute_seconds)
+    store, reports, key_thread = StoreThreads(), ReportThreads(settings.compute_seconds), Pool(1)
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
     queue, readiness = RequestQueue(), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
@@ -112,7 +114,7 @@ def build(settings: Settings) -> Resources:
     )
     each_second.append(collector.publish)
     keyring = Keyring(SqlKeys(database), settings.key_cache_seconds) if access.requires_keys(settings) else None
-    key_check = access.key_check(settings, keyring, store)
+    key_check = access.key_check(settings, keyring, key_thread)
     envelope = Envelope(counters, readiness)
     tracer_provider = tracing.tracer_provider()
     direct = DirectWay(endpoints, envelope, key_check) if tracer_provider is None else None
@@ -127,6 +129,7 @@ def build(settings: Settings) -> Resources:
         database,
         store,
         reports,
+        key_thread,
         Ledger(SqlStore(database), engine, settings.retention_days),
         keyring,
         key_check,

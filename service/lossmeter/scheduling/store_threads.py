@@ -1,7 +1,4 @@
-"""Runs work on the database in threads of its own: one that does not answer holds up nothing else.
-
-Keys have a thread that nothing else uses: looking one up waits for no report.
-"""
+"""Runs work on the database in threads of its own: one that does not answer holds up nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +20,6 @@ class StoreThreads:
 
     def __init__(self) -> None:
         self.pool = Pool(THREADS)
-        self.keys = Pool(1)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the result of the function.
@@ -37,4 +33,3 @@ class StoreThreads:
 
     def close(self) -> None:
         self.pool.close()
-        self.keys.close()

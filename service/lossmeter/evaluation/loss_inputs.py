@@ -32,7 +32,7 @@ class LossInputs:
         self.precision = precision
         self.predictions = predictions
         self.labels = labels
-        self.sample_weight = None if sample_weight is None else self._weights(sample_weight)
+        self.sample_weight = None if sample_weight is None else _weights(sample_weight)
         self.mask = None if mask is None else _tensor(mask, Datatype.BOOL)
         self._forms: dict[Any, Tensor] = {}
 
@@ -57,11 +57,12 @@ class LossInputs:
             self._forms[form] = self._floating(labels) if real else _tensor(labels, Datatype.INT64)
         return self._forms[form]
 
-    def _weights(self, array: Array) -> Tensor:
-        return _tensor(array, Datatype.BOOL) if array.dtype.kind == "b" else self._floating(array)
-
     def _floating(self, array: Array) -> Tensor:
         return _tensor(array, self.datatype)
+
+
+def _weights(array: Array) -> Tensor:
+    return _tensor(array, Datatype.BOOL if array.dtype.kind == "b" else Datatype.FP64)
 
 
 def _tensor(array: Array, datatype: Datatype) -> Tensor:

@@ -17,7 +17,7 @@ from lossmeter.metrics.draws import SLAB_DRAWS
 from lossmeter.metrics.scores import SLAB_ELEMENTS, Samples
 
 NUMBER = 8
-PREDICTION_COPIES, LABEL_COPIES = 3, 5
+PREDICTION_COPIES, LABEL_COPIES = 5, 8
 """Arrays as large as predictions and as labels that are held at a time."""
 SAMPLE_BYTES = 96
 """Bytes of a sample: its id, as text and as a hash, its weight and its place."""
@@ -130,38 +130,42 @@ def cost_of(plan: Plan, extent: Extent) -> Cost:
         pointer("predictions"),
     )
     seen: set[str] = set()
+    largest = Cost(0, 0)  # on the way to a figure: one is made after the other
     for number, choice in enumerate(metrics.choices):
-        held = Cost(0, 0)
+        held, working = Cost(0, 0), 0
         for key, item in zip(choice.keys, choice.metric.statistics, strict=True):
-            held += _state(metrics, item, choice, extent, kept=key not in seen)
+            state, more = _state(metrics, item, choice, extent)
+            held += state if key not in seen else Cost(0, state.operations)
+            working += more
             seen.add(key)
         answered = parts * _values(metrics, choice, extent)
         parameters = ", ".join(f"{name} {value}" for name, value in choice.arguments.items())
         cause = f"{choice.metric.name}{f' ({parameters})' if parameters else ''}"
         if extent.classes is not None and extent.classes > 1:
             cause += f" of {extent.classes} classes"
-        memory = held.memory + LISTED_BYTES * answered
-        total += Cost(memory, held.operations + 10 * answered, cause, pointer("metrics", number))
-    return total
+        memory, place = held.memory + LISTED_BYTES * answered, pointer("metrics", number)
+        total += Cost(memory, held.operations + 10 * answered, cause, place)
+        largest = max(largest, Cost(working, 0, cause, place), key=lambda cost: cost.memory)
+    return total + largest
 
 
-def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Extent, *, kept: bool) -> Cost:
-    """Returns what the state of a statistic takes, if this choice is the first to name it, and what figures of it take."""
+def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Extent) -> tuple[Cost, int]:
+    """Returns what the states of a statistic take, and the bytes that a figure of one takes besides."""
     classes, parts, columns = extent.classes or 1, extent.parts, 1 + len(extent.slices)
     elements, replicates = extent.predictions, metrics.replicates if choice.scattered else 0
     if "samples" in item.needs or ("curves" in item.parameters and not metrics.curves.bins):
-        state = columns * SAMPLE_FIELDS * elements if kept else 0
+        state = columns * SAMPLE_FIELDS * elements
         slab = SLAB_COPIES * min(elements * (1 + replicates), SLAB_ELEMENTS)
         operations = columns * elements * (classes * COLUMN_SWEEPS + (1 + replicates) * REPLICATE_SWEEPS)
         steps = parts * classes * COLUMN_STEPS * STEP_OPERATIONS
-        return Cost(NUMBER * (state + slab), operations + steps)
+        return Cost(NUMBER * state, operations + steps), NUMBER * slab
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0
     size = item.size(classes, bins, extent.samples)
     size += drawn * item.size(classes, min(bins, REPLICATE_BINS), extent.samples)
     working = item.working(extent.samples, classes)
-    held = (parts * size if kept else 0) + STATE_COPIES * size + working
-    return Cost(NUMBER * held, SWEEPS * (parts * size + columns * working))
+    operations = SWEEPS * (parts * size + columns * working)
+    return Cost(NUMBER * parts * size, operations), NUMBER * (STATE_COPIES * size + working)
 
 
 def _values(metrics: MetricSet, choice: ChosenMetric, extent: Extent) -> int:

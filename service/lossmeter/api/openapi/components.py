@@ -175,6 +175,7 @@ DEFAULTS = {
     "SequenceReduction": "mean",
     "EmptyMean": "nan",
     "NonFinite": "error",
+    "PrecisionChoice": "auto",
     "TensorEncoding": "data",
 }
 """Words for which requests of losses say nothing of their own: left out, they are these."""

@@ -57,7 +57,7 @@ TAGS = [
     {"name": "service", "description": "Health."},
 ]
 
-WIDTH = 128
+WIDTH = 160
 """Characters of a line."""
 
 PATH_PARAMETERS = {

@@ -8,13 +8,14 @@ PORT ?= 8000
 DOCKER ?= docker
 TORCH ?= cpu
 RUNS ?= 1000000
+GRAPHS ?= 20000
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__init__.py)
 , := ,
 
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost soak chaos attacks capacity image sbom audit test-image \
+.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
   check sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -51,6 +52,9 @@ test-crash: install
 
 # RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
 # some versions of Python only, and so is no part of the environment but stands beside it.
+fuzz-graphs: install
+	$(BIN)/python -m tests.programs.fuzz.graphs $(GRAPHS)
+
 fuzz: install build/fuzz
 	PYTHONPATH=build/fuzz $(BIN)/python -m tests.programs.fuzz --runs $(RUNS)
 

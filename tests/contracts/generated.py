@@ -18,6 +18,7 @@ from lossmeter.api.models.catalogue import LossEntry, loss_entry
 from lossmeter.api.models.evaluation import EXAMPLES
 from lossmeter.api.models.metrics import MetricEntry, metric_entry
 from lossmeter.api.openapi.document import laid_out
+from lossmeter.api.routes import objectives
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import answers, metric_pages, openapi_3_0, pages, tour
@@ -32,6 +33,7 @@ OPERATIONS = Path("docs/operations.md")
 EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
 CLIENT = Path("docs/client.md")
+OBJECTIVES = Path("docs/objectives.md")
 FIGURES = Path("tests/benchmarks/results.json")
 TOUR = Path("docs/tour.md")
 TOUR_SCRIPT = Path("docs/examples/tour.py")
@@ -73,10 +75,12 @@ def files() -> dict[Path, str]:
     measured = [metric_entry(metric) for metric in METRICS.values()]
     whole[DEFAULTS] = _defaults(loss=entries, metric=measured)
     (example,) = answers.of_posts("/v1/evaluate", [EXAMPLES["multiclass"]])
+    (objective,) = answers.of_posts("/v1/objectives", [objectives.EXAMPLE])
     return (
         whole
         | {METRIC_PAGES / f"{entry.name}.md": metric_pages.metric_page(entry) for entry in measured}
         | {
+            OBJECTIVES: _filled(OBJECTIVES, example=metric_pages.exchange(objective, "/v1/objectives")),
             METRIC_PAGES / "index.md": metric_pages.metric_index(measured),
             EVALUATION: _filled(
                 EVALUATION,

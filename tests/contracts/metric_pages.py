@@ -74,15 +74,15 @@ def _example(request: dict[str, object], value: object) -> list[str]:
     return [command(request), f"gives the value `{json.dumps(value)}`."]
 
 
-def command(request: dict[str, object]) -> str:
+def command(request: dict[str, object], path: str = "/v1/evaluate") -> str:
     """The command that posts a request."""
-    lines = (f"curl {URL}/v1/evaluate", "-H 'Content-Type: application/json'", f"-d '{json.dumps(request)}'")
+    lines = (f"curl {URL}{path}", "-H 'Content-Type: application/json'", f"-d '{json.dumps(request)}'")
     return "```bash\n" + " \\\n  ".join(lines) + "\n```"
 
 
-def exchange(example: Exchange) -> str:
-    """A request and its answer."""
-    return f"{command(example.request)}\n\n{answer_block(example)}"
+def exchange(example: Exchange, path: str = "/v1/evaluate") -> str:
+    """A request to an address, and its answer."""
+    return f"{command(example.request, path)}\n\n{answer_block(example)}"
 
 
 def metric_index(entries: Sequence[MetricEntry]) -> str:

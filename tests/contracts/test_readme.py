@@ -14,6 +14,8 @@ from tests.contracts.generated import ROOT
 
 README = (ROOT / "README.md").read_text()
 CLIENT = (ROOT / "docs" / "client.md").read_text()
+CUSTOM = (ROOT / "docs" / "custom-losses.md").read_text()
+OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
 CI = (ROOT / "docs" / "ci.md").read_text()
 OPEN_INFERENCE = (ROOT / "docs" / "open-inference.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
@@ -38,7 +40,12 @@ def test_the_first_request_gets_the_answer_that_is_shown(http: httpx.Client) -> 
 
 
 @pytest.mark.parametrize(
-    "program", [program for page in (README, CLIENT, CI, OPEN_INFERENCE) for program in blocks("python", page)]
+    "program",
+    [
+        program
+        for page in (README, CLIENT, OBJECTIVES, CUSTOM, CI, OPEN_INFERENCE)
+        for program in blocks("python", page)
+    ],
 )
 def test_the_programs_run(url: str, program: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "http://127.0.0.1:8000" in program

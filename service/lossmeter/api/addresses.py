@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 LOSSES = "/v1/losses"
+CUSTOM = LOSSES + "/custom"
+OBJECTIVES = "/v1/objectives"
 EVALUATE = "/v1/evaluate"
 RUNS = "/v1/runs"
 COMPARISONS = "/v1/comparisons"

@@ -21,6 +21,7 @@ from lossmeter.api.routes import (
     evaluate,
     losses,
     metrics,
+    objectives,
     open_inference,
     runs,
     service,
@@ -51,7 +52,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         telemetry=NO_TELEMETRY,
     )
-    for module in (service, service_metrics, losses, metrics, evaluate, open_inference, shared_memory, runs):
+    for module in (
+        service,
+        service_metrics,
+        losses,
+        objectives,
+        metrics,
+        evaluate,
+        open_inference,
+        shared_memory,
+        runs,
+    ):
         app.include_router(module.router(shared))
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)

@@ -10,9 +10,11 @@ from lossmeter.api import addresses
 from lossmeter.api.exchange import respond
 from lossmeter.api.negotiation import media_type_of
 from lossmeter.api.operation import Operation
+from lossmeter.api.operations.custom import ComputeCustom
 from lossmeter.api.operations.evaluation import Evaluate, EvaluateTable
 from lossmeter.api.operations.inference import Infer
 from lossmeter.api.operations.losses import ComputeLoss
+from lossmeter.api.operations.objectives import ComputeObjective
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.losses import LOSSES
 from lossmeter.scheduling.limits import Limits
@@ -65,7 +67,11 @@ Endpoints = dict[str, Endpoint]
 
 def tensor_endpoints(batcher: MicroBatcher, limits: Limits, max_elements: int, sharing: Sharing) -> Endpoints:
     """Returns what answers; the aliases of a loss have addresses too."""
-    endpoints: Endpoints = {addresses.EVALUATE: EvaluateEndpoint(Evaluate(batcher.engine, max_elements), limits)}
+    endpoints: Endpoints = {
+        addresses.EVALUATE: EvaluateEndpoint(Evaluate(batcher.engine, max_elements), limits),
+        addresses.CUSTOM: Endpoint(ComputeCustom(batcher.engine, max_elements, limits.compute_seconds), limits),
+        addresses.OBJECTIVES: Endpoint(ComputeObjective(batcher.engine, max_elements), limits),
+    }
     for loss in LOSSES.values():
         operation = Infer(loss, batcher, max_elements)
         infer = SharingEndpoint(operation, limits, sharing) if sharing.on else Endpoint(operation, limits)

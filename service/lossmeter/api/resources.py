@@ -18,7 +18,7 @@ from lossmeter.api.express import ExpressWay
 from lossmeter.api.shared_memory import Sharing
 from lossmeter.catalogue.budget import Budget
 from lossmeter.database import Database
-from lossmeter.engine import Engine, devices
+from lossmeter.engine import Engine, advice, devices
 from lossmeter.keys import Keyring, SqlKeys
 from lossmeter.runs import Ledger, SqlStore
 from lossmeter.scheduling.admission import Admission
@@ -100,7 +100,7 @@ def build(settings: Settings) -> Resources:
     batcher = MicroBatcher(engine, limits)
     sharing = Sharing(settings.shared_memory, settings.shared_memory_dir, engine.device)
     endpoints = tensor_endpoints(batcher, limits, settings.max_elements, sharing)
-    counters = Counters(endpoints, problems.CODES)
+    counters = Counters(endpoints, problems.CODES, advice.CODES)
     each_second: list[Callable[[], None]] = [stop_if_orphaned]
     watchdog = Watchdog(each_second, settings.hang_seconds)
     collector = Collector(

@@ -38,12 +38,15 @@ from lossmeter.client.errors import (
 from lossmeter.client.exchanges import Retries
 from lossmeter.client.figures import Difference, Figures, Interval, LossFigure, MetricFigure
 from lossmeter.client.metrics import RemoteMetrics
+from lossmeter.client.objectives import ObjectiveResult, TermResult
 from lossmeter.client.reports import Comparison, HardSample, Report, RunInfo, RunList, SlicePart, Verdict
 from lossmeter.client.results import LossResult, Timing, Warned
 from lossmeter.client.runs import AsyncRun, Run
+from lossmeter.client.traced import TracedLoss
 
 if TYPE_CHECKING:
-    from lossmeter.client.torch import RemoteLoss
+    from lossmeter.client.torch import RemoteLoss, RemoteObjective
+    from lossmeter.client.tracing import trace
 
 __all__ = [
     "AsyncClient",
@@ -69,9 +72,11 @@ __all__ = [
     "NoAnswer",
     "NotAcceptable",
     "NotFound",
+    "ObjectiveResult",
     "Problem",
     "RemoteLoss",
     "RemoteMetrics",
+    "RemoteObjective",
     "Report",
     "Retries",
     "Run",
@@ -79,21 +84,28 @@ __all__ = [
     "RunList",
     "ServiceError",
     "SlicePart",
+    "TermResult",
     "TimedOut",
     "Timing",
     "TooLarge",
     "TooSlow",
+    "TracedLoss",
     "Unauthorized",
     "UnsupportedFormat",
     "Verdict",
     "Warned",
+    "trace",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `RemoteLoss`, and with it torch, when it is first asked for."""
-    if name == "RemoteLoss":
-        from lossmeter.client.torch import RemoteLoss
+    """Loads what needs torch, and with it torch, when it is first asked for."""
+    if name in ("RemoteLoss", "RemoteObjective"):
+        from lossmeter.client import torch
 
-        return RemoteLoss
+        return getattr(torch, name)
+    if name == "trace":
+        from lossmeter.client.tracing import trace
+
+        return trace
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

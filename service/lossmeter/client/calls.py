@@ -16,6 +16,7 @@ from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.reports import Comparison, Report, RunList
 from lossmeter.client.results import LossResult
+from lossmeter.client.traced import TracedLoss
 
 LOSSES = "/v1/losses"
 METRICS = "/v1/metrics"
@@ -30,12 +31,14 @@ Entry = dict[str, Any]
 """An entry of the catalogue, as `GET /v1/losses/{loss}` gives it."""
 
 
-def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mapping[str, Any]) -> Request[LossResult]:
+def loss(
+    codec: Codec, name: str | TracedLoss, gradients: str | Sequence[str], fields: Mapping[str, Any]
+) -> Request[LossResult]:
     """Asks for one loss.
 
     Args:
         codec: the format of request and answer.
-        name: of the loss.
+        name: of the loss, or one that was traced.
         gradients: roles to differentiate with respect to.
         fields: of the request: tensors by role, parameters by name. Arrays of any library are tensors; lists and numbers are
             sent as they are, and take the datatype of their role.
@@ -45,13 +48,16 @@ def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mappin
         ValueError: if a number outside of an array is not finite.
     """
     wanted = [gradients] if isinstance(gradients, str) else list(gradients)
+    if isinstance(name, TracedLoss):
+        fields = {**name.constants, **fields, "graph": name.graph}
+        name = "custom"
     tensors = tensors_of(fields)
     like = {key: fields[key] for key in tensors}
     body = codec.encode({**fields, **tensors, **({"gradients": wanted} if wanted else {}), **codec.asked})
 
     def read(reply: Reply) -> LossResult:
         try:
-            return results.loss_result(_codec_of(reply).decode(reply.body), reply.headers, like)
+            return results.loss_result(answer_fields(reply), reply.headers, like)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadAnswer(f"The answer is not that of a loss: {error!r}") from None
 
@@ -59,12 +65,13 @@ def loss(codec: Codec, name: str, gradients: str | Sequence[str], fields: Mappin
     return Request("POST", f"{LOSSES}/{quote(name, safe='')}", read, headers, body)
 
 
-def _codec_of(reply: Reply) -> Codec:
+def answer_fields(reply: Reply) -> dict[str, Any]:
+    """Returns the fields of an answer that may hold tensors, in the format that it says it has."""
     given = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     codec = BY_MEDIA_TYPE.get(given)
     if codec is None:
         raise BadAnswer(f"The answer is {given or 'of no stated type'}; expected {' or '.join(BY_MEDIA_TYPE)}")
-    return codec
+    return codec.decode(reply.body)
 
 
 def evaluate(codec: Codec, fields: Mapping[str, Any]) -> Request[Report]:

@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
-from lossmeter.client import calls
+from lossmeter.client import calls, objectives
 from lossmeter.client.calls import Entry
 from lossmeter.client.codecs import CODECS
 from lossmeter.client.compression import COMPRESSORS, compressed
 from lossmeter.client.errors import ServiceError
 from lossmeter.client.evaluations import AsyncEvaluations, Evaluations
 from lossmeter.client.exchanges import Conversation, Pause, Reply, Request, Retries, conversation
+from lossmeter.client.objectives import ObjectiveResult, Terms
 from lossmeter.client.results import LossResult
 from lossmeter.client.sharing import Sharing
+from lossmeter.client.traced import TracedLoss
 from lossmeter.client.transport import DEFAULT_URL, AsyncTransport, Endpoint, Progress, Transport
 
 T = TypeVar("T")
@@ -86,11 +88,11 @@ class _Configured:
         self._sharing = Sharing() if possible else None
 
     def _shared(
-        self, loss: str, gradients: str | Sequence[str], fields: Mapping[str, Any]
+        self, loss: str | TracedLoss, gradients: str | Sequence[str], fields: Mapping[str, Any]
     ) -> Conversation[LossResult] | None:
         """Returns the conversation about a loss through shared memory, if that is the way to go."""
         wanted = [gradients] if isinstance(gradients, str) else list(gradients)
-        if self._sharing is None or not self._sharing.takes(wanted, fields):
+        if self._sharing is None or isinstance(loss, TracedLoss) or not self._sharing.takes(wanted, fields):
             return None
         ordinary = partial(calls.loss, self._codec, loss, wanted, fields)
         return self._sharing.loss(loss, wanted, fields, ordinary, self.retries)
@@ -120,11 +122,11 @@ class Client(_Configured, Evaluations):
         super().__init__(base_url, **options)
         self._transport = Transport(self._endpoint)
 
-    def loss(self, loss: str, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
+    def loss(self, loss: str | TracedLoss, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> LossResult:
         """Computes a loss and its gradients.
 
         Args:
-            loss: a name of the catalogue, or an alias.
+            loss: a name of the catalogue, or an alias; or a function that was traced (`lossmeter.client.trace`).
             gradients: roles to differentiate with respect to.
             fields: tensors by role (`predictions`, `labels`, …) and parameters by name (`label_smoothing=0.1`), and what
                 every loss takes: `reduction`, `upstream`, `sample_weight`, `mask`, `normalizer`, `empty`, `precision`,
@@ -140,6 +142,20 @@ class Client(_Configured, Evaluations):
         if shared is None:
             return self.send(calls.loss(self._codec, loss, gradients, fields))
         return self._hold(shared)
+
+    def objective(self, losses: Terms, /, *, gradients: str | Sequence[str] = (), **fields: Any) -> ObjectiveResult:
+        """Computes a weighted sum of losses and its gradients.
+
+        Args:
+            losses: the terms: names, or objects with `loss`, `weight` (1), parameters, and `parameters` where names clash.
+            gradients: names of tensors to differentiate the sum with respect to.
+            fields: tensors by name, which every term takes whose loss has a role of it; `reduction`, `upstream`,
+                `sample_weight`, `mask`, `empty`, `precision`, `non_finite`.
+
+        Raises:
+            InvalidRequest, Problem, NoAnswer, TypeError, ValueError: as `loss`.
+        """
+        return self.send(objectives.objective(self._codec, losses, gradients, fields))
 
     def losses(self) -> list[Entry]:
         """Returns the catalogue: an entry for each loss."""
@@ -210,6 +226,12 @@ class AsyncClient(_Configured, AsyncEvaluations):
         if shared is None:
             return await self.send(calls.loss(self._codec, loss, gradients, fields))
         return await self._hold(shared)
+
+    async def objective(
+        self, losses: Terms, /, *, gradients: str | Sequence[str] = (), **fields: Any
+    ) -> ObjectiveResult:
+        """As `Client.objective`."""
+        return await self.send(objectives.objective(self._codec, losses, gradients, fields))
 
     async def losses(self) -> list[Entry]:
         """As `Client.losses`."""

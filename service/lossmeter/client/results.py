@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,22 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something to know of a result: where it is not finite, say. `pointer` is a JSON Pointer into the answer."""
+    """Something to know of a result.
+
+    Attributes:
+        code: `non_finite`, or that of a piece of advice.
+        pointer: a JSON Pointer into the answer; that of advice into the request.
+        index, value: where a tensor is not finite, and what it is there.
+        evidence, remedy: of advice: the figures that it rests on, and what to do.
+    """
 
     code: str
     message: str
     pointer: str
     index: tuple[int, ...] | None
     value: str | None
+    evidence: Mapping[str, float] | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +57,8 @@ class LossResult:
         gradients: by role, in the shape of the role.
         precision: of the arithmetic, `float32` or `float64`.
         device: where it was computed.
-        warnings: where something is not finite.
+        metrics: numbers that a loss as data gives beside its value; none of the others.
+        warnings: where something is not finite, and advice on what most likely was not meant.
         request_id: under which the log of the service knows the call.
         timing: what the service spent on it.
     """
@@ -66,6 +76,7 @@ class LossResult:
     warnings: tuple[Warned, ...]
     request_id: str
     timing: Timing
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Mapping[str, Any]) -> LossResult:
@@ -76,7 +87,7 @@ def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Map
         headers: of the answer, names in lower case.
         like: arrays of the request by role; gradients are arrays of the same kind.
     """
-    warnings = tuple(_warned(entry) for entry in fields["warnings"])
+    warnings = tuple(warned(entry) for entry in fields["warnings"])
     reduction = fields["reduction"]
     values: Tensor | None = fields.get("values")
     value = fields.get("value")
@@ -97,13 +108,16 @@ def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Map
         warnings,
         headers.get("x-request-id", ""),
         timing(headers.get("server-timing", "")),
+        {name: math.nan if value is None else value for name, value in fields.get("metrics", {}).items()},
     )
 
 
-def _warned(entry: Mapping[str, Any]) -> Warned:
+def warned(entry: Mapping[str, Any]) -> Warned:
+    """Makes a warning of its fields."""
     index = entry.get("index")
     place = None if index is None else tuple(index)
-    return Warned(entry["code"], entry["message"], entry["pointer"], place, entry.get("value"))
+    told = entry.get("value"), entry.get("evidence"), entry.get("remedy")
+    return Warned(entry["code"], entry["message"], entry["pointer"], place, *told)
 
 
 def number(word: str | None) -> float:

@@ -1,12 +1,12 @@
-"""`RemoteLoss`: a loss of the service as a module of torch."""
+"""`RemoteLoss` and `RemoteObjective`: losses of the service as modules of torch."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,7 +16,9 @@ from torch.autograd import Function
 from lossmeter.client.averages import named
 from lossmeter.client.calls import Entry
 from lossmeter.client.clients import Client
+from lossmeter.client.objectives import ObjectiveResult, Terms
 from lossmeter.client.results import LossResult
+from lossmeter.client.traced import TracedLoss
 from lossmeter.client.transport import DEFAULT_URL
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -24,7 +26,41 @@ OURS = ("gradients", "upstream")
 """Fields that autograd gives."""
 
 
-class RemoteLoss(nn.Module):
+class _Remotely(nn.Module):
+    """Is what modules that ask the service have in common: a client, and fields that go with every request."""
+
+    def __init__(self, client: Client | None, url: str | None, fields: Mapping[str, Any]) -> None:
+        super().__init__()
+        _refuse_ours(type(self).__name__, fields)
+        if client is not None and url is not None:
+            raise TypeError(f"{type(self).__name__} takes a client or a url, not both")
+        self.client = client or Client(url or DEFAULT_URL)
+        if client is None:
+            weakref.finalize(self, self.client.close)
+        self.fields = {name: value for name, value in fields.items() if not isinstance(value, Tensor)}
+        for name, value in fields.items():
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(name, value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(name, value)
+
+    def _given(self, fields: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Returns the tensors of a call and its other fields, those that go with every request among them."""
+        _refuse_ours(type(self).__name__, fields)
+        kept = {name: value for name, value in (self._buffers | self._parameters).items() if value is not None}
+        given = {**self.fields, **kept, **fields}
+        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+        if not tensors:
+            raise TypeError(f"{type(self).__name__}: no tensor was given")
+        rest = {name: value for name, value in given.items() if name not in tensors}
+        if any(value.dtype is torch.float64 for value in tensors.values()):
+            rest.setdefault("precision", "float64")
+        if not torch.is_grad_enabled():
+            tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+        return tensors, rest
+
+
+class RemoteLoss(_Remotely):
     """A loss that is computed by the service, gradient included, and trains like any other.
 
         criterion = RemoteLoss("focal", gamma=2.0, url="http://127.0.0.1:8000")
@@ -38,7 +74,7 @@ class RemoteLoss(nn.Module):
     gradients have that of their input. There are no second derivatives.
 
     Args:
-        loss: a name of the catalogue, or an alias.
+        loss: a name of the catalogue, or an alias; or a function that was traced (`lossmeter.client.trace`).
         client: that asks; by default one of its own, for `url`.
         url: of the service, as `Client` takes it.
         fields: parameters, as `Client.loss` takes them. Tensors among them become buffers, and move with the module.
@@ -47,21 +83,12 @@ class RemoteLoss(nn.Module):
         result: of the last call, without its gradients: value, sum, normalizer, count, warnings.
     """
 
-    def __init__(self, loss: str, /, *, client: Client | None = None, url: str | None = None, **fields: Any) -> None:
-        super().__init__()
-        _refuse_ours(fields)
-        if client is not None and url is not None:
-            raise TypeError("RemoteLoss takes a client or a url, not both")
-        self.name = loss
-        self.client = client or Client(url or DEFAULT_URL)
-        if client is None:
-            weakref.finalize(self, self.client.close)
-        self.fields = {name: value for name, value in fields.items() if not isinstance(value, Tensor)}
-        for name, value in fields.items():
-            if isinstance(value, nn.Parameter):
-                self.register_parameter(name, value)
-            elif isinstance(value, Tensor):
-                self.register_buffer(name, value)
+    def __init__(
+        self, loss: str | TracedLoss, /, *, client: Client | None = None, url: str | None = None, **fields: Any
+    ) -> None:
+        super().__init__(client, url, fields)
+        self.name = str(loss)
+        self.loss = loss
         self.result: LossResult | None = None
 
     def forward(self, *roles: Tensor, **fields: Any) -> Tensor:
@@ -75,19 +102,10 @@ class RemoteLoss(nn.Module):
             TypeError: if there are more tensors than roles, or none at all.
             ServiceError: as `Client.loss`.
         """
-        _refuse_ours(fields)
-        kept = {name: value for name, value in (self._buffers | self._parameters).items() if value is not None}
-        given = {**self.fields, **kept, **(named(self.name, self._order, roles) if roles else {}), **fields}
-        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-        if not tensors:
-            raise TypeError(f"RemoteLoss {self.name}: no tensor was given")
-        rest = {name: value for name, value in given.items() if name not in tensors}
-        if any(value.dtype is torch.float64 for value in tensors.values()):
-            rest.setdefault("precision", "float64")
-        if not torch.is_grad_enabled():
-            tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+        tensors, rest = self._given({**(named(self.name, self._order, roles) if roles else {}), **fields})
         unreduced = rest.get("reduction") == "none"
-        step = _Step(self.client, self.name, rest, tuple(tensors), unreduced and not self._described["elementwise"])
+        ask = partial(self.client.loss, self.loss, **rest)
+        step = _Step(ask, tuple(tensors), unreduced and not self._elementwise)
         loss: Tensor = _Remote.apply(step, *tensors.values())  # type: ignore[no-untyped-call]
         self.result = step.result
         return loss
@@ -96,8 +114,14 @@ class RemoteLoss(nn.Module):
     def _described(self) -> Entry:
         return self.client.describe(self.name)
 
+    @property
+    def _elementwise(self) -> bool:
+        return not isinstance(self.loss, TracedLoss) and bool(self._described["elementwise"])
+
     @cached_property
     def _order(self) -> tuple[str, ...]:
+        if isinstance(self.loss, TracedLoss):
+            return self.loss.roles
         return tuple(role["name"] for role in self._described["roles"])
 
     def extra_repr(self) -> str:
@@ -105,10 +129,55 @@ class RemoteLoss(nn.Module):
         return ", ".join([repr(self.name), *(f"{name}={value!r}" for name, value in self.fields.items())])
 
 
-def _refuse_ours(fields: Mapping[str, Any]) -> None:
+class RemoteObjective(_Remotely):
+    """A weighted sum of losses that is computed by the service, gradients included, and trains like one of them.
+
+        criterion = RemoteObjective([{"loss": "dice", "weight": 0.5}, "cross_entropy"], url="http://127.0.0.1:8000")
+        criterion(predictions=network(images), labels=labels).backward()
+
+    One request for forward and backward, as `RemoteLoss`, whose rules on precision and second derivatives are the same here.
+
+    Args:
+        losses: the terms, as `Client.objective` takes them.
+        client, url: as of `RemoteLoss`.
+        fields: what goes with every request. Tensors among them become buffers, and move with the module.
+
+    Attributes:
+        result: of the last call, without its gradients: the value of each term, and the norm of its gradient.
+    """
+
+    def __init__(
+        self, losses: Terms, /, *, client: Client | None = None, url: str | None = None, **fields: Any
+    ) -> None:
+        super().__init__(client, url, fields)
+        self.losses = losses
+        self.result: ObjectiveResult | None = None
+
+    def forward(self, **fields: Any) -> Tensor:
+        """Computes the objective.
+
+        Args:
+            fields: tensors by name, and what all terms share.
+
+        Raises:
+            TypeError: if there is no tensor.
+            ServiceError: as `Client.objective`.
+        """
+        tensors, rest = self._given(fields)
+        step = _Step(partial(self.client.objective, self.losses, **rest), tuple(tensors), later=False)
+        loss: Tensor = _Remote.apply(step, *tensors.values())  # type: ignore[no-untyped-call]
+        self.result = step.result
+        return loss
+
+    def extra_repr(self) -> str:
+        """Shows the terms."""
+        return repr(self.losses)
+
+
+def _refuse_ours(kind: str, fields: Mapping[str, Any]) -> None:
     for name in OURS:
         if name in fields:
-            raise TypeError(f"RemoteLoss takes no {name}: it comes from autograd")
+            raise TypeError(f"{kind} takes no {name}: it comes from autograd")
 
 
 @dataclass
@@ -116,20 +185,19 @@ class _Step:
     """One use of the loss: what is asked, and the answer.
 
     Attributes:
+        asks: sends the request.
         names: of the tensors, in the order in which they are given.
         later: true if the gradients can only be asked for once it is known what flows in.
     """
 
-    client: Client
-    loss: str
-    fields: Mapping[str, Any]
+    asks: Callable[..., Any]
     names: tuple[str, ...]
     later: bool
-    result: LossResult | None = None
+    result: Any = None
 
-    def ask(self, tensors: Sequence[Tensor], wanted: Sequence[str], **more: Any) -> LossResult:
+    def ask(self, tensors: Sequence[Tensor], wanted: Sequence[str], **more: Any) -> Any:
         given = dict(zip(self.names, tensors, strict=True))
-        result = self.client.loss(self.loss, gradients=wanted, **given, **self.fields, **more)
+        result = self.asks(gradients=wanted, **given, **more)
         self.result = replace(result, gradients={})
         return result
 
@@ -143,8 +211,8 @@ class _Remote(Function):
         ctx.step, ctx.wanted, ctx.later = step, wanted, later
         ctx.dtypes = [tensor.dtype for tensor in tensors]
         ctx.save_for_backward(*(tensors if later else [result.gradients[name] for name in wanted]))
-        if result.values is not None:
-            values: Tensor = result.values
+        values: Tensor | None = getattr(result, "values", None)
+        if values is not None:
             return values.to(tensors[0].device)
         return torch.tensor(result.value, dtype=PRECISIONS[result.precision], device=tensors[0].device)
 

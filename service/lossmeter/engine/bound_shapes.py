@@ -75,12 +75,19 @@ def bind_shapes(loss: Loss, shapes: Shapes, parameters: Mapping[str, Any]) -> Bo
         twin = next((n for n, s in shapes if s == mismatch.expected and loss.tensor[n].options[0].shape == text), None)
         expected = f"{list(mismatch.expected)}, {f'the shape of {twin}' if twin else expected}"
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
-    predictions = dict(shapes).get("predictions", ())
-    if len(predictions) > 2 and mismatch.name == "labels" and mismatch.given == predictions[:-1]:
-        text = loss.tensor["predictions"].options[0].shape
-        if text.startswith("N C *"):
-            message += f"; classes belong in dimension 1 of predictions, whose shape is {list(predictions)}"
+    if _classes_are_last(loss, dict(shapes)):
+        message += (
+            f"; classes belong in dimension 1 of predictions, whose shape is {list(dict(shapes)['predictions'])}: move them there, "
+            "or take token_cross_entropy"
+        )
     raise Invalid.at(loss.name, pointer(mismatch.name), message)
+
+
+def _classes_are_last(loss: Loss, shapes: Mapping[str, Sizes]) -> bool:
+    """Tells whether predictions would fit labels if their classes stood in the last dimension instead of in dimension 1."""
+    predictions, labels = shapes.get("predictions", ()), shapes.get("labels", ())
+    declared = loss.tensor["predictions"].options[0].shape if "predictions" in loss.tensor else ""
+    return declared.startswith("N C *d") and len(predictions) > 2 and predictions[:-1] == labels
 
 
 def _batched(

@@ -22,6 +22,7 @@ class Call:
         horizon: what `sequence_sum_norm` divides by; by default the number of tokens of a row.
         expendable: whether the tensors may be overwritten, as nobody needs them afterwards: gradients of a large batch then
             take the place of what they are gradients of.
+        advice: whether to say what most likely was not meant.
     """
 
     loss: Loss
@@ -39,17 +40,27 @@ class Call:
     non_finite: Literal["error", "allow"] = "error"
     out_of_domain: Literal["error", "allow"] = "error"
     expendable: bool = False
+    advice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that the caller should know of a result."""
+    """Something that the caller should know.
+
+    Attributes:
+        code: stable.
+        pointer: into the answer; that of advice into the request.
+        index, value: where a tensor is not finite, and what it is there.
+        evidence, remedy: of advice: the figures that it rests on, and what to do.
+    """
 
     code: str
     message: str
     pointer: str
     index: tuple[int, ...] | None
-    value: str
+    value: str | None
+    evidence: Mapping[str, float] | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

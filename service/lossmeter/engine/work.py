@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
-from lossmeter.engine import backward
+from lossmeter.engine import advice, backward
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call, Warned
 from lossmeter.engine.plans import Plan
@@ -34,7 +34,12 @@ class PassResult:
 
 @dataclass(slots=True)
 class Work:
-    """A call whose arguments were checked: on the host, in the precision of the call."""
+    """A call whose arguments were checked: on the host, in the precision of the call.
+
+    Attributes:
+        pieces: what was computed before memory ran out.
+        advised: the advice on its tensors, where they may be overwritten.
+    """
 
     call: Call
     plan: Plan
@@ -43,6 +48,7 @@ class Work:
     upstream: torch.Tensor | None
     warned: Sequence[Warned] = ()
     pieces: _Pieces | None = None
+    advised: list[Warned] | None = None
 
     @property
     def shapes(self) -> BoundShapes:
@@ -69,6 +75,8 @@ class Work:
         _count_use(self.plan, min(rows, self.plan.rows))
         if rows >= self.plan.rows:
             return _compute(self.tensors, [_Part(self, self.plan.rows, self.weights, self.upstream)])[0]
+        if self.call.advice and self.advised is None:
+            self.advised = advice.of_inputs(self)  # gradients may take the place of the tensors
         pieces = self.pieces = self.pieces or _Pieces.of(self)
         pieces.add(self, rows)
         self.pieces = None

@@ -25,7 +25,8 @@ from lossmeter.losses.vocabulary import (
 FAMILY = "sequences"
 
 
-def _vocabulary_flaws(arguments: Arguments) -> Iterator[Flaw]:
+def vocabulary_flaws(arguments: Arguments) -> Iterator[Flaw]:
+    """Yields the flaw of predictions over a vocabulary without a token."""
     shape = list(arguments["predictions"].shape)
     if not shape[-1]:
         yield Flaw("/predictions", f"predictions has shape {shape}; expected at least one token in the vocabulary.")
@@ -38,7 +39,7 @@ def _counted_labels(arguments: Arguments) -> Support:
 @loss(
     reductions=SEQUENCE_REDUCTIONS,
     support=_counted_labels,
-    check=_vocabulary_flaws,
+    check=vocabulary_flaws,
     aliases=["causal_lm", "sft"],
     examples=[
         Example(predictions=[[[log(2), 0.0, 0.0], [0.0, 0.0, 0.0]]], labels=[[0, 1]], value=(log(2) + log(3)) / 2),

@@ -61,13 +61,14 @@ class Counters:
     Args:
         paths: addresses of losses that are POSTed to, which are found without asking the router.
         codes: of all errors that there are.
+        warnings: codes of all advice that there is.
     """
 
-    def __init__(self, paths: Iterable[str] = (), codes: Iterable[str] = ()) -> None:
+    def __init__(self, paths: Iterable[str] = (), codes: Iterable[str] = (), warnings: Iterable[str] = ()) -> None:
         self.in_flight = 0
         # All from the start: what appears with its first count is no increase for Prometheus.
         self.codes: Counter[str] = Counter(dict.fromkeys(codes, 0))
-        self.warnings: Counter[str] = Counter(non_finite=0)
+        self.warnings: Counter[str] = Counter(dict.fromkeys(("non_finite", *warnings), 0))
         self._durations: dict[str, list[list[float]]] = {}
         self._routes: dict[Labels, RouteCounters] = {}
         self._known = {path: self._counters_of("POST", *_parts(path)) for path in paths}
@@ -152,7 +153,7 @@ class Counters:
 def _parts(path: str) -> tuple[str, str]:
     """Splits an address into route and loss, such as `/v1/losses/mse` or `/v2/models/mse/versions/1/infer`."""
     parts = path.split("/")
-    if len(parts) < 4 or parts[2] not in ("losses", "models") or parts[3].startswith("{"):
+    if len(parts) < 4 or parts[2] not in ("losses", "models") or parts[3] == "custom" or parts[3].startswith("{"):
         return path, ""
     loss = find(parts[3]).name
     parts[3] = "{loss}"

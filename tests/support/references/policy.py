@@ -161,3 +161,7 @@ def kl_k2(log_probs: Array, reference_log_probs: Array) -> Array:
 def kl_k3(log_probs: Array, reference_log_probs: Array) -> Array:
     difference = np.clip(reference_log_probs - log_probs, -20, 20)
     return exactly(lambda d: mpmath.exp(d) - d - 1, difference)
+
+
+def entropy(predictions: Array) -> Array:
+    return np.asarray(special.entr(special.softmax(predictions, axis=-1)).sum(-1))

@@ -204,7 +204,7 @@ def parse_infer_call(loss: Loss, asked: InferenceRequest, max_elements: int) -> 
         # The value has shape [1] here, and what flows into it the same.
         tensors["upstream"] = Tensor(upstream.datatype, (), upstream.data)
     gradients = [name.removeprefix(GRADIENT) for name in wanted if name.startswith(GRADIENT)]
-    call, _, size = parse_call(loss, {**tensors, **parameters, "gradients": gradients}, max_elements)
+    call, _, size = parse_call(loss, {**tensors, **parameters, "gradients": gradients, "advice": False}, max_elements)
     return call, wanted, size
 
 

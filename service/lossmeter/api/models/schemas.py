@@ -97,6 +97,8 @@ def request_model(loss: Loss) -> type[LossRequest]:
     fields["non_finite"] = (Literal["error", "allow"], Field("error", description=non_finite))
     out_of_domain = "What to do with values that a role does not provide for, where torch computes with them."
     fields["out_of_domain"] = (Literal["error", "allow"], Field("error", description=out_of_domain))
+    advice = "Whether to warn of what is valid and most likely not meant; see the page on advice."
+    fields["advice"] = (bool, Field(True, description=advice))
     encoding = "How the tensors of a JSON answer are written."
     fields[ENCODING] = (Literal["data", "base64"], Field("data", description=encoding))
     name = "".join(word.capitalize() for word in loss.name.split("_")) + "Request"
@@ -162,6 +164,7 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         request["non_finite"],
         request["out_of_domain"],
         expendable=True,
+        advice=request["advice"],
     )
     if call.horizon is not None and call.reduction != "sequence_sum_norm":
         message = f"horizon belongs to the reduction sequence_sum_norm; this one is {call.reduction}"
@@ -236,6 +239,18 @@ class ResultWarning(BaseModel):
     value: str = Field(description="What it is: `NaN`, `Infinity`, `-Infinity`, or a number.")
 
 
+class LossWarning(BaseModel):
+    """Something to know: where a result is not finite, or what was most likely not meant."""
+
+    code: str = Field(description="`non_finite`, `out_of_domain`, or the code of a piece of advice.")
+    message: str
+    pointer: str = Field(description="JSON Pointer into the answer; of `out_of_domain` and advice into the request.")
+    index: list[int] | None = Field(description="Position of the element, if the value is a tensor.")
+    value: str | None = Field(description="What stands there: `NaN`, `Infinity`, `-Infinity`, or a number; null for advice.")
+    evidence: dict[str, float] | None = Field(description="The figures that advice rests on.")
+    remedy: str | None = Field(description="What to do about it.")
+
+
 class LossAnswer(BaseModel):
     """The loss, and what it was made of."""
 
@@ -250,4 +265,4 @@ class LossAnswer(BaseModel):
     gradients: dict[str, TensorField] = Field(description="By role, in the role's shape.")
     precision: Literal["float32", "float64"] = Field(description="Arithmetic in which it was computed.")
     device: str = Field(description="Where it was computed.")
-    warnings: list[ResultWarning] = Field(description="Something to know of the result: where it is not finite, say.")
+    warnings: list[LossWarning] = Field(description="Results that are not finite, and advice.")

@@ -13,8 +13,10 @@ from pydantic.json_schema import models_json_schema
 import lossmeter
 from lossmeter.api import problems
 from lossmeter.api.addresses import OPEN_INFERENCE
+from lossmeter.api.models.custom import CustomAnswer, custom_model
 from lossmeter.api.models.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.models.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.models.objectives import ObjectiveRequest, ObjectiveResult
 from lossmeter.api.models.runs import (
     BatchAnswer,
     BatchRequest,
@@ -69,16 +71,17 @@ PATH_PARAMETERS = {
     "batch_id": ("What the client calls the batch: the same again is the same batch.", "part-0007"),
 }
 REQUESTS: tuple[type[BaseModel], ...] = (
-    *(EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest),
+    *(ObjectiveRequest, EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest),
     *(SystemRegionRequest, CudaRegionRequest),
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
-    *(LossAnswer, EvaluateAnswer, problems.Problem),
+    *(LossAnswer, CustomAnswer, ObjectiveResult, EvaluateAnswer, problems.Problem),
     *(RunReport, RunState, BatchAnswer, Comparison),
     *(InferAnswer, InferError),
 )
 ABSENT = {
     "LossAnswer": {"value", "values"},
+    "CustomAnswer": {"value", "values"},
     "InferAnswer": {"id", "parameters"},
     "InferOutput": {"parameters", "data"},
 }
@@ -113,15 +116,16 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _models() -> dict[str, Schema]:
     """Returns the schemas of requests and answers that FastAPI does not know of."""
-    requests = [*(request_model(loss) for loss in LOSSES.values()), *REQUESTS]
+    requests = [*(request_model(loss) for loss in LOSSES.values()), custom_model(), *REQUESTS]
     _, taken = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     _, given = models_json_schema([(model, "serialization") for model in ANSWERS], ref_template=REF)
     schemas: dict[str, Schema] = {**taken["$defs"], **given["$defs"]}
     for name, absent in ABSENT.items():
         schemas[name]["required"] = [field for field in schemas[name]["required"] if field not in absent]
     tensor = ref("TensorAnswer")
-    schemas["LossAnswer"]["properties"]["values"] = {**tensor, "description": "The unreduced loss, under `none` only."}
-    for name in ("LossAnswer", "ObjectiveAnswer"):
+    for name in ("LossAnswer", "CustomAnswer"):
+        schemas[name]["properties"]["values"] = {**tensor, "description": "The unreduced loss, under `none` only."}
+    for name in ("LossAnswer", "CustomAnswer", "ObjectiveResult", "ObjectiveAnswer"):
         schemas[name]["properties"]["gradients"]["additionalProperties"] = tensor
     data = schemas["InferInput"]["properties"]["data"]
     data |= ref("Numbers")

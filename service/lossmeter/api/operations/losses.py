@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lossmeter.api.models import schemas
 from lossmeter.api.operation import Answer, BatchedOperation, DecodedRequest, Negotiated, tensor_answer
-from lossmeter.engine import Call, Outcome
+from lossmeter.engine import Call, Outcome, Warned
 from lossmeter.losses import Loss
 from lossmeter.scheduling.micro_batching import MicroBatcher
 
@@ -69,13 +69,13 @@ class ComputeLoss(ComputeCall):
         return DecodedRequest(call, Form(call.reduction, call.precision, base64), elements)
 
     def encode(self, form: Form, result: Outcome, negotiated: Negotiated) -> Answer:
-        fields = answer_fields(self.loss, self.requested, form.reduction, form.precision, result)
+        fields = answer_fields(self.loss.name, self.requested, form.reduction, form.precision, result)
         return tensor_answer(fields, negotiated, base64=form.base64)
 
 
-def answer_fields(loss: Loss, requested: str, reduction: str, precision: str, outcome: Outcome) -> dict[str, Any]:
+def answer_fields(loss: str, requested: str, reduction: str, precision: str, outcome: Outcome) -> dict[str, Any]:
     """Returns the fields of the answer, in the order in which they are written."""
-    fields: dict[str, Any] = {"loss": loss.name, "requested": requested, "reduction": reduction}
+    fields: dict[str, Any] = {"loss": loss, "requested": requested, "reduction": reduction}
     if outcome.values is None:
         fields["value"] = outcome.value
     else:
@@ -86,8 +86,21 @@ def answer_fields(loss: Loss, requested: str, reduction: str, precision: str, ou
     fields["gradients"] = outcome.gradients
     fields["precision"] = precision
     fields["device"] = outcome.device
-    fields["warnings"] = [
-        {"code": w.code, "message": w.message, "pointer": w.pointer, "index": w.index, "value": w.value}
-        for w in outcome.warnings
-    ]
+    fields["warnings"] = warning_fields(outcome.warnings)
     return fields
+
+
+def warning_fields(warnings: Sequence[Warned]) -> list[dict[str, Any]]:
+    """Returns the warnings of an answer."""
+    return [
+        {
+            "code": w.code,
+            "message": w.message,
+            "pointer": w.pointer,
+            "index": w.index,
+            "value": w.value,
+            "evidence": w.evidence,
+            "remedy": w.remedy,
+        }
+        for w in warnings
+    ]

@@ -5,15 +5,49 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.types import Receive, Scope, Send
 
+from lossmeter.api.addresses import CUSTOM
 from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi.answers import error_answers
-from lossmeter.api.openapi.operations import loss_operation
+from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, request_body, tensor_answer
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
 from lossmeter.losses import LOSSES, find
+
+CUSTOM_DESCRIPTION = """\
+A graph of operations as torch.fx records it: its placeholders are the names of tensors beside `graph`, its output is the
+unreduced loss, its targets are on a list of pure operations. All that every loss takes, this one takes too.
+
+Nested arrays of numbers are floating; integers come as tensors with the datatype INT64."""
+
+CUSTOM_EXAMPLE = {
+    "summary": "(x - y)², thrice where x is too small",
+    "value": {
+        "graph": {
+            "format": 1,
+            "nodes": [
+                {"op": "placeholder", "name": "x", "target": "predictions"},
+                {"op": "placeholder", "name": "y", "target": "labels"},
+                {"op": "call_function", "name": "d", "target": "operator.sub", "args": [{"ref": "x"}, {"ref": "y"}]},
+                {"op": "call_function", "name": "s", "target": "torch.square", "args": [{"ref": "d"}]},
+                {"op": "call_function", "name": "low", "target": "operator.lt", "args": [{"ref": "d"}, 0]},
+                {"op": "call_function", "name": "t", "target": "operator.mul", "args": [{"ref": "s"}, 3.0]},
+                {
+                    "op": "call_function",
+                    "name": "loss",
+                    "target": "torch.where",
+                    "args": [{"ref": "low"}, {"ref": "t"}, {"ref": "s"}],
+                },
+                {"op": "output", "name": "output", "target": "output", "args": [{"ref": "loss"}]},
+            ],
+        },
+        "predictions": [1.0, 3.0],
+        "labels": [2.0, 1.0],
+        "gradients": ["predictions"],
+    },
+}
 
 
 def router(resources: Resources) -> APIRouter:
@@ -35,6 +69,17 @@ def router(resources: Resources) -> APIRouter:
         """Returns all that there is to know of a loss, with a request that works when posted as it stands."""
         return loss_entry(find(loss))
 
+    add_raw_route(
+        routes,
+        "POST",
+        CUSTOM,
+        resources.endpoints[CUSTOM],
+        operation_id="custom",
+        summary="A loss that the client brings as data",
+        description=CUSTOM_DESCRIPTION,
+        openapi_extra=request_body("CustomRequest", {"asymmetric": CUSTOM_EXAMPLE}, SAFETENSORS),
+        responses={200: tensor_answer("CustomAnswer", "The loss and the gradients that were asked for.")},
+    )
     for loss in LOSSES.values():
         path = f"{PATH}/{loss.name}"
         add_raw_route(routes, "POST", path, resources.endpoints[path], **loss_operation(loss))

@@ -107,4 +107,14 @@ def test_half_precision_of_both_kinds_is_read() -> None:
 def test_classes_in_the_last_dimension_are_told_where_shapes_do_not_fit(http: httpx.Client) -> None:
     request = {"predictions": [[[1.0, 2.0, 3.0]] * 4], "labels": [[0, 1, 2, 0]]}
     answer = http.post("/v1/losses/cross_entropy", json=request).json()
-    assert "The classes seem to be the last dimension" in answer["detail"]
+    assert "classes belong in dimension 1" in answer["detail"]
+
+
+def test_a_kind_that_is_known_gets_advice_like_its_first_request(http: httpx.Client) -> None:
+    healthy = {"predictions": [[2.0, -1.0, 0.3], [0.1, 1.5, -0.4]], "labels": [0, 1], "gradients": ["predictions"]}
+    wrong = {**healthy, "predictions": [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]}
+    for _ in range(12):
+        for _ in range(20):
+            assert http.post("/v1/losses/poly1", json=healthy).json()["warnings"] == []
+        (told,) = http.post("/v1/losses/poly1", json=wrong).json()["warnings"]
+        assert told["code"] == "probabilities_for_logits"

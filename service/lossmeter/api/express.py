@@ -188,10 +188,11 @@ class ExpressWay:
         before = perf_counter()
         write = kind.template.write
         for place, request in enumerate(batch):
-            content = write(values[place], sums[place], [rows[place] for rows in gradients])
+            lane, found = request.lane, [rows[place] for rows in gradients]
+            content = write(values[place], sums[place], found)
             size = len(content)
-            lane = request.lane
-            if size > lane.limits.inline_bytes or (lane.codable and size >= MIN_COMPRESSED_BYTES):
+            told = kind.engine.advises(request.arrays, values[place], found)
+            if told or size > lane.limits.inline_bytes or (lane.codable and size >= MIN_COMPRESSED_BYTES):
                 kind.owed += COST_OF_FAILURE
                 self._hand_over(request)
                 continue

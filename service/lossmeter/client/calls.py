@@ -93,7 +93,7 @@ def evaluate(codec: Codec, fields: Mapping[str, Any]) -> Request[Report]:
 
     def read(reply: Reply) -> Report:
         try:
-            answer = _codec_of(reply).decode(reply.body)
+            answer = answer_fields(reply)
             found = answer["objective"].pop("gradients", {})
             gradients = {role: array_of(tensor, like if is_torch(like) else None) for role, tensor in found.items()}
             return Report(answer, gradients)

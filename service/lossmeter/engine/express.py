@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
+from lossmeter.engine.advice import Glance
 from lossmeter.engine.calls import PRECISIONS
 from lossmeter.engine.elements import Test, is_finite
 from lossmeter.engine.plans import SHORT_OPERATIONS, Plan
@@ -71,6 +72,7 @@ class Express:
     _divisor: float
     _values: int
     _single: bool
+    _glance: Glance | None
 
     @classmethod
     def of(cls, work: Work) -> Self | None:
@@ -116,7 +118,12 @@ class Express:
             1.0 if call.reduction == "sum" else normalizer,
             max(1, int(np.prod(plan.shapes.output, dtype=np.int64))),
             call.precision == "float32",
+            Glance(work, [argument.name for argument in plan.arguments]) if call.advice else None,
         )
+
+    def advises(self, arrays: Sequence[Array], value: float, gradients: Sequence[Array]) -> bool:
+        """Tells whether there is advice on a call, which then has to take another way."""
+        return self._glance is not None and self._glance.advises(arrays, value, gradients)
 
     def compute(self, batch: Sequence[Sequence[Array]]) -> Results | None:
         """Computes up to `most` calls; None if one of them has to take another way.

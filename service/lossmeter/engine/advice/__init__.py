@@ -5,7 +5,8 @@ suspicious. It then looks at a sample of at most `LOOKED` elements. No advice ch
 """
 
 from lossmeter.engine.advice.codes import CODES
+from lossmeter.engine.advice.glance import Glance
 from lossmeter.engine.advice.looks import of_inputs
 from lossmeter.engine.advice.results import of_results
 
-__all__ = ["CODES", "of_inputs", "of_results"]
+__all__ = ["CODES", "Glance", "of_inputs", "of_results"]

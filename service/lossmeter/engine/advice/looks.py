@@ -13,11 +13,10 @@ from lossmeter.engine.advice.codes import advice
 from lossmeter.engine.advice.samples import FLOAT64, ends, rows, sample
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import Call, Warned
-from lossmeter.engine.elements import load
 from lossmeter.engine.reduction import ElementWeights
 from lossmeter.losses import Loss
 from lossmeter.losses.vocabulary import Role
-from lossmeter.tensors import Datatype, Tensor
+from lossmeter.tensors import Datatype, Tensor, load
 
 
 class Checked(Protocol):

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter.engine.elements import load
-from lossmeter.tensors import Array, Datatype, Tensor
+from lossmeter.tensors import Array, Datatype, Tensor, load
 
 LOOKED = 1 << 14
 """Elements of a tensor that are looked at; of a larger one, those of rows at equal distances."""

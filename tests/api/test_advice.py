@@ -111,10 +111,10 @@ def test_classes_in_the_last_dimension_are_told_where_shapes_do_not_fit(http: ht
 
 
 def test_a_kind_that_is_known_gets_advice_like_its_first_request(http: httpx.Client) -> None:
-    healthy = {"predictions": [[2.0, -1.0, 0.3], [0.1, 1.5, -0.4]], "labels": [0, 1], "gradients": ["predictions"]}
-    wrong = {**healthy, "predictions": [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]}
-    for _ in range(12):
-        for _ in range(20):
-            assert http.post("/v1/losses/poly1", json=healthy).json()["warnings"] == []
-        (told,) = http.post("/v1/losses/poly1", json=wrong).json()["warnings"]
-        assert told["code"] == "probabilities_for_logits"
+    labels = [0.5, 2.0, 1.0, 4.0, 3.0, 1.0, 0.0, 2.0, 7.0]
+    healthy = {"predictions": labels[::-1], "labels": labels, "gradients": ["predictions"]}
+    for _ in range(5):
+        for _ in range(30):
+            assert http.post("/v1/losses/mse", json=healthy).json()["warnings"] == []
+        (told,) = http.post("/v1/losses/mse", json={**healthy, "predictions": [1.5] * 9}).json()["warnings"]
+        assert told["code"] == "constant_predictions"

@@ -97,7 +97,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     fields["non_finite"] = (Literal["error", "allow"], Field("error", description=non_finite))
     out_of_domain = "What to do with values that a role does not provide for, where torch computes with them."
     fields["out_of_domain"] = (Literal["error", "allow"], Field("error", description=out_of_domain))
-    advice = "Whether to warn of what is valid and most likely not meant; see the page on advice."
+    advice = "Warn of what is likely not meant."
     fields["advice"] = (bool, Field(True, description=advice))
     encoding = "How the tensors of a JSON answer are written."
     fields[ENCODING] = (Literal["data", "base64"], Field("data", description=encoding))

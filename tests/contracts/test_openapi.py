@@ -125,7 +125,7 @@ def whole(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [CURRENT, CURRENT.with_name("openapi-3.0.json")], ids=DOCUMENTS)
 def test_what_is_said_often_is_said_once(path: Path) -> None:
-    assert path.stat().st_size < 640_000
+    assert path.stat().st_size < 600_000
 
 
 def test_formulas_are_plain_text() -> None:

@@ -77,8 +77,8 @@ def bind_shapes(loss: Loss, shapes: Shapes, parameters: Mapping[str, Any]) -> Bo
     message = f"{mismatch.name} has shape {list(mismatch.given)}; expected {expected}"
     if _classes_are_last(loss, dict(shapes)):
         message += (
-            f"; classes belong in dimension 1 of predictions, whose shape is {list(dict(shapes)['predictions'])}: move them there, "
-            "or take token_cross_entropy"
+            f"; classes belong in dimension 1 of predictions, whose shape is {list(dict(shapes)['predictions'])}: move them "
+            "there, or take token_cross_entropy"
         )
     raise Invalid.at(loss.name, pointer(mismatch.name), message)
 

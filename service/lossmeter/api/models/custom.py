@@ -13,6 +13,7 @@ from lossmeter.api.models.schemas import (
     ENCODING,
     LossAnswer,
     LossRequest,
+    arithmetic,
     count_elements,
     request_model,
 )
@@ -110,7 +111,8 @@ def parse_custom(given: dict[str, Any], max_elements: int) -> ParsedCustom:
         request["normalizer"],
         request["horizon"],
         request["empty"],
-        request["precision"],
+        arithmetic(request["precision"], tensors),
         request["non_finite"],
+        request["out_of_domain"],
     )
     return ParsedCustom(graph, call, request[ENCODING] == "base64", size)

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lossmeter.api.models.schemas import (
     COMMON_TENSORS,
+    PRECISION,
     LossWarning,
     TensorField,
+    arithmetic,
     count_elements,
     parse_call,
     request_model,
@@ -83,9 +85,12 @@ class ObjectiveRequest(BaseModel):
     mask: TensorField | None = Field(None, description=COMMON_TENSORS["mask"])
     reduction: str = Field("mean", description="How the values of each term become one number; not `none`.")
     empty: Literal["nan", "zero", "error"] = Field("nan", description="The mean where nothing counts.")
-    precision: Literal["float32", "float64"] = Field("float32", description="Arithmetic.")
+    precision: Literal["auto", "float32", "float64"] = Field("auto", description=PRECISION)
     non_finite: Literal["error", "allow"] = Field(
         "error", description="What to do with NaN and infinities among the inputs."
+    )
+    out_of_domain: Literal["error", "allow"] = Field(
+        "error", description="What to do with values that a role does not provide for, where torch computes with them."
     )
     advice: bool = Field(True, description="Whether to warn of what is valid and most likely not meant.")
     tensor_encoding: Literal["data", "base64"] = Field(
@@ -161,6 +166,7 @@ def parse_objective(given: dict[str, Any], max_elements: int) -> ParsedObjective
         raise Invalid.at(SUBJECT, pointer("upstream"), message)
     fields = {name: value for name, value in given.items() if name in COMMON - {"gradients"}}
     fields |= {name: tensors[name] for name in ("sample_weight", "mask") if name in tensors}
+    fields["precision"] = arithmetic(request.precision, tensors)
     size = count_elements(SUBJECT, tensors, max_elements)
     terms = []
     for number, entry in enumerate(request.losses):

@@ -85,7 +85,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
         )
         fields["horizon"] = (Positive, Field(None, description=horizon))
     wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
-    fields["gradients"] = (wanted, Field([], description="What to differentiate with respect to."))
+    fields["gradients"] = (wanted, Field([], description="What to derive by."))
     for name, description in COMMON_TENSORS.items():
         fields.setdefault(name, (TensorField, Field(None, description=description)))
     normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
@@ -160,7 +160,7 @@ def parse_call(loss: Loss, given: dict[str, Any], max_elements: int) -> tuple[Ca
         request["normalizer"],
         request.get("horizon"),
         request["empty"],
-        _arithmetic(request["precision"], tensors),
+        arithmetic(request["precision"], tensors),
         request["non_finite"],
         request["out_of_domain"],
         expendable=True,
@@ -191,7 +191,7 @@ def mask_of(subject: str, mask: Tensor) -> Tensor:
     return found
 
 
-def _arithmetic(precision: str, tensors: Mapping[str, Tensor]) -> Literal["float32", "float64"]:
+def arithmetic(precision: str, tensors: Mapping[str, Tensor]) -> Literal["float32", "float64"]:
     """Returns the precision of a call; numbers of nested arrays have none of their own."""
     if precision == "auto":
         double = any(tensor.declared and tensor.datatype is Datatype.FP64 for tensor in tensors.values())
@@ -246,7 +246,9 @@ class LossWarning(BaseModel):
     message: str
     pointer: str = Field(description="JSON Pointer into the answer; of `out_of_domain` and advice into the request.")
     index: list[int] | None = Field(description="Position of the element, if the value is a tensor.")
-    value: str | None = Field(description="What stands there: `NaN`, `Infinity`, `-Infinity`, or a number; null for advice.")
+    value: str | None = Field(
+        description="What stands there: `NaN`, `Infinity`, `-Infinity`, or a number; null for advice."
+    )
     evidence: dict[str, float] | None = Field(description="The figures that advice rests on.")
     remedy: str | None = Field(description="What to do about it.")
 

@@ -109,7 +109,12 @@ SCHEMAS: dict[str, Schema] = {
 
 
 POSITIVE: Schema = {"type": "number", "format": "double", "exclusiveMinimum": 0}
-SHARED = {"normalizer": "Normalizer", "horizon": "Horizon", "weight_in_objective": "WeightInObjective"}
+SHARED = {
+    "normalizer": "Normalizer",
+    "horizon": "Horizon",
+    "weight_in_objective": "WeightInObjective",
+    "advice": "Advice",
+}
 """Schemas of fields that many losses have."""
 SCHEMAS |= {
     "Normalizer": {
@@ -121,6 +126,7 @@ SCHEMAS |= {
         "description": "What sequence_sum_norm divides by: the largest length of an answer, say. "
         "By default the number of tokens.",
     },
+    "Advice": {"type": "boolean", "default": True, "description": "Warn of what is likely not meant."},
     "WeightInObjective": {
         "type": "number",
         "format": "double",
@@ -129,9 +135,9 @@ SCHEMAS |= {
     },
 }
 BRIEFLY = {
-    "upstream": "The gradient of the output, from outside.",
+    "upstream": "The gradient from outside.",
     "sample_weight": "Not negative: (N,), or as the loss.",
-    "mask": "True for what counts: (N,), or as the loss.",
+    "mask": "True counts: (N,), or as the loss.",
 }
 """Tensors that all losses take."""
 

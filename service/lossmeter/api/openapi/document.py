@@ -59,7 +59,7 @@ TAGS = [
     {"name": "service", "description": "Health."},
 ]
 
-WIDTH = 160
+WIDTH = 200
 """Characters of a line."""
 
 PATH_PARAMETERS = {

@@ -98,7 +98,7 @@ def loss_operation(loss: Loss) -> dict[str, Any]:
     return {
         "operation_id": loss.name,
         "summary": loss.summary,
-        "description": f"`{plain_formula(loss.formula)}`\n\n[Meaning, scenarios, source](./#/{loss.name})",
+        "description": f"`{plain_formula(loss.formula)}`\n\n[More](./#/{loss.name})",
         "openapi_extra": request_body(
             request_model(loss).__name__, {"example1": {"value": loss.examples[0].request}}, SAFETENSORS
         ),

@@ -87,7 +87,10 @@ def custom_work(
     if call.reduction not in loss.reductions:
         names = ", ".join(loss.reductions)
         raise Invalid.at(SUBJECT, pointer("reduction"), f"reduction is {call.reduction!r}; expected one of {names}")
-    weight, mask, upstream = check_weights(call, output, PRECISIONS[call.precision])
+    own = PRECISIONS[call.precision]
+    weight, mask, upstream = check_weights(
+        call, output, own, own if call.reduction == "none" else PRECISIONS["float64"]
+    )
     weights = weigh(output, Support(), weight, mask, reduction=call.reduction, horizon=call.horizon)
     device = engine.device if devices.supports(engine.device, call.precision) else torch.device("cpu")
     return Work(call, _plan(output, sizes, device), tensors, weights, upstream), metrics, sizes

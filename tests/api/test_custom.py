@@ -57,7 +57,7 @@ def test_all_that_a_loss_takes_means_what_it_means_for_the_catalogue(http: httpx
     }
     expected = http.post("/v1/losses/mse", json={**request, **more, "advice": False}).json()
     answer = http.post(PATH, json={**request, **more, "graph": SQUARE}).json()
-    assert answer == {**expected, "loss": "custom", "metrics": {}}
+    assert answer == {**expected, "loss": "custom", "requested": "custom", "metrics": {}}
     again = http.post(PATH, json={**request, **more, "graph": SQUARE}).json()
     assert again == answer
 

@@ -10,6 +10,8 @@ import httpx
 import jsonschema
 import pytest
 
+from tests.contracts.compatibility import operations, parameters
+
 
 @pytest.fixture(scope="module")
 def document(http: httpx.Client) -> dict[str, Any]:
@@ -74,12 +76,11 @@ def test_names_that_are_not_known_are_a_documented_404(http: httpx.Client, docum
 
 
 def test_links_name_operations_and_their_parameters(document: dict[str, Any]) -> None:
-    operations = {
-        one["operationId"]: {parameter["name"] for parameter in one.get("parameters", [])}
-        for path in document["paths"].values()
-        for one in path.values()
+    known = {
+        one["operationId"]: {parameter["name"] for parameter in parameters(document, one)}
+        for _, _, one in operations(document)
     }
     links = document["paths"]["/v1/runs"]["post"]["responses"]["201"]["links"]
     assert json.dumps(links).count("$response.body#/id") > 1
     for link in links.values():
-        assert set(link.get("parameters", {})) <= operations[link["operationId"]]
+        assert set(link.get("parameters", {})) <= known[link["operationId"]]

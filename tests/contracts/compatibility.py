@@ -52,13 +52,22 @@ def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _whole(document: Document, operation: Mapping[str, Any]) -> dict[str, Any]:
-    """An operation with its responses in place of references to them."""
-    shared = document["components"].get("responses", {})
-    answers = {
-        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
-        for status, answer in operation["responses"].items()
-    }
-    return {**operation, "responses": answers}
+    """An operation with its responses and parameters in place of references to them."""
+    answers = {status: named(document, answer) for status, answer in operation["responses"].items()}
+    return {**operation, "responses": answers, "parameters": parameters(document, operation)}
+
+
+def parameters(document: Document, operation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of an operation, its own and those that it names."""
+    return [named(document, one) for one in operation.get("parameters", [])]
+
+
+def named(document: Document, part: dict[str, Any]) -> dict[str, Any]:
+    """A response or a parameter, or the shared one that it names."""
+    if "$ref" not in part:
+        return part
+    kind, name = part["$ref"].split("/")[2:]
+    return dict(document["components"][kind][name])
 
 
 def _operation(place: str, old: dict[str, Any], new: dict[str, Any], compared: schema_changes.Comparison) -> None:

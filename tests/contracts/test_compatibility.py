@@ -112,8 +112,8 @@ HARMLESS: dict[str, Edit] = {
         Gate={**schema(d, "Gate"), "properties": {**schema(d, "Gate")["properties"], "at": AT}},
     ),
     "a default said by the schema that is referred to": lambda d: (
-        schema(d, "Precision").update(default="float32"),
-        schema(d, "HuberRequest")["properties"]["precision"].pop("default"),
+        schema(d, "PrecisionChoice").update(default="auto"),
+        schema(d, "EvaluateRequest")["properties"]["precision"].pop("default"),
     )[0],
     "other prose": lambda d: mse(d).update(description="Other", summary="Other"),
 }

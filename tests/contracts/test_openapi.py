@@ -20,7 +20,7 @@ from lossmeter.api.problems import STATUS
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import openapi_3_0
-from tests.contracts.compatibility import CURRENT, ROOT, operations
+from tests.contracts.compatibility import CURRENT, ROOT, named, operations, parameters
 from tests.support.service import serving
 from tests.support.shared_memory import held
 
@@ -87,7 +87,7 @@ def test_an_operation_says_what_it_is_and_how_it_fails(name: str) -> None:
     assert operation["summary"]
     assert operation["description"]
     assert operation["tags"][0] in [tag["name"] for tag in DOCUMENT["tags"] if tag["description"]]
-    assert all(one["description"] for one in operation.get("parameters", []))
+    assert all(one["description"] for one in parameters(DOCUMENT, operation))
     answers = operation["responses"]
     assert "5XX" in answers
     assert ("4XX" in answers) == bool(
@@ -97,7 +97,7 @@ def test_an_operation_says_what_it_is_and_how_it_fails(name: str) -> None:
         assert "404" in answers
     for status, answer in answers.items():
         if status >= "400":
-            (content,) = whole(DOCUMENT, answer)["content"].values()
+            (content,) = named(DOCUMENT, answer)["content"].values()
             model = "InferError" if path.startswith("/v2") else "Problem"
             assert content["schema"]["$ref"].endswith(model)
             for example in content["examples"].values():
@@ -115,12 +115,6 @@ def test_every_status_of_an_error_has_an_example() -> None:
 def examples_in(part: dict[str, Any]) -> list[dict[str, Any]]:
     """The examples of a body or an answer."""
     return [one for content in part.get("content", {}).values() for one in content.get("examples", {}).values()]
-
-
-def whole(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer, or the shared one that it names."""
-    shared = document["components"]["responses"]
-    return dict(shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer)
 
 
 @pytest.mark.parametrize("path", [CURRENT, CURRENT.with_name("openapi-3.0.json")], ids=DOCUMENTS)
@@ -222,7 +216,7 @@ def test_examples_that_do_not_fit_are_found() -> None:
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS - OF_SHARED_MEMORY))
 def test_examples_work_when_posted(http: httpx.Client, name: str) -> None:
     path, method, operation = OPERATIONS[name]
-    values = {one["name"]: one["example"] for one in operation.get("parameters", []) if one["in"] == "path"}
+    values = {one["name"]: one["example"] for one in parameters(DOCUMENT, operation) if one["in"] == "path"}
     examples = operation.get("requestBody", {"content": {}})["content"].get("application/json", {}).get("examples", {})
     answered = next(status for status in operation["responses"] if status < "300")
     for example in examples.values() or [{"value": None}]:
@@ -255,7 +249,7 @@ def check_answer(name: str, answer: httpx.Response) -> None:
     """An answer is what both documents say."""
     for document in (DOCUMENT, OLDER):
         _, _, operation = next(one for one in operations(document) if one[2]["operationId"] == name)
-        content = whole(document, operation["responses"][str(answer.status_code)])["content"].get("application/json")
+        content = named(document, operation["responses"][str(answer.status_code)])["content"].get("application/json")
         if content:
             validator(document, content["schema"]).validate(answer.json())
 

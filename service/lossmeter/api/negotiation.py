@@ -1,8 +1,8 @@
-"""Chooses formats and content codings, by the headers of a request."""
+"""Chooses formats, languages and content codings, by the headers of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,21 @@ def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
         if media_range in ranges:
             return ranges[media_range]
     return 0.0
+
+
+def answer_language(headers: Headers, offered: Sequence[str]) -> str:
+    """Returns the language that the client prefers among those offered, by `Accept-Language`; the first of them without one.
+
+    A region or script does not matter: `zh-CN` and `zh-Hant` are `zh`. Of equals the one that the client names first is taken.
+    """
+    wanted: dict[str, float] = {}
+    for tag, weight in items(headers, b"accept-language"):
+        language = tag.partition("-")[0]
+        wanted[language] = max(weight, wanted.get(language, 0.0))
+    weights = {name: wanted[name] for name in wanted if name in offered}
+    weights |= {name: wanted.get("*", 0.0) for name in offered if name not in wanted}
+    best = max(weights, key=weights.__getitem__)  # the first of equals
+    return best if weights[best] > 0 else offered[0]
 
 
 def body_codings(headers: Headers) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from lossmeter.api.models.schemas import shape_text
 from lossmeter.catalogue import Entry
+from lossmeter.catalogue.translations import ENGLISH, texts
 from lossmeter.losses import Loss, TensorArgument
 from lossmeter.tensors import Datatype
 
@@ -71,10 +72,10 @@ class LossList(BaseModel):
 
 
 @cache
-def loss_entry(loss: Loss) -> LossEntry:
-    """Returns the entry of one loss."""
+def loss_entry(loss: Loss, language: str = ENGLISH) -> LossEntry:
+    """Returns the entry of one loss, its texts in a language."""
     return LossEntry(
-        **described(loss),
+        **described(loss, language),
         roles=[_role(argument) for argument in loss.roles],
         tensor_parameters=[_role(argument) for argument in loss.tensors if argument.keyword],
         reductions=list(loss.reductions),
@@ -88,17 +89,17 @@ def loss_entry(loss: Loss) -> LossEntry:
     )
 
 
-PROSE = ("name", "family", "summary", "explanation", "formula", "returns", "use_when", "avoid_when", "source")
+PROSE = ("name", "family", "formula", "returns", "source")
 
 
-def described(entry: Entry) -> dict[str, Any]:
+def described(entry: Entry, language: str) -> dict[str, Any]:
     """Returns the fields that the entries of losses and of metrics share."""
     parameters = [
         ParameterModel(name=one.name, json_schema=one.schema, default=one.default, description=one.description)
         for one in entry.parameters
     ]
     prose = {name: getattr(entry, name) for name in PROSE}
-    return {**prose, "aliases": list(entry.aliases), "parameters": parameters}
+    return {**prose, **texts(entry, language), "aliases": list(entry.aliases), "parameters": parameters}
 
 
 def _role(argument: TensorArgument) -> RoleModel:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from lossmeter.api.models.catalogue import ParameterModel, described
+from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.evaluation.metrics import usual
 from lossmeter.metrics import TASKS, Example, Metric
 
@@ -57,10 +58,10 @@ class MetricList(BaseModel):
 
 
 @cache
-def metric_entry(metric: Metric) -> MetricEntry:
-    """Returns the entry of one metric."""
+def metric_entry(metric: Metric, language: str = ENGLISH) -> MetricEntry:
+    """Returns the entry of one metric, its texts in a language."""
     return MetricEntry(
-        **described(metric),
+        **described(metric, language),
         tasks=list(metric.tasks),
         usual_for=[
             task

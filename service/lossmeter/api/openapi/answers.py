@@ -9,6 +9,7 @@ import orjson
 
 from lossmeter.api import problems
 from lossmeter.api.openapi.components import ref
+from lossmeter.catalogue.translations import LANGUAGES
 from lossmeter.errors import Flaw
 
 Answers = dict[int | str, dict[str, Any]]
@@ -85,7 +86,19 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
         "example": 'Bearer realm="lossmeter", error="insufficient_scope", scope="evaluate"',
     },
+    "ContentLanguage": {
+        "description": "The language of summary, explanation, `use_when` and `avoid_when`.",
+        "schema": {"type": "string", "enum": list(LANGUAGES)},
+        "example": "zh",
+    },
+    "Vary": {
+        "description": "The header of a request on which the answer depends.",
+        "schema": {"type": "string"},
+        "example": "Accept-Language",
+    },
 }
+LANGUAGE_HEADERS = {"Content-Language": "ContentLanguage", "Vary": "Vary"}
+"""Headers of answers that exist in several languages."""
 OWN_HEADERS = {
     "4XX": {"WWW-Authenticate": "Challenge", "Retry-After": "RetryAfter"},
     "5XX": {"Retry-After": "RetryAfter"},
@@ -159,7 +172,12 @@ def responses() -> dict[str, Any]:
 
 def common_headers(**more: str) -> dict[str, Any]:
     """Returns references to the headers of an answer, by their names on the wire."""
-    return {name: {"$ref": f"#/components/headers/{header}"} for name, header in {**COMMON_HEADERS, **more}.items()}
+    return header_refs({**COMMON_HEADERS, **more})
+
+
+def header_refs(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Returns references to headers, by their names on the wire."""
+    return {name: {"$ref": f"#/components/headers/{header}"} for name, header in headers.items()}
 
 
 def _response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.losses import LOSSES
 from lossmeter.metrics.tasks import KINDS, TASKS
 from lossmeter.tensors import Datatype
@@ -186,6 +187,17 @@ DEFAULTS = {
 }
 """Words for which requests of losses say nothing of their own: left out, they are these."""
 ENUMERATIONS |= {name: {**ENUMERATIONS[name], "default": default} for name, default in DEFAULTS.items()}
+PARAMETERS: dict[str, Schema] = {
+    "AcceptLanguage": {
+        "name": "Accept-Language",
+        "in": "header",
+        "description": "The languages that the client prefers, with quality values. Texts are there in English and in Chinese; "
+        "whoever asks for neither gets English.",
+        "schema": {"type": "string", "default": ENGLISH},
+        "example": "zh-CN, zh;q=0.9, en;q=0.5",
+    },
+}
+"""Parameters that several operations have."""
 UNIONS = {
     frozenset({"string", "integer", "boolean"}): "SliceValue",
     frozenset({"string", "integer"}): "SampleId",

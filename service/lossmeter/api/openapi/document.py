@@ -30,7 +30,17 @@ from lossmeter.api.models.schemas import COMMON_TENSORS, LossAnswer, request_mod
 from lossmeter.api.models.shared_memory import CudaRegionRequest, SystemRegionRequest
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
-from lossmeter.api.openapi.components import BRIEFLY, DEFAULTS, ENUMERATIONS, REF, SCHEMAS, SHARED, Schema, ref
+from lossmeter.api.openapi.components import (
+    BRIEFLY,
+    DEFAULTS,
+    ENUMERATIONS,
+    PARAMETERS,
+    REF,
+    SCHEMAS,
+    SHARED,
+    Schema,
+    ref,
+)
 from lossmeter.api.openapi.operations import LOSS_ANSWER
 from lossmeter.api.openapi.plain import plain
 from lossmeter.losses import LOSSES
@@ -107,6 +117,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     whole["components"] = {
         "schemas": schemas,
         "responses": answers.responses() | {"LossAnswer": _completed(LOSS_ANSWER)},
+        "parameters": PARAMETERS,
         "headers": plain(answers.HEADERS),
         "securitySchemes": access.SCHEMES,
     }
@@ -166,7 +177,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
             declared[status] = _completed(response)
     operation["responses"] = dict(sorted(declared.items()))
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "path":
+        if parameter.get("in") == "path":
             parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
 
 

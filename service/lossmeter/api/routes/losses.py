@@ -8,8 +8,8 @@ from starlette.types import Receive, Scope, Send
 from lossmeter.api.addresses import CUSTOM
 from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.endpoints import Endpoint
+from lossmeter.api.languages import Language, in_languages
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
-from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, request_body, tensor_answer
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.raw_routes import add_raw_route
@@ -54,20 +54,20 @@ def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["losses"])
 
-    @routes.get(PATH, operation_id="list_losses", summary="All losses")
-    async def list_losses() -> LossList:
+    @routes.get(PATH, operation_id="list_losses", summary="All losses", **in_languages())
+    async def list_losses(language: Language) -> LossList:
         """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
-        return LossList(losses=[loss_entry(loss) for loss in LOSSES.values()])
+        return LossList(losses=[loss_entry(loss, language) for loss in LOSSES.values()])
 
     @routes.get(
         PATH + "/{loss}",
         operation_id="describe_loss",
         summary="One loss: formula, roles, when to use it",
-        responses=error_answers(404),
+        **in_languages(404),
     )
-    async def describe_loss(loss: str) -> LossEntry:
+    async def describe_loss(loss: str, language: Language) -> LossEntry:
         """Returns all that there is to know of a loss, with a request that works when posted as it stands."""
-        return loss_entry(find(loss))
+        return loss_entry(find(loss), language)
 
     add_raw_route(
         routes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from lossmeter.api.languages import Language, in_languages
 from lossmeter.api.models.metrics import MetricEntry, MetricList, metric_entry
-from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.resources import Resources
 from lossmeter.metrics import METRICS, find_metric
 
@@ -16,19 +16,19 @@ def router(_: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["metrics"])
 
-    @routes.get(PATH, operation_id="list_metrics", summary="All metrics")
-    async def list_metrics() -> MetricList:
+    @routes.get(PATH, operation_id="list_metrics", summary="All metrics", **in_languages())
+    async def list_metrics(language: Language) -> MetricList:
         """Every metric with its formula, parameters, tasks, application scenarios, source and a request that works."""
-        return MetricList(metrics=[metric_entry(metric) for metric in METRICS.values()])
+        return MetricList(metrics=[metric_entry(metric, language) for metric in METRICS.values()])
 
     @routes.get(
         PATH + "/{metric}",
         operation_id="describe_metric",
         summary="One metric: formula, parameters, when to use it",
-        responses=error_answers(404),
+        **in_languages(404),
     )
-    async def describe_metric(metric: str) -> MetricEntry:
+    async def describe_metric(metric: str, language: Language) -> MetricEntry:
         """Returns all that there is to know of a metric, with a request to `POST /v1/evaluate` that works as it stands."""
-        return metric_entry(find_metric(metric))
+        return metric_entry(find_metric(metric), language)
 
     return routes

@@ -1,0 +1,73 @@
+"""Every text of the catalogue is there in Chinese, and says what the English text says now."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from importlib.resources import files
+
+import pytest
+
+from lossmeter.catalogue import Entry
+from lossmeter.catalogue.translations import ENGLISH, FIELDS, FOLDERS, LANGUAGES, digest, texts, translation
+from lossmeter.losses import LOSSES
+from lossmeter.metrics import METRICS
+
+ENTRIES: list[Entry] = [*LOSSES.values(), *METRICS.values()]
+PACKAGES = {"lossmeter.losses": LOSSES, "lossmeter.metrics": METRICS}
+CODE = re.compile(r"`[^`]+`")
+HAN = re.compile(r"[\u4e00-\u9fff]")
+LATIN_MARK = re.compile(r"[\u4e00-\u9fff][,;?!]")
+"""A mark of punctuation of English behind a Chinese character."""
+
+
+def flaws(entry: Entry, language: str) -> list[str]:
+    """What is wrong with the translation of an entry."""
+    translated = translation(entry, language)
+    if translated is None:
+        return ["is not translated"]
+    found = [f"has no {name}" for name in FIELDS if not HAN.search(translated.get(name, ""))]
+    if translated.get("digest") != digest(entry):
+        found.append(f'translates another English text: bring it up to date, and then say digest = "{digest(entry)}"')
+    for name in FIELDS:
+        ours, theirs = getattr(entry, name), translated.get(name, "")
+        found += [
+            f"{name} does not name {word}" for word in sorted(set(CODE.findall(ours)) - set(CODE.findall(theirs)))
+        ]
+        found += [f"{name} has {mark!r}" for mark in LATIN_MARK.findall(theirs)]
+    return found
+
+
+@pytest.mark.parametrize("language", FOLDERS)
+def test_nothing_is_untranslated_or_stale(language: str) -> None:
+    assert {entry.name: found for entry in ENTRIES if (found := flaws(entry, language))} == {}
+
+
+@pytest.mark.parametrize("folder", FOLDERS.values())
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_is_translated_that_is_not_there(package: str, folder: str) -> None:
+    for file in files(package).joinpath(folder).iterdir():
+        translated = tomllib.loads(file.read_text("utf-8"))
+        members = {entry.name for entry in PACKAGES[package].values() if f"{entry.family}.toml" == file.name}
+        assert set(translated) == members
+        assert all(set(one) == {"digest", *FIELDS} for one in translated.values())
+
+
+def test_a_changed_english_text_and_a_missing_one_are_found() -> None:
+    assert len(flaws(replace(LOSSES["huber"], use_when="never"), "zh")) == 1
+    assert flaws(replace(LOSSES["huber"], avoid_when="take `pinball`"), "zh")[1:] == [
+        "avoid_when does not name `pinball`"
+    ]
+    assert flaws(replace(LOSSES["huber"], name="hubert"), "zh") == ["is not translated"]
+
+
+def test_what_is_not_translated_is_in_english() -> None:
+    entry = replace(LOSSES["huber"], name="hubert")
+    assert texts(entry, "zh") == texts(entry, ENGLISH) == {name: getattr(entry, name) for name in FIELDS}
+
+
+def test_explanations_keep_their_paragraphs() -> None:
+    for entry in ENTRIES:
+        counts = {len(texts(entry, language)["explanation"].split("\n\n")) for language in LANGUAGES}
+        assert len(counts) == 1, entry.name

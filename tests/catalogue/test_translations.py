@@ -13,6 +13,7 @@ from lossmeter.catalogue import Entry
 from lossmeter.catalogue.translations import ENGLISH, FIELDS, FOLDERS, LANGUAGES, digest, texts, translation
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
+from tests.contracts.compatibility import ROOT
 
 ENTRIES: list[Entry] = [*LOSSES.values(), *METRICS.values()]
 PACKAGES = {"lossmeter.losses": LOSSES, "lossmeter.metrics": METRICS}
@@ -71,3 +72,11 @@ def test_explanations_keep_their_paragraphs() -> None:
     for entry in ENTRIES:
         counts = {len(texts(entry, language)["explanation"].split("\n\n")) for language in LANGUAGES}
         assert len(counts) == 1, entry.name
+
+
+def test_the_page_in_chinese_chooses_among_losses_that_exist() -> None:
+    page = (ROOT / "docs" / "chinese.md").read_text()
+    choices = page.partition("常见的选择")[2].partition("全部损失函数")[0]
+    named = set(re.findall(r"`(\w+)`", choices))
+    assert len(named) > 20
+    assert named <= set(LOSSES)

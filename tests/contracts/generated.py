@@ -21,7 +21,7 @@ from lossmeter.api.openapi.document import laid_out
 from lossmeter.api.routes import objectives
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
-from tests.contracts import answers, metric_pages, openapi_3_0, pages, tour
+from tests.contracts import answers, chinese_pages, metric_pages, openapi_3_0, pages, tour
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = Path("openapi/openapi.json")
@@ -34,6 +34,8 @@ EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
 CLIENT = Path("docs/client.md")
 OBJECTIVES = Path("docs/objectives.md")
+CHINESE = Path("docs/chinese.md")
+CHINESE_PAGES = Path("docs/chinese")
 FIGURES = Path("tests/benchmarks/results.json")
 TOUR = Path("docs/tour.md")
 TOUR_SCRIPT = Path("docs/examples/tour.py")
@@ -74,6 +76,7 @@ def files() -> dict[Path, str]:
     whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
     measured = [metric_entry(metric) for metric in METRICS.values()]
     whole[DEFAULTS] = _defaults(loss=entries, metric=measured)
+    whole |= _in_chinese()
     (example,) = answers.of_posts("/v1/evaluate", [EXAMPLES["multiclass"]])
     (objective,) = answers.of_posts("/v1/objectives", [objectives.EXAMPLE])
     return (
@@ -90,6 +93,22 @@ def files() -> dict[Path, str]:
             ),
         }
     )
+
+
+def _in_chinese() -> dict[Path, str]:
+    """The pages in Chinese."""
+    losses = [loss_entry(loss, "zh") for loss in LOSSES.values()]
+    metrics = [metric_entry(metric, "zh") for metric in METRICS.values()]
+    return {
+        CHINESE: _filled(
+            CHINESE,
+            answer=pages.answer_block(answers.of_command((ROOT / CHINESE).read_text())),
+            losses=chinese_pages.families(losses, "chinese/losses.md"),
+            metrics=chinese_pages.families(metrics, "chinese/metrics.md"),
+        ),
+        CHINESE_PAGES / "losses.md": chinese_pages.losses_page(losses),
+        CHINESE_PAGES / "metrics.md": chinese_pages.metrics_page(metrics),
+    }
 
 
 def _defaults(**catalogues: Sequence[LossEntry | MetricEntry]) -> str:

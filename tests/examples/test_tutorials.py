@@ -16,7 +16,7 @@ import pytest
 from tests.contracts.generated import ROOT
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "docs" / "evaluation.md", *TUTORIALS]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "evaluation.md", ROOT / "docs" / "chinese.md", *TUTORIALS]
 LOCAL = "http://127.0.0.1:8000"
 SAMPLE = "docs/examples/predictions.csv"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from functools import cache
 from importlib.resources import files
 
@@ -38,6 +37,8 @@ def digest(entry: Entry) -> str:
 
 @cache
 def _family(package: str, folder: str, family: str) -> dict[str, dict[str, str]]:
+    import tomllib  # whoever reads English needs none of its patterns
+
     file = files(package) / folder / f"{family}.toml"
     if not file.is_file():
         return {}

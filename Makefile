@@ -15,7 +15,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
+.PHONY: install run test test-oldest gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
   check sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -33,6 +33,20 @@ run: install
 TEST_PROCESSES ?= auto
 test: install
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+# The losses and the engine on the oldest torch that pyproject.toml allows, in an environment of its own. That torch is a download of
+# several gigabytes, unless pip finds a build for the CPU.
+OLDEST_TORCH = $(shell sed -n 's/.*"torch>=\([0-9.]*\),.*/\1/p' pyproject.toml)
+test-oldest: build/oldest/.installed
+	build/oldest/bin/python -m pytest tests/losses tests/engine
+
+build/oldest/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	sed '/^\(torch\|triton\|nvidia-.*\|cuda-.*\)==/d' constraints.txt > build/oldest/constraints.txt
+	build/oldest/bin/python -m pip install --quiet --constraint build/oldest/constraints.txt "torch==$(OLDEST_TORCH).*" \
+	  --editable ".[server]" --group test
+	touch $@
 
 # jax is large, and one file of the client needs it.
 test-jax: install

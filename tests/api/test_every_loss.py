@@ -18,10 +18,11 @@ from lossmeter.catalogue import Parameter
 from lossmeter.engine import Call, Engine, Outcome
 from lossmeter.losses import LOSSES, Loss
 from tests.losses.test_losses import differentiable
+from tests.support.devices import NAME
 from tests.support.inputs import Case, smooth
 from tests.support.wire import split
 
-ENGINE = Engine("cpu")
+ENGINE = Engine(NAME)
 EXAMPLES = [
     pytest.param(loss, example, id=f"{loss.name}-{i}")
     for loss in LOSSES.values()

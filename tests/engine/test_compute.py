@@ -23,10 +23,11 @@ from tests.losses.test_losses import (
     torch_call,
     tracked,
 )
+from tests.support.devices import NAME, placed
 from tests.support.inputs import Case, cases, smooth
 from tests.support.wire import split, unwired, wired
 
-ENGINE = Engine("cpu")
+ENGINE = Engine(NAME)
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -61,12 +62,43 @@ def test_unreduced_values_and_gradients_are_torchs_bit_for_bit(loss: Loss, case:
     case = converted(case, PRECISIONS[precision])
     wanted = tuple(differentiable(loss, case))
     outcome = computed(loss, case, reduction="none", gradients=wanted, precision=precision)
-    theirs, leaves = tracked(loss, case)
+    theirs, leaves = tracked(loss, placed(case))
     expected = torch_call(loss, theirs, "none")
     assert outcome.values is not None
-    same_bits(unwired(outcome.values), expected.detach())
+    same_bits(unwired(outcome.values), expected.detach().cpu())
     for name, gradient in zip(wanted, torch.autograd.grad(expected.sum(), leaves), strict=True):
-        same_bits(unwired(outcome.gradients[name]), gradient)
+        same_bits(unwired(outcome.gradients[name]), gradient.cpu())
+
+
+@every_precision
+@each(smooth, [name for name in LOSSES if name not in TORCH])
+def test_what_torch_lacks_has_the_bits_of_its_function_in_process(loss: Loss, case: Case, precision: Any) -> None:
+    case = converted(case, PRECISIONS[precision])
+    wanted = tuple(differentiable(loss, case))
+    outcome = computed(loss, case, reduction="none", gradients=wanted, precision=precision)
+    ours, leaves = tracked(loss, placed(case))
+    expected = loss.function(**ours)
+    assert outcome.values is not None
+    same_bits(unwired(outcome.values), expected.detach().cpu())
+    for name, gradient in zip(wanted, torch.autograd.grad(expected.sum(), leaves), strict=True):
+        same_bits(unwired(outcome.gradients[name]), gradient.cpu())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_half_precision_is_widened_before_anything_is_computed(loss: Loss, dtype: torch.dtype) -> None:
+    case = converted(smooth(loss.name)[0], dtype)
+    wanted = tuple(differentiable(loss, case))
+    try:
+        outcome = computed(loss, case, reduction="none", gradients=wanted)
+    except Invalid:
+        return  # rounded, its rows no longer sum to one
+    ours, leaves = tracked(loss, placed(converted(case, torch.float32)))
+    expected = loss.function(**ours)
+    assert outcome.values is not None
+    same_bits(unwired(outcome.values), expected.detach().cpu())
+    for name, gradient in zip(wanted, torch.autograd.grad(expected.sum(), leaves), strict=True):
+        same_bits(unwired(outcome.gradients[name]), gradient.cpu())
 
 
 @every_precision
@@ -218,8 +250,8 @@ def test_chunks_give_the_same_bits(loss: Loss, case: Case, precision: Any) -> No
     for reduction in ("none", "mean"):
         fields: dict[str, Any] = {"reduction": reduction, "gradients": wanted, "precision": precision}
         whole = computed(loss, case, **fields)
-        pieces = computed(loss, case, Engine("cpu", chunk_elements=1), **fields)
-        spent = computed(loss, cloned(case), Engine("cpu", chunk_elements=1), **fields, expendable=True)
+        pieces = computed(loss, case, Engine(NAME, chunk_elements=1), **fields)
+        spent = computed(loss, cloned(case), Engine(NAME, chunk_elements=1), **fields, expendable=True)
         if whole.values is None:
             assert pieces.value == pytest.approx(whole.value, rel=1e-7, nan_ok=True)
             assert pieces.sum == pytest.approx(whole.sum, rel=1e-14)
@@ -234,7 +266,7 @@ def test_chunks_give_the_same_bits(loss: Loss, case: Case, precision: Any) -> No
 def test_gradients_take_the_place_of_what_is_expendable_and_of_nothing_else() -> None:
     case = {"predictions": torch.arange(40.0).reshape(10, 4), "labels": torch.zeros(10, 4)}
     kept = cloned(case)
-    engine = Engine("cpu", chunk_elements=12)
+    engine = Engine(NAME, chunk_elements=12)
     expected = kept["predictions"] * 2 / 40
     first = computed(find("mse"), case, engine, gradients=("predictions",))
     torch.testing.assert_close(unwired(first.gradients["predictions"]), expected)
@@ -254,7 +286,7 @@ def test_chunks_are_really_computed() -> None:
 
     loss = replace(find("mse"), function=counted)
     case = {"predictions": torch.ones(10, 4), "labels": torch.zeros(10, 4)}
-    outcome = computed(loss, case, Engine("cpu", chunk_elements=12), gradients=("predictions",))
+    outcome = computed(loss, case, Engine(NAME, chunk_elements=12), gradients=("predictions",))
     assert sizes == [3, 3, 4]
     assert outcome.value == 1.0
 
@@ -276,7 +308,7 @@ def test_a_full_device_leads_to_smaller_chunks_and_then_to_an_error(error: Excep
     assert outcome.value == computed(find("mse"), case).value
     torch.testing.assert_close(unwired(outcome.gradients["predictions"]), case["predictions"] * 2 / 40)
     limit = 0
-    with pytest.raises(DoesNotFit, match="does not fit into the memory of cpu"):
+    with pytest.raises(DoesNotFit, match=f"does not fit into the memory of {ENGINE.device}"):
         computed(loss, case)
     assert computed(find("mse"), case).value == outcome.value
 
@@ -293,7 +325,7 @@ def test_what_was_computed_before_memory_ran_out_is_not_computed_again() -> None
     case = {"predictions": torch.arange(40.0).reshape(10, 4), "labels": torch.ones(10, 4)}
     fields: dict[str, Any] = {"reduction": "none", "gradients": ("predictions",)}
     expected = computed(find("mse"), case, **fields)
-    engine = Engine("cpu", chunk_elements=16)
+    engine = Engine(NAME, chunk_elements=16)
     found = computed(replace(find("mse"), function=filling), cloned(case), engine, **fields, expendable=True)
     assert sizes == [4, 4, 2, 2, 2]
     same_bits(unwired(found.values), unwired(expected.values))
@@ -391,7 +423,7 @@ def test_overflow_of_float32_is_found_before_computing() -> None:
 @every_case
 def test_the_engine_takes_every_case(loss: Loss, case: Case) -> None:
     outcome = computed(loss, case, gradients=tuple(differentiable(loss, case)), empty="zero")
-    assert outcome.device == "cpu"
+    assert outcome.device == str(ENGINE.device)
     assert {name: tensor.shape for name, tensor in outcome.gradients.items()} == {
         name: tuple(case[name].shape) for name in differentiable(loss, case)
     }

@@ -12,6 +12,7 @@ import torch
 from lossmeter.engine import Call, Engine
 from lossmeter.losses import find
 from lossmeter.tensors import Datatype, Tensor
+from tests.support.devices import NAME
 
 LARGE = {"predictions": [100000001.0], "labels": [100000000.0]}
 
@@ -125,7 +126,7 @@ def test_weights_multiply_in_float64_before_they_are_summed() -> None:
         reduction="sum",
         sample_weight=Tensor(Datatype.FP64, (500,), w),
     )
-    outcome = Engine("cpu").compute(call)
+    outcome = Engine(NAME).compute(call)
     assert outcome.sum == float(np.add.reduce(np.abs(x).astype(np.float64) * w))
     assert outcome.normalizer == pytest.approx(float(w.sum()), rel=1e-15)
 
@@ -134,7 +135,7 @@ def test_bits_do_not_depend_on_where_tensors_lie() -> None:
     rng = np.random.default_rng(0)
     features, classifier = (rng.normal(size=size).astype(np.float32) for size in ((64, 37), (11, 37)))
     labels = Tensor(Datatype.INT64, (64,), rng.integers(0, 11, 64))
-    loss, engine = find("linear_cross_entropy"), Engine("cpu")
+    loss, engine = find("linear_cross_entropy"), Engine(NAME)
 
     def at(array: np.ndarray, offset: int) -> Tensor:
         room = np.empty(array.nbytes + 256, np.uint8)

@@ -19,6 +19,7 @@ from lossmeter.errors import Invalid
 from lossmeter.losses import LOSSES, Loss, find
 from tests.engine.test_together import bits, mse
 from tests.losses.test_losses import complete, differentiable
+from tests.support.devices import NAME
 from tests.support.inputs import Case, cases, edges, smooth
 from tests.support.wire import split, wired
 
@@ -30,7 +31,7 @@ def studied(loss: Loss, case: Case, **fields: Any) -> tuple[Engine, Call]:
     """An engine that has studied the plan of a call."""
     tensors, parameters = split(loss, case)
     call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)), precision="float64", **fields)
-    engine = Engine("cpu")
+    engine = Engine(NAME)
     engine.programs.record_after = 0
     for _ in range(STUDY_AFTER + 1):
         engine.check(call)
@@ -48,7 +49,7 @@ from lossmeter.errors import Invalid
 from lossmeter.losses import find
 from lossmeter.tensors import Datatype, Tensor
 
-engine = Engine("cpu")
+engine = Engine(NAME)
 logits = Tensor(Datatype.FP32, (2, 3), np.zeros(6, np.float32))
 labels = Tensor(Datatype.INT64, (2,), np.array([0, 2]))
 given = {"predictions": logits, "labels": labels}, {"ignore_index": -100, "label_smoothing": 0.0}
@@ -91,7 +92,7 @@ def test_a_plan_refuses_and_gives_what_the_checks_do(loss: Loss, non_finite: Any
                 if poisoned.numel():
                     poisoned.view(-1)[-1] = torch.tensor(poison).to(poisoned.dtype)
                 other = replace(call, tensors={**call.tensors, name: wired(poisoned)})
-                assert result(engine, other) == result(Engine("cpu"), other)
+                assert result(engine, other) == result(Engine(NAME), other)
 
 
 def counts_labels(loss: Loss) -> bool:
@@ -117,19 +118,19 @@ def test_events_are_looked_at_in_each_call() -> None:
         engine, call = studied(find("cox_ph"), {**case, "events": torch.ones_like(case["events"])})
         for events in (case["events"], torch.zeros_like(case["events"])):
             other = replace(call, tensors={**call.tensors, "events": wired(events)})
-            assert result(engine, other) == result(Engine("cpu"), other)
+            assert result(engine, other) == result(Engine(NAME), other)
 
 
 @pytest.mark.parametrize("loss", MASKED, ids=lambda loss: loss.name)
 def test_masks_are_looked_at_in_each_call(loss: Loss) -> None:
     for case in [one for one in cases(loss.name) if "mask" in one and one["mask"].numel()][:4]:
         engine, call = studied(loss, {**case, "mask": torch.ones_like(case["mask"])})
-        assert result(engine, call) == result(Engine("cpu"), call)
+        assert result(engine, call) == result(Engine(NAME), call)
         for mask in (case["mask"], ~case["mask"], torch.zeros_like(case["mask"])):
             other = replace(call, tensors={**call.tensors, "mask": wired(mask)})
-            assert result(engine, other) == result(Engine("cpu"), other)
+            assert result(engine, other) == result(Engine(NAME), other)
         without = replace(call, tensors={name: one for name, one in call.tensors.items() if name != "mask"})
-        assert result(engine, without) == result(Engine("cpu"), without)
+        assert result(engine, without) == result(Engine(NAME), without)
 
 
 @pytest.mark.parametrize("loss", [x for x in LABELLED if counts_labels(x)], ids=lambda loss: loss.name)
@@ -157,14 +158,14 @@ def test_ignored_labels_are_left_out_after_calls_without_any(loss: Loss) -> None
             continue  # a label that this loss cannot have
         tensors, parameters = split(loss, case)
         call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)), precision="float64")
-        assert result(engine, call) == result(Engine("cpu"), call)
+        assert result(engine, call) == result(Engine(NAME), call)
 
 
 def test_zero_upstream_keeps_its_sign() -> None:
-    engine = Engine("cpu")
+    engine = Engine(NAME)
     for upstream in (0.0, -0.0, 1.0, 0.0):
         call = replace(mse(4), upstream=wired(torch.tensor(upstream)))
-        assert bits(engine.compute(call)) == bits(Engine("cpu").compute(call))
+        assert bits(engine.compute(call)) == bits(Engine(NAME).compute(call))
 
 
 @pytest.mark.parametrize("size", [1, 320, DOT_ELEMENTS, DOT_ELEMENTS + 1])

@@ -22,6 +22,7 @@ from lossmeter.tensors import Datatype
 from lossmeter.tensors import Tensor as Wire
 from tests.engine.test_together import PRECISIONS, bits, calls, fusable, mse
 from tests.losses.test_losses import converted, differentiable
+from tests.support.devices import NAME
 from tests.support.inputs import Case, smooth
 from tests.support.wire import split, wired
 
@@ -48,7 +49,7 @@ DIVIDED = [loss for loss in LOSSES.values() if loss.chunked and loss.name not in
 
 
 def engine(record_after: int = NEVER) -> Engine:
-    made = Engine("cpu")
+    made = Engine(NAME)
     made.programs.record_after = record_after
     return made
 
@@ -120,7 +121,7 @@ def test_recorded_or_by_autograd_gives_the_same_bits(loss: Loss, precision: Any)
 def test_chunks_by_a_program_have_the_same_bits_as_by_autograd(loss: Loss, expendable: bool) -> None:
     used = 0
     for case in fusable(loss, "float32")[:2]:
-        replaying, plain = Engine("cpu", chunk_elements=1 << 10), Engine("cpu", chunk_elements=1 << 10)
+        replaying, plain = Engine(NAME, chunk_elements=1 << 10), Engine(NAME, chunk_elements=1 << 10)
         plain.programs.record_after = replaying.programs.record_after = NEVER
         tensors, parameters = split(loss, case)
         call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)))

@@ -16,10 +16,11 @@ from lossmeter.losses import LOSSES, Loss, find
 from lossmeter.losses.shapes import patterns
 from lossmeter.tensors import Datatype, Tensor
 from tests.losses.test_losses import converted, differentiable
+from tests.support.devices import NAME
 from tests.support.inputs import Case, smooth
 from tests.support.wire import split, wired
 
-ENGINE = Engine("cpu")
+ENGINE = Engine(NAME)
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 

@@ -17,8 +17,27 @@ from torch import Tensor
 
 from lossmeter.losses import LOSSES, Loss, Support
 from lossmeter.losses.shapes import Mismatch, patterns, unify
+from tests.support.devices import DEVICE, placed
 from tests.support.inputs import Case, cases, smooth
 from tests.support.references import REFERENCES
+
+
+def linear_cross_entropy_of_old(
+    features: Tensor,
+    classifier: Tensor,
+    labels: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    ignore_index: int | None = None,
+    **rest: Any,
+) -> Tensor:
+    """What the documentation of torch says that its function of this name does, for the versions without one."""
+    logits = F.linear(features, classifier, linear_bias)
+    return F.cross_entropy(logits, labels, ignore_index=-100 if ignore_index is None else ignore_index, **rest)
+
+
+# torch 2.9 has none.
+LINEAR_CROSS_ENTROPY = getattr(F, "linear_cross_entropy", linear_cross_entropy_of_old)
 
 # The functions of torch under the names of the catalogue, with the few parameters that torch calls otherwise.
 TORCH = {
@@ -28,7 +47,7 @@ TORCH = {
     "huber": F.huber_loss,
     "cross_entropy": F.cross_entropy,
     "nll": F.nll_loss,
-    "linear_cross_entropy": F.linear_cross_entropy,
+    "linear_cross_entropy": LINEAR_CROSS_ENTROPY,
     "binary_cross_entropy": F.binary_cross_entropy,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "multi_margin": F.multi_margin_loss,
@@ -188,11 +207,11 @@ def test_values_equal_an_independent_reference(loss: Loss, case: Case) -> None:
 @every_dtype
 @every_torch_case
 def test_values_and_gradients_are_torchs_bit_for_bit(loss: Loss, case: Case, dtype: torch.dtype) -> None:
-    ours, leaves = tracked(loss, converted(case, dtype))
-    theirs, torch_leaves = tracked(loss, converted(case, dtype))
+    ours, leaves = tracked(loss, placed(converted(case, dtype)))
+    theirs, torch_leaves = tracked(loss, placed(converted(case, dtype)))
     values, expected = loss.function(**ours), torch_call(loss, theirs, "none")
     assert_same_bits(values, expected)
-    upstream = torch.linspace(-1, 2, values.numel(), dtype=dtype).reshape(values.shape)
+    upstream = torch.linspace(-1, 2, values.numel(), dtype=dtype, device=DEVICE).reshape(values.shape)
     gradients = torch.autograd.grad(values, leaves, upstream)
     for gradient, other in zip(gradients, torch.autograd.grad(expected, torch_leaves, upstream), strict=True):
         assert_same_bits(gradient, other)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.devices import NAME
 from tests.support.ports import reserve_port
 
 PROGRAM = "from lossmeter.cli import main; main()"
@@ -103,7 +104,7 @@ def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **enviro
         log = Path(folder, "log")
         given = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "LOSSMETER_DEVICE": "cpu",
+            "LOSSMETER_DEVICE": NAME,
             "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.sqlite",
             **environment,
         }

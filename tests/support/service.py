@@ -14,13 +14,14 @@ from lossmeter.api.app import create_app
 from lossmeter.serving.listeners import Config, Server
 from lossmeter.serving.server import protocol_options
 from lossmeter.settings import Settings
+from tests.support.devices import NAME
 
 
 @contextmanager
 def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
     """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL."""
     folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
-    settings = {"device": "cpu", "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
+    settings = {"device": NAME, "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
     chosen = Settings(**settings)
     told = protocol_options(chosen)
     config = Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)

@@ -229,15 +229,10 @@ def linear_cross_entropy(
         Wijmans et al., Cut Your Losses in Large-Vocabulary Language Models, 2024. https://arxiv.org/abs/2411.09009;
         torch.nn.functional.linear_cross_entropy.
     """
-    return F.linear_cross_entropy(
-        features,
-        classifier,
-        labels,
-        linear_bias=bias,
-        weight=weight,
-        ignore_index=None if labels.is_floating_point() else ignore_index,
-        label_smoothing=label_smoothing,
-        reduction="none",
+    # What torch.nn.functional.linear_cross_entropy is without its options; not every version of torch has it.
+    logits = F.linear(features, classifier, bias)
+    return F.cross_entropy(
+        logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="none"
     )
 
 

@@ -15,7 +15,9 @@ Program = Callable[..., tuple[torch.Tensor, tuple[torch.Tensor | None, ...]] | N
 Gives the unreduced values and the gradients; None if the program does not hold for these tensors.
 """
 
-HOMES: tuple[Any, ...] = (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase)
+PLACES = ("_VariableFunctions", "_nn", "TensorBase")
+HOMES: tuple[Any, ...] = tuple(getattr(torch._C, place) for place in PLACES if hasattr(torch._C, place))
+"""Where torch keeps its own bindings; a version that keeps them elsewhere is called by the overload, which is slower."""
 
 
 def quick(kernel: Any) -> Any:

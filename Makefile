@@ -48,6 +48,18 @@ build/oldest/.installed: pyproject.toml constraints.txt
 	  --editable ".[server]" --group test
 	touch $@
 
+# What tests/gpu/run.sh needs on a machine with a GPU and no network, beside its own torch and numpy: wheels for its Python.
+GPU_PYTHON ?= 3.12
+BUNDLE ?= build/gpu-bundle
+MANYLINUX = 2_34 2_28 2_27 2_26 2_24 2_17 2_12 2_5
+gpu-bundle: install
+	rm -rf $(BUNDLE)
+	mkdir -p $(BUNDLE)
+	$(BIN)/python -m tests.gpu.bundle $(GPU_PYTHON) > $(BUNDLE)/requirements.txt
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --implementation cp --python-version $(GPU_PYTHON) \
+	  $(MANYLINUX:%=--platform manylinux_%_x86_64) --platform manylinux2014_x86_64 --dest $(BUNDLE) --requirement $(BUNDLE)/requirements.txt
+	du -sh $(BUNDLE)
+
 # jax is large, and one file of the client needs it.
 test-jax: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group jax

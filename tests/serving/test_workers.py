@@ -118,6 +118,7 @@ def test_a_single_worker_goes_on_after_a_pause_and_ends_when_its_event_loop_stan
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), True),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
         (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False),
         (torch.OutOfMemoryError("CUDA out of memory."), False),
         (RuntimeError("shape mismatch"), False),
         (ValueError("CUDA error"), False),

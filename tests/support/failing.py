@@ -20,8 +20,11 @@ main()
 """For `started`: every worker makes its application with `create_app` below."""
 
 
-def poisoned(**_: Any) -> torch.Tensor:
-    """What every call raises after an assertion has failed in a kernel; this machine has no GPU to do it with."""
+def poisoned(**given: Any) -> torch.Tensor:
+    """An assertion that fails in a kernel; without a GPU, what every call raises after one."""
+    device = next(iter(given.values())).device
+    if device.type == "cuda":
+        torch.zeros(1, device=device)[torch.ones(1, dtype=torch.int64, device=device)].cpu()
     raise torch.AcceleratorError("CUDA error: device-side assert triggered")
 
 

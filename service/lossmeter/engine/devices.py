@@ -13,6 +13,9 @@ KEPT_BYTES = 1 << 25
 MAPPED_BYTES = 1 << 22
 """Blocks from this size on are mapped apart, if nothing on the heap has room for them, and go back as soon as they are free."""
 
+FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Texts of plain errors of torch: that of the CPU, and those of what asks CUDA for memory by itself."""
+
 
 def choose(name: str) -> torch.device:
     """Returns the device of that name; `auto` is the best one present.
@@ -51,10 +54,7 @@ def is_full(error: BaseException) -> bool:
     """Tells whether an error says that memory ran out, on the device or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On the CPU torch raises a plain RuntimeError of the first text; the second comes from libraries of CUDA.
-    return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in ("DefaultCPUAllocator", "CUDA error: out of memory")
-    )
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in FULL)
 
 
 def is_lost(error: BaseException) -> bool:

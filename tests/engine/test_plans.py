@@ -49,7 +49,7 @@ from lossmeter.errors import Invalid
 from lossmeter.losses import find
 from lossmeter.tensors import Datatype, Tensor
 
-engine = Engine(NAME)
+engine = Engine(sys.argv[1])
 logits = Tensor(Datatype.FP32, (2, 3), np.zeros(6, np.float32))
 labels = Tensor(Datatype.INT64, (2,), np.array([0, 2]))
 given = {"predictions": logits, "labels": labels}, {"ignore_index": -100, "label_smoothing": 0.0}
@@ -66,7 +66,7 @@ engine.programs.join()
 assert plan.program.program
 assert not {"sympy", "torch._dynamo", "torch.distributed.tensor"} & sys.modules.keys()
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program, NAME], check=True)
 
 
 def result(engine: Engine, call: Call) -> Any:

@@ -16,7 +16,7 @@ TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
 .PHONY: install run test test-oldest gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
-  check sync bench confidence clean
+  check console sync bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -164,6 +164,12 @@ $(TOOLS)/venv/.installed: openapi/requirements.txt
 	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
+
+# The pages of the console, from service/lossmeter/web/source. Needs Node.js; what it writes is committed, so that nothing else does.
+CONSOLE := service/lossmeter/web/source
+console:
+	npm ci --prefix $(CONSOLE) --ignore-scripts --no-audit --no-fund
+	npm run build --prefix $(CONSOLE)
 
 check: install
 	$(BIN)/ruff check .

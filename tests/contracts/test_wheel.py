@@ -49,9 +49,13 @@ def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
     files = {
         f"lossmeter/{path.relative_to(PACKAGE).as_posix()}"
         for path in PACKAGE.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "source"} & set(path.parts)
     }
-    assert {"lossmeter/py.typed", "lossmeter/web/static/swagger-ui/swagger-ui-bundle.js"} <= files
+    assert {
+        "lossmeter/py.typed",
+        "lossmeter/web/static/swagger-ui/swagger-ui-bundle.js",
+        "lossmeter/web/static/console/main.js",
+    } <= files
     assert {name for name in names if name.startswith("lossmeter/")} == files
 
 

@@ -29,13 +29,13 @@ def test_nothing_is_inline(page: httpx.Response) -> None:
 
 def test_everything_that_the_page_names_is_served(http: httpx.Client, page: httpx.Response) -> None:
     names = set(re.findall(r'(?:src|href)="([^"#]+)"', page.text))
-    assert {"static/console.js", "static/console.css"} <= names or {"static/docs.js"} <= names
+    assert {"static/console/main.js", "static/console/style.css"} <= names or {"static/docs.js"} <= names
     for name in names:
         assert http.get(f"/{name}").status_code == 200, name
 
 
 def test_assets_are_asked_after_before_they_are_used_again(http: httpx.Client) -> None:
-    first = http.get("/static/console.js")
+    first = http.get("/static/console/main.js")
     assert first.headers["cache-control"] == "no-cache"
-    again = http.get("/static/console.js", headers={"If-None-Match": first.headers["etag"]})
+    again = http.get("/static/console/main.js", headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304

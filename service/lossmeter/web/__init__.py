@@ -1,1 +1,1 @@
-"""Holds the pages that the service shows in a browser: `static` is served as it is, and nothing in it is built yet."""
+"""Holds the pages that a browser shows: `static` is served as it is; `make console` builds a part of it from `source`."""

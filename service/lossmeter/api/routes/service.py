@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -15,6 +18,7 @@ from starlette.types import Scope
 import lossmeter
 from lossmeter.api.resources import Resources
 
+COMPRESSED = {"text/javascript", "application/javascript", "text/css"}
 STATIC = Path(str(files("lossmeter") / "web" / "static"))
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
@@ -59,13 +63,28 @@ def router(resources: Resources) -> APIRouter:
 
 
 class Assets(StaticFiles):
-    """Static files that a browser asks after before it uses its copy, so that an upgrade reaches it whole."""
+    """Static files that a browser asks after before it uses its copy, so that an upgrade reaches it whole.
+
+    Text goes compressed to those who take it so.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Returns the file, or that it has not changed."""
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
+        if isinstance(response, FileResponse) and response.media_type in COMPRESSED:
+            response.headers["Vary"] = "Accept-Encoding"
+            if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+                shorter = {**response.headers, "Content-Encoding": "gzip"}
+                del shorter["content-length"]
+                return Response(compressed(Path(response.path)), headers=shorter, background=response.background)
         return response
+
+
+@cache
+def compressed(file: Path) -> bytes:
+    """Returns a file as gzip, made once: what is served is part of the package, and does not change under it."""
+    return gzip.compress(file.read_bytes(), mtime=0)
 
 
 def static_files() -> StaticFiles:

@@ -1,0 +1,71 @@
+// One loss by hand: any tensors, any parameters, its value and gradients, and the same as a command.
+import { useRef, useState } from "preact/hooks";
+import { Listing } from "../controls";
+import { address, type Answer, call, hasKey, type Loss, type LossAnswer, type Problem, Refused } from "../service";
+import { t } from "../strings";
+import { Refusal, Success } from "./answer";
+import { type Field, NotJson, RequestForm, ownFields, useDraft, written } from "./form";
+
+function curl(url: string, body: string): string {
+  const key = hasKey() ? "  -H \"Authorization: Bearer $LOSSMETER_API_KEY\" \\\n" : "";
+  return `curl ${url} \\\n${key}  -H 'Content-Type: application/json' \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
+}
+
+export function Calculator({ loss }: { loss: Loss }) {
+  const [draft, setDraft] = useDraft(loss);
+  const [fields, setFields] = useState<Field[]>(() => ownFields(loss));
+  const [errors, setErrors] = useState<{ pointer: string; message: string }[]>([]);
+  const [outcome, setOutcome] = useState<{ answer?: Answer<LossAnswer>; problem?: Problem; number: number }>();
+  const [busy, setBusy] = useState(false);
+  const latest = useRef(0);
+  const path = `v1/losses/${loss.name}`;
+
+  let command: string | null = null;
+  try {
+    command = curl(address(path), written(draft, fields));
+  } catch {
+    // What is not JSON yet is said when it is sent.
+  }
+  async function submit() {
+    const number = ++latest.current;
+    let body: string;
+    try {
+      body = written(draft, fields);
+    } catch (error) {
+      const { field, message } = error as NotJson;
+      setErrors([{ pointer: `/${field}`, message }]);
+      setOutcome((before) => ({ ...before, number }));
+      return;
+    }
+    setBusy(true);
+    try {
+      const answer = await call<LossAnswer>("POST", path, body);
+      if (number !== latest.current) return; // a later one is under way
+      setErrors([]);
+      setOutcome({ answer, number });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (number !== latest.current) return;
+      setErrors(error.problem.errors ?? []);
+      setOutcome({ problem: error.problem, number });
+    } finally {
+      setBusy(false);
+    }
+  }
+  const given = outcome?.answer?.given ?? outcome?.problem;
+  return (
+    <section class="workbench" aria-label={t("By hand")}>
+      <h2>{t("By hand")}</h2>
+      <div class="bench">
+        <RequestForm loss={loss} draft={draft} onDraft={setDraft} onReset={(next) => { setDraft(next); setErrors([]); }} errors={errors} busy={busy} onSubmit={submit} onFields={setFields} />
+        <div>
+          <section class="answer" aria-live="polite" aria-label={t("Answer")} data-number={outcome?.number ?? 0}>
+            {outcome?.answer ? <Success answer={outcome.answer.given} timing={outcome.answer.timing} /> : outcome?.problem ? <Refusal problem={outcome.problem} /> : <p class="hint">{t("The answer will appear here.")}</p>}
+            {given && <Listing title={t("As JSON")} text={JSON.stringify(given, null, 1).replace(/\n\s+(?=[-\d\]n])/g, " ")} />}
+          </section>
+          {command && <Listing title={t("As a command")} text={command} open />}
+        </div>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,89 @@
+// The console: losses to look at and to compute, models to judge, and what was judged before.
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { usePlace } from "./address";
+import { LossList } from "./losses/list";
+import { LossPage } from "./losses/page";
+import { usePromise } from "./prose";
+import { giveKey, losses, onKeyWanted, Refused } from "./service";
+import { language, speak, t } from "./strings";
+import "./console.css";
+
+const START = "focal";
+
+function App() {
+  const { path } = usePlace();
+  const [reason, setReason] = useState<string | null>(null);
+  const [keys, setKeys] = useState(0);
+  const [open, setOpen] = useState(false);
+  useEffect(() => onKeyWanted(setReason), []);
+  useEffect(() => {
+    setOpen(false);
+    scrollTo(0, 0);
+  }, [path.join("/")]);
+  const page = path[0] ?? "";
+  const losing = true;
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t("Skip to the content")}</a>
+      <header class="top">
+        <a class="brand" href="#/"><img src="static/favicon.svg" alt="" width="22" height="22" />lossmeter</a>
+        <nav class="pages" aria-label={t("Pages")}>
+          <a href="#/" aria-current={losing ? "page" : undefined}>{t("Losses")}</a>
+        </nav>
+        {losing && <button class="menu" type="button" aria-expanded={open} aria-controls="catalogue" onClick={() => setOpen(!open)}>{t("All losses")}</button>}
+        <nav class="links" aria-label={t("Documentation")}>
+          <button type="button" class="quiet" lang={language === "zh" ? "en" : "zh"} onClick={() => speak(language === "zh" ? "en" : "zh")}>{language === "zh" ? "English" : "中文"}</button>
+          <a href="docs">API</a>
+        </nav>
+      </header>
+      {reason !== null ? <KeyForm reason={reason} onGiven={() => { setReason(null); setKeys(keys + 1); }} />
+        : <Losses key={keys} name={page} open={open} onOpen={() => setOpen(true)} />}
+    </>
+  );
+}
+
+function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: () => void }) {
+  const { query } = usePlace();
+  const { given, error } = usePromise(losses, []);
+  if (error) return <main id="main" tabIndex={-1}><p class="error">{error instanceof Refused ? error.message : String(error)}</p></main>;
+  if (!given) return <main id="main" tabIndex={-1} aria-busy />;
+  const byName = new Map(given.flatMap((loss) => [loss.name, ...loss.aliases].map((one) => [one, loss] as const)));
+  const loss = byName.get(name) ?? byName.get(START) ?? given[0];
+  if (!loss) return null;
+  return (
+    <div class="layout">
+      <LossList losses={given} current={loss.name} open={open} onOpen={onOpen} />
+      <LossPage key={loss.name} loss={loss} all={given} names={new Set(byName.keys())} query={query} />
+    </div>
+  );
+}
+
+function KeyForm({ reason, onGiven }: { reason: string; onGiven: () => void }) {
+  const [key, setKey] = useState("");
+  function submit(event: Event) {
+    event.preventDefault();
+    if (!key.trim()) return;
+    giveKey(key.trim());
+    onGiven();
+  }
+  return (
+    <main id="main" tabIndex={-1}>
+      <form class="request narrow" noValidate onSubmit={submit}>
+        <div class="field">
+          <label for="key">{t("Key")}</label>
+          <input id="key" type="password" autocomplete="off" spellcheck={false} required value={key} onInput={(event) => setKey(event.currentTarget.value)} />
+          <p class="hint">{reason}</p>
+        </div>
+        <div class="actions"><button type="submit" class="compute">{t("Open")}</button></div>
+      </form>
+    </main>
+  );
+}
+
+const root = document.getElementById("console");
+if (root) {
+  document.documentElement.lang = language;
+  root.replaceChildren();
+  render(<App />, root);
+}

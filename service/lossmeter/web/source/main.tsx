@@ -2,17 +2,22 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { usePlace } from "./address";
+import { EvaluationPage } from "./evaluation/page";
 import { LossList } from "./losses/list";
 import { LossPage } from "./losses/page";
 import { usePromise } from "./prose";
+import { ComparePage } from "./runs/compare";
+import { RunsPage } from "./runs/list";
+import { RunPage } from "./runs/run";
 import { giveKey, losses, onKeyWanted, Refused } from "./service";
 import { language, speak, t } from "./strings";
 import "./console.css";
 
 const START = "focal";
+const PAGES = new Set(["evaluate", "runs", "compare"]);
 
 function App() {
-  const { path } = usePlace();
+  const { path, query } = usePlace();
   const [reason, setReason] = useState<string | null>(null);
   const [keys, setKeys] = useState(0);
   const [open, setOpen] = useState(false);
@@ -22,7 +27,7 @@ function App() {
     scrollTo(0, 0);
   }, [path.join("/")]);
   const page = path[0] ?? "";
-  const losing = true;
+  const losing = !PAGES.has(page);
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t("Skip to the content")}</a>
@@ -30,6 +35,8 @@ function App() {
         <a class="brand" href="#/"><img src="static/favicon.svg" alt="" width="22" height="22" />lossmeter</a>
         <nav class="pages" aria-label={t("Pages")}>
           <a href="#/" aria-current={losing ? "page" : undefined}>{t("Losses")}</a>
+          <a href="#/evaluate" aria-current={page === "evaluate" ? "page" : undefined}>{t("Evaluate")}</a>
+          <a href="#/runs" aria-current={page === "runs" || page === "compare" ? "page" : undefined}>{t("Runs")}</a>
         </nav>
         {losing && <button class="menu" type="button" aria-expanded={open} aria-controls="catalogue" onClick={() => setOpen(!open)}>{t("All losses")}</button>}
         <nav class="links" aria-label={t("Documentation")}>
@@ -38,9 +45,16 @@ function App() {
         </nav>
       </header>
       {reason !== null ? <KeyForm reason={reason} onGiven={() => { setReason(null); setKeys(keys + 1); }} />
-        : <Losses key={keys} name={page} open={open} onOpen={() => setOpen(true)} />}
+        : losing ? <Losses key={keys} name={page} open={open} onOpen={() => setOpen(true)} />
+          : <Page key={`${keys} ${path.join("/")}`} path={path} query={query} />}
     </>
   );
+}
+
+function Page({ path: [page, first, second], query }: { path: string[]; query: URLSearchParams }) {
+  if (page === "evaluate") return <EvaluationPage />;
+  if (page === "compare" && first && second) return <ComparePage baseline={first} candidate={second} />;
+  return page === "runs" && first ? <RunPage id={first} /> : <RunsPage query={query} />;
 }
 
 function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: () => void }) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,14 @@ class Console:
         before = self.driver.execute_script(number)
         self.one("button.compute").click()
         self.wait(lambda: self.driver.execute_script(number) != before)
+
+    def readings(self) -> list[list[float]]:
+        """Value and gradient of each curve, where they are read."""
+        rows: list[list[str]] = self.driver.execute_script(
+            "return [...document.querySelectorAll('.reading tbody tr')]"
+            ".map(row => [...row.querySelectorAll('td')].map(cell => cell.innerText))"
+        )
+        return [[float(cell.replace("−", "-").replace("–", "nan")) for cell in row] for row in rows]
 
     def wait(self, condition: Any) -> None:
         WebDriverWait(self.driver, 20).until(lambda _: condition())
@@ -208,6 +217,71 @@ def test_every_loss_can_be_read_drawn_and_computed(console: Console) -> None:
     asked = [request for request in console.browser.requests() if not request.startswith(("data:", "about:", "blob:"))]
     assert all(request.startswith(console.url) for request in asked)
     assert console.browser.errors() == []
+
+
+def test_a_slider_moves_the_curve_that_the_service_computes(console: Console, http: httpx.Client) -> None:
+    console.browser.open(f"{console.url}/#/focal?with=cross_entropy")
+    console.wait(lambda: console.driver.execute_script("return document.querySelector('.explorer[data-of=ready] td')"))
+    for gamma in ("0.00", "3.5"):
+        console.driver.execute_script(
+            "const slider = document.querySelector('.knobs input[type=range]'); slider.value = arguments[0];"
+            "slider.dispatchEvent(new Event('input', {bubbles: true}))",
+            gamma,
+        )
+        logits = [[2.4, 0.0, 0.0]]
+        body = {"predictions": logits, "labels": [0], "gamma": float(gamma), "gradients": ["predictions"]}
+        answer = http.post("/v1/losses/focal", json=body).json()
+        expected = [answer["value"], answer["gradients"]["predictions"]["data"][0]]
+        console.wait(lambda expected=expected: console.readings()[0] == pytest.approx(expected, rel=1e-3))
+    assert console.readings()[1] == pytest.approx([math.log(1 + 2 * math.exp(-2.4)), -0.1536], rel=1e-3)
+    # The view stands in the address, and is there again when the address is opened.
+    console.wait(lambda: "gamma=3.5" in console.driver.current_url)
+    address = console.driver.current_url
+    console.browser.open(address)
+    console.wait(lambda: len(console.readings()) == 2)
+    assert console.readings()[0] == pytest.approx(expected, rel=1e-3)
+    assert console.browser.errors() == []
+
+
+def test_what_a_slider_cannot_be_is_said(console: Console) -> None:
+    console.browser.open(f"{console.url}/#/huber?delta=-1")
+    console.wait(lambda: console.texts(".explorer .error"))
+    assert console.texts(".explorer .error")[0].endswith("delta is -1; expected a number above 0.0")
+
+
+def test_a_map_is_drawn_over_two_things(console: Console) -> None:
+    for place, label in (
+        ("giou", "vertical shift"),
+        ("ppo_clip", "advantage"),
+        ("triplet_margin", "distance of the negative"),
+    ):
+        console.open(place)
+        console.wait(lambda: len(console.driver.find_elements(By.CSS_SELECTOR, ".contours path")) > 5)
+        assert label in " ".join(console.texts(".map summary"))
+    assert console.browser.errors() == []
+
+
+def test_any_name_of_any_library_finds_a_loss(console: Console) -> None:
+    console.open("mse")
+    search = console.one("#search")
+    for words, name in (
+        ("HuberLoss", "huber"),
+        ("huber_loss", "huber"),
+        ("torch.nn.functional.cross_entropy", "cross_entropy"),
+    ):
+        search.clear()
+        search.send_keys(words)
+        console.wait(lambda name=name: console.texts("#families a")[:1] == [name])
+
+
+def test_the_page_speaks_chinese(console: Console) -> None:
+    console.open("mse")
+    console.one(".links button").click()
+    console.wait(lambda: console.texts(".compute") == ["计算"])
+    assert console.driver.execute_script("return document.documentElement.lang") == "zh"
+    console.one(".links button").click()
+    console.wait(lambda: console.texts(".compute") == ["Compute"])
+    console.driver.execute_script("localStorage.clear()")
 
 
 def test_unreduced_values_and_what_is_not_finite_are_shown(console: Console) -> None:

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const BUILT = "../static/console/";
 const REPORT = "../static/report/";
-const BUNDLED = ["d3-array", "preact"];
+const BUNDLED = ["d3-array", "d3-contour", "preact"];
 
 const licences = BUNDLED.map((name) => {
   const { version } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));

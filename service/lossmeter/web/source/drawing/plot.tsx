@@ -42,9 +42,9 @@ export function rangeOf(all: Numbers, least = 0): [number, number] {
   return [low === 0 ? 0 : low - room, high + room];
 }
 
-export function Plot({ x, y, series, height = 220, label, marker, children, square = false, onPoint }: {
-  x: Scale; y: Scale; series: Series[]; height?: number; label: string; marker?: number | null; square?: boolean;
-  children?: (frame: Frame) => ComponentChildren; onPoint?: (x: number) => void;
+export function Plot({ x, y, series, height = 220, label, marker, children, square = false, bare = false, onPoint, onPlace }: {
+  x: Scale; y: Scale; series: Series[]; height?: number; label: string; marker?: number | null; square?: boolean; bare?: boolean;
+  children?: (frame: Frame) => ComponentChildren; onPoint?: (x: number) => void; onPlace?: (x: number, y: number) => void;
 }) {
   const node = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(560);
@@ -66,14 +66,18 @@ export function Plot({ x, y, series, height = 220, label, marker, children, squa
     const box = (event.currentTarget as SVGElement).getBoundingClientRect();
     const at = x.from + ((event.clientX - box.left - MARGIN.left) / (right - MARGIN.left)) * (x.to - x.from);
     onPoint?.(Math.min(x.to, Math.max(x.from, at)));
+    if (!onPlace || !event.buttons) return;
+    const up = y.from + ((bottom - (event.clientY - box.top)) / (bottom - MARGIN.top)) * (y.to - y.from);
+    onPlace(Math.min(x.to, Math.max(x.from, at)), Math.min(y.to, Math.max(y.from, up)));
   }
+  const pointing = onPoint || onPlace ? pointed : undefined;
   const clip = `clip-${label.replace(/\W+/g, "-")}`;
   return (
     <div class="plot" ref={node}>
       <svg width={wide} height={height} viewBox={`0 0 ${wide} ${height}`} role="img" aria-label={label}
-        onPointerMove={onPoint && pointed} onPointerDown={onPoint && pointed}>
+        onPointerMove={pointing} onPointerDown={pointing}>
         <clipPath id={clip}><rect x={MARGIN.left} y={MARGIN.top - 2} width={Math.max(0, right - MARGIN.left)} height={bottom - MARGIN.top + 4} /></clipPath>
-        <g class="grid">
+        {!bare && <g class="grid">
           {ticks(x.from, x.to, Math.max(2, Math.round(wide / 90))).map((at) => (
             <g key={at}>
               <line x1={frame.x(at)} x2={frame.x(at)} y1={MARGIN.top} y2={bottom} class={at === 0 ? "zero" : ""} />
@@ -88,7 +92,7 @@ export function Plot({ x, y, series, height = 220, label, marker, children, squa
           ))}
           <text class="name" x={(MARGIN.left + right) / 2} y={height - 3} text-anchor="middle">{x.label}</text>
           <text class="name" transform={`translate(11 ${(MARGIN.top + bottom) / 2}) rotate(-90)`} text-anchor="middle">{y.label}</text>
-        </g>
+        </g>}
         <g clip-path={`url(#${clip})`}>
           {series.map((one) => <Drawn key={one.name} series={one} frame={frame} />)}
           {children?.(frame)}

@@ -1,5 +1,5 @@
-// Curves as the service computes them. Only the newest wish is followed: while a request is under way, those in between are dropped.
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+// Curves as the service computes them.
+import { useNewest } from "../newest";
 import { call, type Json, type Loss, type LossAnswer, Refused } from "../service";
 import type { Axis, Profile, Settings } from "./profile";
 
@@ -44,12 +44,14 @@ function curveOf(name: string, profile: Profile, axis: Axis, settings: Settings,
   };
 }
 
-const mean = (values: (number | null)[]) => (values.includes(null) ? null : (values as number[]).reduce((a, b) => a + b, 0) / values.length);
+/** The mean of the values of one sample; null if one is not finite. */
+export const mean = (values: (number | null)[]) => (values.includes(null) ? null : (values as number[]).reduce((a, b) => a + b, 0) / values.length);
 
 const KEPT = 200;
 const kept = new Map<string, Promise<LossAnswer>>();
 
-function computed(path: string, body: string): Promise<LossAnswer> {
+/** The answer to a request, kept: sliders go back and forth. */
+export function computed(path: string, body: string): Promise<LossAnswer> {
   const key = `${path} ${body}`;
   let answer = kept.get(key);
   if (!answer) {
@@ -80,30 +82,7 @@ async function granted({ name, loss, profile, body }: Wish, axis: Axis, settings
 
 /** The curves of all wishes, as soon as the newest are there. */
 export function useCurves(wishes: Wish[], axis: Axis, settings: Settings): { curves: Curve[]; of: string } {
-  const [drawn, draw] = useState<{ curves: Curve[]; of: string }>({ curves: [], of: "" });
-  const of = wishes.map((wish) => `${wish.loss.name} ${wish.name} ${wish.body}`).join("\n");
-  const newest = useRef({ wishes, axis, settings, of });
-  newest.current = { wishes, axis, settings, of };
-  const busy = useRef(false);
-  const gone = useRef(false);
-  useLayoutEffect(() => {
-    async function follow() {
-      for (let done = ""; done !== newest.current.of && !gone.current; ) {
-        const now = newest.current;
-        const curves = await Promise.all(now.wishes.map((wish) => granted(wish, now.axis, now.settings)));
-        done = now.of;
-        if (!gone.current) draw({ curves, of: done });
-      }
-    }
-    if (busy.current) return;
-    busy.current = true;
-    follow().finally(() => (busy.current = false));
-  }, [of]);
-  useLayoutEffect(() => {
-    gone.current = false;
-    return () => {
-      gone.current = true;
-    };
-  }, []);
-  return drawn;
+  const wish = wishes.map((one) => `${one.loss.name} ${one.name} ${one.body}`).join("\n");
+  const { given, wish: of } = useNewest<Curve[]>(wish, () => Promise.all(wishes.map((one) => granted(one, axis, settings))), []);
+  return { curves: given, of };
 }

@@ -9,6 +9,7 @@ import type { Loss } from "../service";
 import { t } from "../strings";
 import { type Curve, bodyOf, useCurves } from "./curves";
 import { Knobs } from "./knobs";
+import { Plane, Triangle } from "./plane";
 import type { Profile } from "./profile";
 import { profileOf } from "./profiles";
 import { axisOf, parseCall, queryOf, type View, viewOf, writeCall } from "./state";
@@ -65,6 +66,9 @@ function Curves({ loss, all, profile, query }: { loss: Loss; all: Loss[]; profil
         <Panel title={t("Loss")} x={{ ...axis, ...range }} series={series("values")} name={`${loss.name}: ${t("loss")}`} marker={point} onPoint={(x) => change({ at: x })} />
         <Panel title={t("Gradient")} x={{ ...axis, ...range }} series={series("slopes")} name={`${loss.name}: ${t("gradient by the {what}", { what: profile.by })}`} marker={point} onPoint={(x) => change({ at: x })} height={190} />
         <Reading curves={curves} point={point} axis={axis} by={profile.by} onPoint={(x) => change({ at: x })} />
+        <Plane loss={loss} profile={profile} axis={axis} settings={withDefaults(profile, view)} parameters={view.parameters} point={point}
+          onPlace={(x, settings) => change({ at: x, settings: { ...view.settings, ...settings } })} />
+        <Triangle loss={loss} profile={profile} parameters={view.parameters} />
       </div>
       <div class="knobs">
         {shown.map((one, place) => (

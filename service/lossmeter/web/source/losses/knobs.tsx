@@ -4,7 +4,7 @@ import { allowed } from "./form";
 import type { Json, Loss, Parameter, Schema } from "../service";
 import { t } from "../strings";
 
-const HIDDEN = new Set(["ignore_index", "level", "absent", "include_background", "eps", "smooth", "blank", "zero_infinity", "full"]);
+const HIDDEN = new Set(["box_format", "ignore_index", "level", "absent", "include_background", "eps", "smooth", "blank", "zero_infinity", "full"]);
 const RANGES: Record<string, [number, number]> = {
   gamma: [0, 5], delta: [0.05, 3], label_smoothing: [0, 0.5], power: [0, 3], temperature: [0.05, 8], alpha: [-2, 2], scale: [0.1, 3], log_zero: [-8, 0],
 };

@@ -26,6 +26,10 @@ export interface Profile {
   direction(axis: string, point: number, settings: Settings): number[];
   /** By what the slope is: what it is called. */
   by: string;
+  /** Of losses over three classes: tensors with a sample for each vector of probabilities, the first class being the true one. */
+  simplex?(points: number[][]): Record<string, Json>;
+  /** Whether a map over the axis and the first setting says more than curves. */
+  plane?: boolean;
 }
 
 export const setting = (name: string, label: string, minimum: number, maximum: number, initial: number, step = 0.05): Setting => ({

@@ -26,11 +26,15 @@ interface Sketch {
   /** What all samples share. */
   shared?: (settings: Settings) => Record<string, Json>;
   direction?: Point<number[]>;
+  /** The role's part of one sample of three classes with these probabilities. */
+  mixed?: (probabilities: number[]) => Json;
+  plane?: boolean;
 }
 
-function profile({ axes, settings = [], role, by, sample, others = {}, shared, direction }: Sketch): Profile {
+function profile({ axes, settings = [], role, by, sample, others = {}, shared, direction, mixed, plane }: Sketch): Profile {
   return {
-    axes, settings, role, by,
+    axes, settings, role, by, plane,
+    ...(mixed ? { simplex: (points) => ({ [role]: points.map(mixed), ...Object.fromEntries(Object.entries(others).map(([name, part]) => [name, points.map(() => part(0, { truth: 0 }, ""))])), ...shared?.({}) }) } : {}),
     direction: (axis, x, given) => direction?.(x, given, axis) ?? [1],
     inputs: (axis, points, given) => ({
       [role]: points.map((x) => sample(x, given, axis)),
@@ -59,6 +63,7 @@ export function classes(loss: Loss): Profile | null {
   const wrapLabel = (one: number): Json => (first.shape[0]?.startsWith("(B, T") ? [one] : one);
   const scores = kind === "scores" || kind === "logits";
   const written = (logits: number[]) => (scores ? logits : kind === "log-probabilities" ? logSoftmax(logits) : softmax(logits));
+  const mixed = (p: number[]) => wrap(written(p.map(Math.log)));
   const base = { role: first.name, axes: scores && kind !== "scores" ? [LOGIT, PROBABILITY] : scores ? [LOGIT] : [PROBABILITY], by: t("logit of the true class") };
   const sample = (x: number, { truth = 0 }: Settings, axis: string) => wrap(written(row(truth, logitOf(axis, x))));
   if (!scores) base.by = kind === "log-probabilities" ? t("log-probability of the true class") : t("probability of the true class");
@@ -85,7 +90,7 @@ export function classes(loss: Loss): Profile | null {
       return wrap(secondKind === "logits" ? logits : secondKind === "log-probabilities" ? logSoftmax(logits) : softmax(logits));
     };
   }
-  return profile({ ...base, settings, sample, others, shared, direction: (_, { truth = 0 }) => row(truth, 1) });
+  return profile({ ...base, settings, sample, others, shared, mixed: kind === "scores" ? undefined : mixed, direction: (_, { truth = 0 }) => row(truth, 1) });
 }
 
 /** Losses of a policy: a sequence of one token for each point. */
@@ -102,7 +107,7 @@ function policy(loss: Loss): Profile | null {
   if (reference) others[second.name] = () => [OLD];
   const alone: Axis = { id: "log_probability", label: t("log-probability"), from: -5, to: 0 };
   return profile({
-    axes: reference ? [RATIO, LOG_RATIO] : [alone], settings, role: first.name, by: t("log-probability"), others,
+    axes: reference ? [RATIO, LOG_RATIO] : [alone], settings, role: first.name, by: t("log-probability"), others, plane: settings.length > 0,
     sample: (x, _, axis) => [reference ? OLD + (axis === "ratio" ? Math.log(x) : x) : x],
   });
 }
@@ -158,7 +163,9 @@ const lists = (loss: Loss) => (loss.roles[0]?.shape[0] === "(Q, D)"
 
 const boxes = (loss: Loss) => (loss.family === "boxes"
   ? profile({ axes: [{ id: "shift", label: t("shift of the box, in widths"), from: -2, to: 2 }], role: "predictions", by: t("shift"),
-    sample: (x) => [x, 0, x + 1, 1], others: { labels: () => [0, 0, 1, 1] }, direction: () => [1, 0, 1, 0] })
+    plane: true,
+    settings: [setting("y", t("vertical shift"), -2, 2, 0), setting("size", t("size of the box"), 0.2, 3, 1)],
+    sample: (x, { y = 0, size = 1 }) => [x, y, x + size, y + size], others: { labels: () => [0, 0, 1, 1] }, direction: () => [1, 0, 1, 0] })
   : null);
 
 export const byFamily = (loss: Loss) => policy(loss) ?? preference(loss) ?? segmentation(loss) ?? lists(loss) ?? boxes(loss);
@@ -173,7 +180,7 @@ const thresholds = (): Sketch => ({
   settings: [setting("label", t("true level"), 0, 3, 2, 1)], sample: (x) => [x, x, x], others: { labels: (_, { label = 2 }) => label }, direction: () => [1, 1, 1],
 });
 const triplet = (): Sketch => ({
-  axes: [{ ...DISTANCE, label: t("distance of the positive") }], role: "positive", by: t("distance"),
+  plane: true, axes: [{ ...DISTANCE, label: t("distance of the positive") }], role: "positive", by: t("distance"),
   settings: [setting("negative", t("distance of the negative"), 0.05, 3, 1)], sample: (x) => [x, 0],
   others: { anchor: () => [0, 0], negative: (_, { negative = 1 }) => [0, negative] }, direction: () => [1, 0],
 });

@@ -246,7 +246,7 @@ def test_a_slider_moves_the_curve_that_the_service_computes(console: Console, ht
 def test_what_a_slider_cannot_be_is_said(console: Console) -> None:
     console.browser.open(f"{console.url}/#/huber?delta=-1")
     console.wait(lambda: console.texts(".explorer .error"))
-    assert console.texts(".explorer .error")[0].endswith("delta is -1; expected a number above 0.0")
+    assert console.texts(".explorer .error")[0].endswith("delta is -1; expected a number greater than 0.0")
 
 
 def test_a_map_is_drawn_over_two_things(console: Console) -> None:

@@ -44,7 +44,7 @@ export const ownFields = (loss: Loss): Field[] => [
 
 interface Document {
   paths: Record<string, { post: { requestBody: { content: Record<string, { schema: { $ref: string } }> } } }>;
-  components: { schemas: Record<string, { properties: Record<string, Schema> }> };
+  components: { schemas: Record<string, Schema & { properties?: Record<string, Schema> }> };
 }
 const NONE: Field[] = [];
 const ELSEWHERE = new Set(["reduction", "gradients", "tensor_encoding"]);
@@ -53,11 +53,15 @@ const ELSEWHERE = new Set(["reduction", "gradients", "tensor_encoding"]);
 export async function sharedFields(loss: Loss): Promise<Field[]> {
   const document_ = await fetched<Document>("openapi.json");
   const schema = document_.paths[`/v1/losses/${loss.name}`]?.post.requestBody.content["application/json"]?.schema;
-  const declared = document_.components.schemas[schema?.$ref.split("/").at(-1) ?? ""]?.properties ?? {};
+  const { schemas } = document_.components;
+  const named = ({ $ref = "" }: Schema) => $ref.split("/").at(-1) ?? "";
+  const declared = schemas[named(schema ?? {})]?.properties ?? {};
   const own = new Set(ownFields(loss).map((field) => field.name));
-  return Object.entries(declared).filter(([name]) => !own.has(name) && !ELSEWHERE.has(name)).map(([name, one]) => one.$ref
-    ? { name, schema: one, tensor: true, initial: "", label: `(${t("optional")})`, description: one.description ?? "" }
-    : scalar(name, one, one.default, one.description));
+  return Object.entries(declared).filter(([name]) => !own.has(name) && !ELSEWHERE.has(name)).map(([name, one]) => {
+    const whole: Schema = { ...schemas[named(one)], ...one };
+    if (named(one) === "Tensor") return { name, schema: {}, tensor: true, initial: "", label: `(${t("optional")})`, description: whole.description ?? "" };
+    return scalar(name, whole, whole.default, whole.description);
+  });
 }
 
 export const differentiable = (loss: Loss) => [...loss.roles, ...loss.tensor_parameters].filter((role) => role.differentiable).map((role) => role.name);

@@ -8,7 +8,8 @@ const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9±]+/g, "");
 
 /** How well a loss answers to a search, by all its names first; 0 for not at all. */
 export function rank(loss: Loss, search: string): number {
-  const wanted = plain(search);
+  // The path of a module in front of a name says nothing more.
+  const wanted = plain(search.replace(/^(\w+\.)+(?=\w)/, ""));
   if (!wanted) return 1;
   const torch = loss.source.match(/torch\.[\w.]*\w/g) ?? [];
   const names = [loss.name, ...loss.aliases, ...torch.flatMap((path) => [path, path.split(".").at(-1) ?? ""])].map(plain);

@@ -301,7 +301,7 @@ def test_a_gradient_beyond_the_precision_is_infinite(http: httpx.Client, reducti
         ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, HEAD, DELETE"),
         ("GET", "/v1/runs/a/batches/b", "PUT"),
         ("POST", "/healthz", "GET, HEAD"),
-        ("POST", "/static/console.css", "GET, HEAD"),
+        ("POST", "/static/console/style.css", "GET, HEAD"),
     ],
 )
 def test_a_405_names_all_methods_of_the_address(http: httpx.Client, method: str, path: str, allowed: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -50,7 +51,14 @@ def test_a_report_fits_the_width_and_nothing_is_cut(tmp_path: Path, width: int) 
 def test_gates_are_test_cases_and_the_report_is_a_summary(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
-    files = ["--markdown", str(tmp_path / "r.md"), "--junit", str(tmp_path / "r.xml")]
+    files = [
+        "--markdown",
+        str(tmp_path / "r.md"),
+        "--junit",
+        str(tmp_path / "r.xml"),
+        "--html",
+        str(tmp_path / "r.html"),
+    ]
     shown = evaluate(tmp_path, "--slice", "country", *GATES, *files, GITHUB_STEP_SUMMARY=str(summary))
     assert shown.exit_code == 1
     suite = ElementTree.parse(tmp_path / "r.xml").getroot()[0]
@@ -68,6 +76,10 @@ def test_gates_are_test_cases_and_the_report_is_a_summary(tmp_path: Path) -> Non
     assert summary.read_text() == "before\n" + written
     assert "| accuracy\\>=0.5 | ✅ **passed** |" in written
     assert "❌ **FAILED: 1 of 3 gates**" in written
+    page = (tmp_path / "r.html").read_text()
+    (figures,) = re.findall(r'id="report-data">(.*?)</script>', page)
+    assert json.loads(figures)["samples"] == 60
+    assert "FAILED: 1 of 3 gates" in page.partition("<noscript>")[2].partition("</noscript>")[0]
 
 
 def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

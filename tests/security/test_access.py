@@ -125,7 +125,7 @@ def test_what_the_document_calls_open_is_open(door: Door, method: str, path: str
     assert door.ask(method, path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/static/console.js"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/static/console/main.js"])
 def test_the_pages_are_open(door: Door, path: str) -> None:
     assert door.ask("GET", path).status_code == 200
 

@@ -20,7 +20,12 @@ SECRET = "4242.4242"
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        *(("GET", "/", 200), ("GET", "/docs", 200), ("GET", "/openapi.json", 200), ("GET", "/static/console.js", 200)),
+        *(
+            ("GET", "/", 200),
+            ("GET", "/docs", 200),
+            ("GET", "/openapi.json", 200),
+            ("GET", "/static/console/main.js", 200),
+        ),
         *(("GET", "/healthz", 200), ("GET", "/v1/losses", 200), ("GET", "/nothing", 404), ("PATCH", "/v1/losses", 405)),
         *(("POST", "/v1/losses/mse", 400), ("POST", "/v2/models/mse/infer", 400), ("GET", "/v1/runs/x", 404)),
     ],

@@ -15,6 +15,7 @@ READY = {
     "#/focal": "document.querySelector('.explorer[data-of=ready]') && document.querySelector('.katex')",
     "#/evaluate": "document.querySelector('#pasted')",
     "#/runs": "document.querySelector('.note, .runs')",
+    "#/service": "document.querySelector('section[aria-label=Routes] td')",
 }
 VIOLATIONS = """
 const [rules, done] = arguments;
@@ -60,6 +61,23 @@ def test_no_page_breaks_a_rule(browser: Browser, url: str, scheme: str, rules: l
         assert found == {place: [] for place in found}
     finally:
         browser.emulate()
+
+
+def test_no_page_is_wider_than_a_phone(browser: Browser, url: str) -> None:
+    screen = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        for place, ready in READY.items():
+            browser.open(f"{url}/{place}")
+            wait(browser, ready)
+            assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), place
+        browser.open(f"{url}/#/evaluate")
+        press(browser, "Example: multiclass")
+        wait(browser, "document.querySelector('#evaluate:not([disabled])')").click()
+        wait(browser, "document.querySelector('.report')")
+        assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_rule_that_is_broken_is_noticed(browser: Browser, url: str) -> None:

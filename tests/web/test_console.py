@@ -166,6 +166,7 @@ def test_several_errors_stand_beside_several_fields(console: Console) -> None:
 
 def test_an_error_in_what_is_folded_unfolds_it(console: Console) -> None:
     console.open("mse")
+    assert not any("openapi.json" in request for request in console.browser.requests())
     console.one("form details > summary").click()
     assert {name: console.one(f"#field-{name}").tag_name for name in ("mask", "empty")} == {
         "mask": "textarea",
@@ -328,6 +329,21 @@ def test_the_search_narrows_the_list_and_opens_the_first(console: Console) -> No
     search.clear()
     search.send_keys("no such thing")
     assert console.texts("#families") == ["No loss is like that."]
+
+
+def test_the_first_paint_takes_little(console: Console) -> None:
+    console.driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    try:
+        console.open("mse")
+        sizes: dict[str, int] = console.driver.execute_script(
+            "return Object.fromEntries(performance.getEntriesByType('resource')"
+            ".filter(one => one.encodedBodySize && !/katex|favicon/.test(one.name))"
+            ".map(one => [one.name, one.encodedBodySize]))"
+        )
+    finally:
+        console.driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    assert {name.rpartition("/")[2] for name in sizes} >= {"main.js", "style.css", "losses"}
+    assert sum(sizes.values()) < 200_000, sizes
 
 
 def test_every_loss_is_in_the_list(console: Console) -> None:

@@ -202,6 +202,29 @@ def test_what_is_wrong_is_said(page: Page) -> None:
     assert page.wait("document.querySelector('.error')?.textContent").startswith("accuracy is good: expected")
 
 
+def test_the_keyboard_suffices(page: Page) -> None:
+    def tab_to(selector: str) -> None:
+        for _ in range(80):
+            if page.run("document.activeElement.matches(arguments[0])", selector):
+                return
+            page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        pytest.fail(f"{selector} cannot be reached with the tab key")
+
+    tab_to("#pasted")
+    page.driver.switch_to.active_element.send_keys("p,y\n0.9,1\n0.2,0\n0.6,0\n")
+    tab_to(".drop .compute")
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.wait("document.querySelector('#evaluate')")
+    tab_to("#evaluate")
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.wait("document.querySelector('.report')")
+    tab_to(".threshold input[type=range]")
+    before = page.texts(".matrix .heat")
+    page.driver.switch_to.active_element.send_keys(Keys.END)
+    page.wait("document.querySelector('.threshold input[type=range]').value === '1'")
+    assert page.texts(".matrix .heat") != before
+
+
 def test_the_same_request_as_a_program_gives_the_same(page: Page, http: httpx.Client, tmp_path: Path) -> None:
     page.paste(TABLE)
     page.wait("document.querySelector('#evaluate')")

@@ -39,3 +39,14 @@ def test_assets_are_asked_after_before_they_are_used_again(http: httpx.Client) -
     assert first.headers["cache-control"] == "no-cache"
     again = http.get("/static/console/main.js", headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/static/console/main.js", "/v1/losses", "/v1/metrics"])
+def test_what_is_large_goes_compressed_to_those_who_take_it_so(http: httpx.Client, path: str) -> None:
+    plain = http.get(path, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    shorter = http.get(path, headers={"Accept-Encoding": "gzip"})
+    assert shorter.headers["content-encoding"] == "gzip"
+    assert shorter.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert int(shorter.headers["content-length"]) < len(plain.content) / 2
+    assert shorter.content == plain.content

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from selenium.webdriver.support.wait import WebDriverWait
+from typer.testing import CliRunner
 
+from lossmeter.cli import program
 from tests.web.conftest import Browser
 
 HOSTILE = "<b onclick=alert(1)>new</b>"
@@ -128,14 +130,19 @@ def test_a_run_is_saved_as_it_is_reported(
     file = tmp_path / "report.html"
     file.write_text(page.run("window.saved['text/html']"))
     assert file.stat().st_size < 500_000
-    page.browser.open(f"file://{file}")
-    page.wait("document.querySelector('.report')")
-    assert page.texts("h1") == [HOSTILE]
-    assert "accuracy" in " ".join(page.texts("section[aria-label=Figures] tbody th"))
-    assert page.run("document.querySelectorAll('main b, main i').length") == 0
-    asked = [request for request in page.browser.requests() if not request.startswith(("about:", "data:"))]
-    assert asked == [f"file://{file}"]
-    assert page.browser.errors() == []
+    printed = tmp_path / "printed.html"
+    saved_by = CliRunner().invoke(program, ["report", runs[1], "-o", str(printed), "--server", page.url])
+    assert saved_by.exit_code == 0, saved_by.output
+    # The file that the console saves, the one of the command line, and the address of the run itself.
+    for place in (f"file://{file}", f"file://{printed}", f"{page.url}/v1/runs/{runs[1]}"):
+        page.browser.open(place)
+        page.wait("document.querySelector('.report')")
+        assert page.texts("h1") == [HOSTILE]
+        assert "accuracy" in " ".join(page.texts("section[aria-label=Figures] tbody th"))
+        assert page.run("document.querySelectorAll('main b, main i').length") == 0
+        asked = [request for request in page.browser.requests() if not request.startswith(("about:", "data:"))]
+        assert [request for request in asked if not request.endswith("/favicon.ico")] == [place]
+        assert [error for error in page.browser.errors() if "favicon.ico" not in error] == []
 
 
 def test_a_run_that_is_not_there_is_said_to_be(page: Page) -> None:

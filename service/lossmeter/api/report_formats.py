@@ -8,10 +8,11 @@ from typing import Any, NoReturn
 
 from lossmeter.api.negotiation import FORMATS, JSON, Format
 from lossmeter.errors import UnsupportedFormat
-from lossmeter.reporting import html, junit, markdown, report_page
+from lossmeter.reporting import junit, markdown, report_page
+from lossmeter.web import report
 
-POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
-"""A report shows what clients sent: nothing in it may run, or load anything."""
+POLICY = f"{report.policy()}; frame-ancestors 'none'".encode()
+"""A report shows what clients sent: nothing may run but the script that draws it, and nothing is loaded."""
 
 
 def _refuse(body: bytes | bytearray, tensors: AbstractSet[str]) -> NoReturn:  # noqa: ARG001
@@ -26,11 +27,11 @@ def _written(write: Callable[[Mapping[str, Any]], str]) -> Callable[..., list[by
 
 
 UTF8 = "; charset=utf-8"
-MARKDOWN = Format("text/markdown", _refuse, _written(lambda report: markdown(report_page(report))), UTF8)
+MARKDOWN = Format("text/markdown", _refuse, _written(lambda fields: markdown(report_page(fields))), UTF8)
 HTML = Format(
     "text/html",
     _refuse,
-    _written(lambda report: html(report_page(report))),
+    _written(report.report_file),
     UTF8,
     ((b"content-security-policy", POLICY),),
 )

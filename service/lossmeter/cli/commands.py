@@ -11,7 +11,7 @@ from lossmeter.cli.catalogue import show_losses, show_metrics, show_openapi
 from lossmeter.cli.database import upgrade_database
 from lossmeter.cli.evaluate import evaluate_file
 from lossmeter.cli.keys import create_key, list_keys, revoke_key
-from lossmeter.cli.runs import compare_runs, delete_runs, list_runs, show_run
+from lossmeter.cli.runs import compare_runs, delete_runs, list_runs, save_report, show_run
 from lossmeter.cli.serve import serve
 from lossmeter.cli.settings import show_settings
 
@@ -26,6 +26,7 @@ program.command("losses")(show_losses)
 program.command("metrics")(show_metrics)
 program.command("evaluate")(evaluate_file)
 program.command("compare")(compare_runs)
+program.command("report")(save_report)
 program.command("openapi")(show_openapi)
 program.command("settings")(show_settings)
 

@@ -66,6 +66,9 @@ def evaluate_file(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     markdown: Annotated[Path | None, typer.Option(help="A file for the report as Markdown.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A file for the report as one page of HTML, with its plots.")
+    ] = None,
 ) -> None:
     """Evaluate the predictions in a file. Exits with 1 if a gate fails, 2 if the input is not usable, 130 if interrupted.
 
@@ -113,7 +116,7 @@ def evaluate_file(
         if server is not None:
             typer.echo(f"\nRun {report['run']['id']}: {server.rstrip('/')}/v1/runs/{report['run']['id']}")
     try:
-        write_page(page, report, markdown, junit)
+        write_page(page, report, markdown, junit, html)
     except OSError as error:
         raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
     if not report["passed"]:

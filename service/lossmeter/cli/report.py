@@ -12,6 +12,7 @@ import typer
 
 from lossmeter.reporting import Page, junit, markdown, text
 from lossmeter.reporting.pages import Style
+from lossmeter.web.report import report_file
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable by which GitHub Actions names the file that it shows with a job."""
@@ -33,8 +34,14 @@ def _paint(part: str, style: Style) -> str:
     return part if plain else typer.style(part, **PAINTS[style])  # click leaves colours out of what is no terminal
 
 
-def write_page(page: Page, report: Mapping[str, Any], markdown_file: Path | None, junit_file: Path | None) -> None:
-    """Writes a page as Markdown and as JUnit XML into the files that are wanted, and to the summary of a job of GitHub Actions.
+def write_page(
+    page: Page,
+    report: Mapping[str, Any],
+    markdown_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None = None,
+) -> None:
+    """Writes a page as Markdown, JUnit XML and HTML into the files that are wanted, and to the summary of GitHub Actions.
 
     Raises:
         OSError: a file cannot be written.
@@ -43,6 +50,8 @@ def write_page(page: Page, report: Mapping[str, Any], markdown_file: Path | None
         markdown_file.write_text(markdown(page), "utf-8")
     if junit_file is not None:
         junit_file.write_text(junit(report), "utf-8")
+    if html_file is not None:
+        html_file.write_text(report_file(report), "utf-8")
     if summary := os.environ.get(SUMMARY):
         with Path(summary).open("a", encoding="utf-8") as shown:
             shown.write(markdown(page))

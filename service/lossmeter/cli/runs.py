@@ -44,11 +44,29 @@ def show_run(
     as_json: Json = False,
     markdown: Annotated[Path | None, typer.Option(help="A file for the report as Markdown.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A file for the gates as JUnit XML.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A file for the report as one page of HTML, with its plots.")
+    ] = None,
 ) -> None:
     """Print the report of a run. Exits with 1 if a gate fails."""
     with connected(server, UNUSABLE) as client:
         report = client.attach(run_id).report()
-    _finish(report_page(report), report, markdown, junit, as_json=as_json)
+    _finish(report_page(report), report, markdown, junit, html, as_json=as_json)
+
+
+@failures_exit(UNUSABLE)
+def save_report(
+    run_id: RunId,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")],
+    server: Server = LOCAL,
+) -> None:
+    """Save the report of a run as one page of HTML, with its plots."""
+    with connected(server, UNUSABLE) as client:
+        report = client.attach(run_id).report()
+    try:
+        write_page(report_page(report), report, None, None, output)
+    except OSError as error:
+        raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
 
 
 @failures_exit(UNUSABLE)
@@ -88,13 +106,15 @@ def compare_runs(
     _finish(comparison_page(comparison), comparison, markdown, junit, as_json=as_json)
 
 
-def _finish(page: Any, answer: Any, markdown: Path | None, junit: Path | None, *, as_json: bool) -> None:
+def _finish(
+    page: Any, answer: Any, markdown: Path | None, junit: Path | None, html: Path | None = None, *, as_json: bool
+) -> None:
     if as_json:
         print_json(dict(answer))
     else:
         print_page(page)
     try:
-        write_page(page, answer, markdown, junit)
+        write_page(page, answer, markdown, junit, html)
     except OSError as error:
         raise failure(error, f"The report cannot be written: {error}", UNUSABLE) from None
     if not answer["passed"]:

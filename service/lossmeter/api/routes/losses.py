@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from functools import cache
+
+from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossmeter.api.addresses import CUSTOM
 from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.languages import Language, in_languages
+from lossmeter.api.lasting import lasting_answer
 from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
 from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, request_body, tensor_answer
 from lossmeter.api.operations.losses import ComputeLoss
@@ -54,10 +57,12 @@ def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["losses"])
 
-    @routes.get(PATH, operation_id="list_losses", summary="All losses", **in_languages())
-    async def list_losses(language: Language) -> LossList:
+    @routes.get(
+        PATH, operation_id="list_losses", summary="All losses", response_model=LossList, **in_languages()
+    )
+    async def list_losses(request: Request, language: Language) -> Response:
         """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
-        return LossList(losses=[loss_entry(loss, language) for loss in LOSSES.values()])
+        return lasting_answer(request, _listed(language), language)
 
     @routes.get(
         PATH + "/{loss}",
@@ -94,3 +99,8 @@ def router(resources: Resources) -> APIRouter:
 
     add_raw_route(routes, "POST", PATH + "/{loss}", other_spelling, include_in_schema=False)
     return routes
+
+
+@cache
+def _listed(language: str) -> bytes:
+    return LossList(losses=[loss_entry(loss, language) for loss in LOSSES.values()]).model_dump_json().encode()

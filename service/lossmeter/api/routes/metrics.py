@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from functools import cache
+
+from fastapi import APIRouter, Request, Response
 
 from lossmeter.api.languages import Language, in_languages
+from lossmeter.api.lasting import lasting_answer
 from lossmeter.api.models.metrics import MetricEntry, MetricList, metric_entry
 from lossmeter.api.resources import Resources
 from lossmeter.metrics import METRICS, find_metric
@@ -16,10 +19,12 @@ def router(_: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["metrics"])
 
-    @routes.get(PATH, operation_id="list_metrics", summary="All metrics", **in_languages())
-    async def list_metrics(language: Language) -> MetricList:
+    @routes.get(
+        PATH, operation_id="list_metrics", summary="All metrics", response_model=MetricList, **in_languages()
+    )
+    async def list_metrics(request: Request, language: Language) -> Response:
         """Every metric with its formula, parameters, tasks, application scenarios, source and a request that works."""
-        return MetricList(metrics=[metric_entry(metric, language) for metric in METRICS.values()])
+        return lasting_answer(request, _listed(language), language)
 
     @routes.get(
         PATH + "/{metric}",
@@ -32,3 +37,8 @@ def router(_: Resources) -> APIRouter:
         return metric_entry(find_metric(metric), language)
 
     return routes
+
+
+@cache
+def _listed(language: str) -> bytes:
+    return MetricList(metrics=[metric_entry(metric, language) for metric in METRICS.values()]).model_dump_json().encode()

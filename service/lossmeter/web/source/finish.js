@@ -33,7 +33,7 @@ writeFileSync(`${REPORT}report.html`, `<!doctype html>
 <style>${style}</style>
 </head>
 <body>
-<main id="main" class="page wide" tabindex="-1"><noscript>The figures are in this file as JSON; drawing them needs JavaScript.</noscript></main>
+<main id="main" class="page wide" tabindex="-1"><noscript>@text@</noscript></main>
 <!-- Bundled: ${BUNDLED.join(", ")}; their licences, MIT and ISC, are at static/console/LICENSES.txt of lossmeter. -->
 <script type="application/json" id="report-data">@report@</script>
 <script>${script}</script>

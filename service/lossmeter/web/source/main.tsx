@@ -6,6 +6,7 @@ import { EvaluationPage } from "./evaluation/page";
 import { LossList } from "./losses/list";
 import { LossPage } from "./losses/page";
 import { usePromise } from "./prose";
+import { OperationsPage } from "./operations/page";
 import { ComparePage } from "./runs/compare";
 import { RunsPage } from "./runs/list";
 import { RunPage } from "./runs/run";
@@ -14,7 +15,7 @@ import { language, speak, t } from "./strings";
 import "./console.css";
 
 const START = "focal";
-const PAGES = new Set(["evaluate", "runs", "compare"]);
+const PAGES = new Set(["evaluate", "runs", "compare", "service"]);
 
 function App() {
   const { path, query } = usePlace();
@@ -37,6 +38,7 @@ function App() {
           <a href="#/" aria-current={losing ? "page" : undefined}>{t("Losses")}</a>
           <a href="#/evaluate" aria-current={page === "evaluate" ? "page" : undefined}>{t("Evaluate")}</a>
           <a href="#/runs" aria-current={page === "runs" || page === "compare" ? "page" : undefined}>{t("Runs")}</a>
+          <a href="#/service" aria-current={page === "service" ? "page" : undefined}>{t("Service")}</a>
         </nav>
         {losing && <button class="menu" type="button" aria-expanded={open} aria-controls="catalogue" onClick={() => setOpen(!open)}>{t("All losses")}</button>}
         <nav class="links" aria-label={t("Documentation")}>
@@ -53,6 +55,7 @@ function App() {
 
 function Page({ path: [page, first, second], query }: { path: string[]; query: URLSearchParams }) {
   if (page === "evaluate") return <EvaluationPage />;
+  if (page === "service") return <OperationsPage />;
   if (page === "compare" && first && second) return <ComparePage baseline={first} candidate={second} />;
   return page === "runs" && first ? <RunPage id={first} /> : <RunsPage query={query} />;
 }

@@ -117,6 +117,14 @@ function headers(content?: string): Record<string, string> {
 
 /** Calls the service; `body` is JSON text. Throws Refused. */
 export async function call<T>(method: string, path: string, body?: string): Promise<Answer<T>> {
+  const { text, timing } = await answered(method, path, body);
+  return { given: (text ? JSON.parse(text) : null) as T, timing };
+}
+
+/** Reads what is text and not JSON. Throws Refused. */
+export const read = async (path: string) => (await answered("GET", path)).text;
+
+async function answered(method: string, path: string, body?: string): Promise<{ text: string; timing: string }> {
   let response: Response;
   try {
     response = await fetch(address(path), { method, headers: headers(body === undefined ? undefined : "application/json"), body });
@@ -124,12 +132,10 @@ export async function call<T>(method: string, path: string, body?: string): Prom
     throw new Refused({ status: 0, title: "No answer", detail: `The service did not answer: ${(error as Error).message}.`, errors: [] });
   }
   const text = await response.text();
-  if (!response.ok) {
-    const problem = parsed(text, response);
-    if (response.status === 401) asked(problem.detail);
-    throw new Refused(problem);
-  }
-  return { given: (text ? JSON.parse(text) : null) as T, timing: response.headers.get("Server-Timing") ?? "" };
+  if (response.ok) return { text, timing: response.headers.get("Server-Timing") ?? "" };
+  const problem = parsed(text, response);
+  if (response.status === 401) asked(problem.detail);
+  throw new Refused(problem);
 }
 
 function parsed(text: string, response: Response): Problem {

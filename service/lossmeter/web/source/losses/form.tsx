@@ -109,7 +109,9 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
   onFields: (fields: Field[]) => void;
 }) {
   const own = useMemo(() => ownFields(loss), [loss]);
-  const { given } = usePromise(() => sharedFields(loss), [loss]);
+  // The document that declares them is large, and most requests need none of them.
+  const [wanted, want] = useState(false);
+  const { given } = usePromise(() => (wanted ? sharedFields(loss) : Promise.resolve(NONE)), [loss, wanted]);
   const shared = given ?? NONE;
   useEffect(() => onFields([...own, ...shared]), [shared]);
   const names = new Set([...own, ...shared].map((field) => field.name));
@@ -147,7 +149,7 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
         <Choices kind="radio" name="reduction" names={loss.reductions} chosen={[draft.reduction]} onChosen={([reduction = "mean"]) => onDraft({ ...draft, reduction })} />
         <Choices kind="checkbox" name="gradients" names={differentiable(loss)} chosen={draft.gradients} onChosen={(gradients) => onDraft({ ...draft, gradients })} />
       </div>
-      <details open={folded || undefined}>
+      <details open={folded || undefined} onToggle={(event) => event.currentTarget.open && want(true)}>
         <summary>{t("Weights, mask, precision …")}</summary>
         <div class="pair">{shared.map(one)}</div>
       </details>

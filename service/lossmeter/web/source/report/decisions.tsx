@@ -9,6 +9,13 @@ import { type Curve, type Figures, found } from "./types";
 
 const UNIT = { from: 0, to: 1 };
 const MOST = 6;
+const POINTS = 2000;
+
+/** Points at equal steps, the first and the last among them: more cannot be told apart. */
+function thinned<T>(column: readonly T[]): readonly T[] {
+  if (column.length <= POINTS) return column;
+  return Array.from({ length: POINTS }, (_, i) => column[Math.floor((i * (column.length - 1)) / (POINTS - 1))] as T);
+}
 
 export function Decisions({ figures, names }: { figures: Figures; names: string[] }) {
   const matrix = found(figures, "confusion_matrix", "matrix");
@@ -36,7 +43,7 @@ const words = (name: string) => name.replaceAll("_", " ");
 function Curves({ title, curves, x, y, names, diagonal = false, point }: {
   title: string; curves: Curve[]; x: string; y: string; names: string[]; diagonal?: boolean; point?: { x: number; y: number } | null;
 }) {
-  const series: Series[] = curves.slice(0, MOST).map((curve, i) => ({ name: curves.length > 1 ? (names[i] ?? String(i)) : title, colour: i, x: curve[x] ?? [], y: curve[y] ?? [] }));
+  const series: Series[] = curves.slice(0, MOST).map((curve, i) => ({ name: curves.length > 1 ? (names[i] ?? String(i)) : title, colour: i, x: thinned(curve[x] ?? []), y: thinned(curve[y] ?? []) }));
   return (
     <figure>
       <figcaption>{title}</figcaption>

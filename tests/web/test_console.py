@@ -202,6 +202,17 @@ def test_the_command_says_what_was_posted(console: Console, http: httpx.Client) 
     assert body["reduction"] == "sum"
     assert body["gradients"] == ["predictions", "labels"]
     assert http.post("/v1/losses/binary_focal", json=body).json()["value"] == console.value()
+    for language, word in (
+        ("Python", "httpx.post("),
+        ("JavaScript", "fetch("),
+        ("Java", "HttpRequest"),
+        ("Go", "http.NewRequest"),
+    ):
+        console.driver.execute_script(
+            "[...document.querySelectorAll('.bench .segments button')].find(b => b.textContent === arguments[0]).click()",
+            language,
+        )
+        console.wait(lambda word=word: word in console.texts(".bench .program pre")[0])
 
 
 def test_every_loss_can_be_read_drawn_and_computed(console: Console) -> None:

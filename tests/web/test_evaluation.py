@@ -94,7 +94,7 @@ class Page:
     def request(self) -> dict[str, Any]:
         """The body that the page posts."""
         found = re.search(r"-d '(.*)'$", self.program("curl"), re.DOTALL)
-        assert found is not None
+        assert found is not None, "the body is too long to stand in the command"
         body: dict[str, Any] = json.loads(found[1].replace("'\\''", "'"))
         return body
 
@@ -132,6 +132,7 @@ def test_a_pasted_table_is_judged_as_the_service_does(page: Page, http: httpx.Cl
             assert float(figures[one["metric"]][0].replace("−", "-")) == pytest.approx(one["value"], rel=1e-3)
     assert [text.strip() for text in page.texts(".gates .badge")] == ["holds", "fails"]
     assert {f"country = {HOSTILE}", "country = de"} == set(page.rows("Slices"))
+    assert body["hardest"] == len(SCORES)
     hardest = list(page.rows("Hardest samples"))
     assert hardest == [str(one["sample_id"]) for one in answer["hardest"]]
     assert page.run("document.querySelectorAll('img[src=x]').length") == 0

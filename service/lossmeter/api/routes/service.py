@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -77,13 +77,14 @@ class Assets(StaticFiles):
             if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
                 shorter = {**response.headers, "Content-Encoding": "gzip"}
                 del shorter["content-length"]
-                return Response(compressed(Path(response.path)), headers=shorter, background=response.background)
+                changed = response.stat_result.st_mtime_ns if response.stat_result else 0
+                return Response(compressed(Path(response.path), changed), headers=shorter, background=response.background)
         return response
 
 
-@cache
-def compressed(file: Path) -> bytes:
-    """Returns a file as gzip, made once: what is served is part of the package, and does not change under it."""
+@lru_cache(maxsize=64)
+def compressed(file: Path, changed: int) -> bytes:  # noqa: ARG001 - a file that changed is another one
+    """Returns a file as gzip, made once."""
     return gzip.compress(file.read_bytes(), mtime=0)
 
 

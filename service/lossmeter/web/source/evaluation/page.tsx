@@ -1,13 +1,13 @@
 // An evaluation: data, what they are, what is measured, and the report.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { Code, save, Segments, Select } from "../controls";
+import { save, Select } from "../controls";
 import { usePromise } from "../prose";
 import { reportFile } from "../report/file";
 import { ReportView } from "../report/report";
 import type { Report } from "../report/types";
-import { address, call, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
+import { call, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
+import { SameRequest } from "../same";
 import { t } from "../strings";
-import { FILE, isLong, LANGUAGES, program, type Target } from "./commands";
 import { Columns, DataInput } from "./data";
 import { Keep } from "./keep";
 import { meaning, PREDICTIONS_ARE, propose, type Setup, type Task, TASKS, type Use } from "./proposal";
@@ -85,7 +85,7 @@ function Evaluation({ table, setup, metrics, onTable, onSetup, onOther }: {
         {made.error && <p class="error" role="alert">{made.error}</p>}
         {problem && <div class="refused" role="alert"><p class="status">{problem.status || ""} {problem.title}</p>{(problem.errors.length ? problem.errors.map((one) => one.message) : [problem.detail]).map((text) => <p key={text}>{text}</p>)}</div>}
         <div class="actions"><button type="button" class="compute" id="evaluate" aria-busy={busy} disabled={!request} onClick={evaluate}>{t("Evaluate")}</button></div>
-        {request && <Commands body={bodyOf(request)} />}
+        {request && <SameRequest path="v1/evaluate" body={bodyOf(request)} />}
       </section>
       {outcome && <Outcome {...outcome} />}
     </>
@@ -124,19 +124,6 @@ function Chips({ id, label, fixed, chosen, options, onChosen }: { id: string; la
         <datalist id={`${id}-options`}>{options.map((name) => <option key={name} value={name} />)}</datalist>
       </div>
     </div>
-  );
-}
-
-function Commands({ body }: { body: string }) {
-  const [target, setTarget] = useState<Target>("curl");
-  return (
-    <details class="listing">
-      <summary>{t("The same request as a program")}</summary>
-      <div class="row"><Segments label={t("Language")} value={target} options={LANGUAGES.map((one) => [one, one])} onValue={setTarget} />
-        {isLong(body) && <button type="button" class="quiet" onClick={() => save(FILE, "application/json", body)}>{t("Save {file}", { file: FILE })}</button>}
-      </div>
-      <div class="program"><Code text={program(target, address("v1/evaluate"), body)} /></div>
-    </details>
   );
 }
 

@@ -20,6 +20,8 @@ export interface Request {
 
 export class Incomplete extends Error {}
 
+/** Samples whose loss is asked for, the hardest first: all of them in a table that is not larger. */
+const PER_SAMPLE = 1000;
 const PLOTS: Record<Task, string[]> = {
   binary: ["confusion_matrix", "roc_curve", "pr_curve", "reliability_diagram"],
   multiclass: ["confusion_matrix", "roc_curve", "reliability_diagram"],
@@ -89,7 +91,7 @@ export function requestOf(table: Table, setup: Setup, wishes: Wishes, metrics: M
     metrics: [...chosen.map((text) => ({ metric: parseCall(text).name, ...parseCall(text).parameters })), ...plots(metrics, setup).map((metric) => ({ metric }))],
     ...(wishes.gates.length ? { gates: wishes.gates.map((text) => gateOf(text, isMetric)) } : {}),
     confidence: wishes.confidence,
-    hardest: setup.predictionsAre === "classes" || setup.predictionsAre === "scores" ? 0 : 10,
+    hardest: setup.predictionsAre === "classes" || setup.predictionsAre === "scores" ? 0 : Math.min(PER_SAMPLE, table.rows),
   };
   const slices = Object.fromEntries(of("slice").map((one) => [one.name, one.values.map((cell) => (typeof cell === "boolean" || (typeof cell === "number" && Number.isInteger(cell)) ? cell : String(cell ?? "")))]));
   return { plan, data, slices, names };

@@ -1,15 +1,11 @@
 // One loss by hand: any tensors, any parameters, its value and gradients, and the same as a command.
 import { useRef, useState } from "preact/hooks";
 import { Listing } from "../controls";
-import { address, type Answer, call, hasKey, type Loss, type LossAnswer, type Problem, Refused } from "../service";
+import { SameRequest } from "../same";
+import { type Answer, call, type Loss, type LossAnswer, type Problem, Refused } from "../service";
 import { t } from "../strings";
 import { Refusal, Success } from "./answer";
 import { type Field, NotJson, RequestForm, ownFields, useDraft, written } from "./form";
-
-function curl(url: string, body: string): string {
-  const key = hasKey() ? "  -H \"Authorization: Bearer $LOSSMETER_API_KEY\" \\\n" : "";
-  return `curl ${url} \\\n${key}  -H 'Content-Type: application/json' \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
-}
 
 export function Calculator({ loss }: { loss: Loss }) {
   const [draft, setDraft] = useDraft(loss);
@@ -20,9 +16,9 @@ export function Calculator({ loss }: { loss: Loss }) {
   const latest = useRef(0);
   const path = `v1/losses/${loss.name}`;
 
-  let command: string | null = null;
+  let whole: string | null = null;
   try {
-    command = curl(address(path), written(draft, fields));
+    whole = written(draft, fields);
   } catch {
     // What is not JSON yet is said when it is sent.
   }
@@ -63,7 +59,7 @@ export function Calculator({ loss }: { loss: Loss }) {
             {outcome?.answer ? <Success answer={outcome.answer.given} timing={outcome.answer.timing} /> : outcome?.problem ? <Refusal problem={outcome.problem} /> : <p class="hint">{t("The answer will appear here.")}</p>}
             {given && <Listing title={t("As JSON")} text={JSON.stringify(given, null, 1).replace(/\n\s+(?=[-\d\]n])/g, " ")} />}
           </section>
-          {command && <Listing title={t("As a command")} text={command} open />}
+          {whole && <SameRequest path={path} body={whole} open />}
         </div>
       </div>
     </section>

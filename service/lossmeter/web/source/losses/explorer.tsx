@@ -47,25 +47,36 @@ function Curves({ loss, all, profile, query }: { loss: Loss; all: Loss[]; profil
   const axis = axisOf(view, profile);
   const byName = useMemo(() => new Map(all.map((one) => [one.name, one])), [all]);
   const possible = useMemo(() => companions(all, profile, axis.id), [all, profile, axis]);
-  const shown = [{ name: loss.name, parameters: view.parameters }, ...view.others].flatMap(({ name, parameters }) => {
+  const shown = useMemo(() => [{ name: loss.name, parameters: view.parameters }, ...view.others].flatMap(({ name, parameters }) => {
     const one = byName.get(name);
     const drawn = one && profileOf(one);
     return one && drawn && possible.includes(one) ? [{ loss: one, profile: drawn, parameters }] : [];
-  });
-  const wishes = shown.map((one) => ({ ...one, name: writeCall(one.loss.name, one.parameters), body: bodyOf(one.profile, axis, withDefaults(one.profile, view), one.parameters) }));
+  }), [loss, view.parameters, view.others, byName, possible]);
+  const wishes = useMemo(() => shown.map((one) => ({
+    ...one, name: writeCall(one.loss.name, one.parameters), body: bodyOf(one.profile, axis, withDefaults(one.profile, view), one.parameters),
+  })), [shown, axis, view.settings]);
   const { curves, of } = useCurves(wishes, axis, view.settings);
-  const drawn = curves.filter((curve) => curve.points.length);
-  const range = drawn[0] ? { from: drawn[0].points[0] as number, to: drawn[0].points.at(-1) as number } : axis;
   const point = view.at ?? start(axis.from, axis.to);
-  const series = (which: "values" | "slopes"): Series[] => curves.flatMap((curve, colour) => (curve.points.length ? [{ name: `${colour} ${curve.name}`, x: curve.points, y: curve[which], colour }] : []));
+  const read = (x: number) => change({ at: x });
+  // What has not changed is not drawn again while a slider moves.
+  const plots = useMemo(() => {
+    const first = curves.find((curve) => curve.points.length);
+    const range = { ...axis, ...(first ? { from: first.points[0] as number, to: first.points.at(-1) as number } : {}) };
+    const series = (which: "values" | "slopes"): Series[] => curves.flatMap((curve, colour) => (curve.points.length ? [{ name: `${colour} ${curve.name}`, x: curve.points, y: curve[which], colour }] : []));
+    return (
+      <>
+        <Panel title={t("Loss")} x={range} series={series("values")} name={`${loss.name}: ${t("loss")}`} marker={point} onPoint={read} />
+        <Panel title={t("Gradient")} x={range} series={series("slopes")} name={`${loss.name}: ${t("gradient by the {what}", { what: profile.by })}`} marker={point} onPoint={read} height={190} />
+        <Reading curves={curves} point={point} axis={axis} by={profile.by} onPoint={read} />
+      </>
+    );
+  }, [curves, axis, point]);
 
   return (
     <section class="explorer" aria-label={t("Curves")} data-curves={curves.length} data-of={of.length ? "ready" : ""}>
       <div class="plots">
         {profile.axes.length > 1 && <Segments label={t("Horizontal axis")} value={axis.id} options={profile.axes.map((one) => [one.id, one.label])} onValue={(id) => change({ axis: id, at: null })} />}
-        <Panel title={t("Loss")} x={{ ...axis, ...range }} series={series("values")} name={`${loss.name}: ${t("loss")}`} marker={point} onPoint={(x) => change({ at: x })} />
-        <Panel title={t("Gradient")} x={{ ...axis, ...range }} series={series("slopes")} name={`${loss.name}: ${t("gradient by the {what}", { what: profile.by })}`} marker={point} onPoint={(x) => change({ at: x })} height={190} />
-        <Reading curves={curves} point={point} axis={axis} by={profile.by} onPoint={(x) => change({ at: x })} />
+        {plots}
         <Plane loss={loss} profile={profile} axis={axis} settings={withDefaults(profile, view)} parameters={view.parameters} point={point}
           onPlace={(x, settings) => change({ at: x, settings: { ...view.settings, ...settings } })} />
         <Triangle loss={loss} profile={profile} parameters={view.parameters} />

@@ -1,5 +1,7 @@
 // A report: the verdict first, then the figures with how sure they are, and what explains them.
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { Plot } from "../drawing/plot";
 import { short } from "../numbers";
 import { t } from "../strings";
 import { Calibration, Decisions } from "./decisions";
@@ -110,28 +112,51 @@ function PerClass({ report, names }: { report: Report; names: string[] }) {
   );
 }
 
+const FIRST = 10;
+
 function Hardest({ report, about }: { report: Report; about?: (sample: string | number) => string | undefined }) {
+  const [shown, setShown] = useState(FIRST);
   if (!report.hardest.length) return null;
   const most = Math.max(...report.hardest.map((one) => one.loss ?? 0));
+  const left = report.hardest.length - shown;
   return (
     <section class="card" aria-label={t("Hardest samples")}>
       <h2>{t("Hardest samples")}</h2>
+      {report.hardest.length === report.samples && report.samples > 2 * FIRST && <Histogram values={report.hardest.flatMap((one) => (one.loss === null ? [] : [one.loss]))} />}
       <div class="scroll" tabIndex={0}>
         <table class="figures">
-          <thead><tr><th scope="col">{t("Sample")}</th>{about && <th scope="col">{t("Row")}</th>}<th scope="col">{t("Loss")}</th><td /></tr></thead>
+          <thead><tr><th scope="col">{t("Sample")}</th><th scope="col">{t("Loss")}</th><td />{about && <th scope="col" class="row-text">{t("Row")}</th>}</tr></thead>
           <tbody>
-            {report.hardest.map((one, i) => (
+            {report.hardest.slice(0, shown).map((one, i) => (
               <tr key={i}>
                 <th scope="row">{String(one.sample_id ?? `${one.batch_id ?? ""} ${one.position ?? ""}`)}</th>
-                {about && <td class="row-text">{one.sample_id === null ? "" : about(one.sample_id)}</td>}
                 <td class="strong">{short(one.loss)}</td>
                 <td><svg class="whiskers s1" width="140" height="12" aria-hidden="true"><rect class="bar" width={Math.max(1, (140 * (one.loss ?? 0)) / (most || 1))} height="12" /></svg></td>
+                {about && <td class="row-text">{one.sample_id === null ? "" : about(one.sample_id)}</td>}
               </tr>
             ))}
           </tbody>
         </table>
       </div>
+      {left > 0 && <div class="row"><button type="button" class="quiet" onClick={() => setShown(shown + 5 * FIRST)}>{t("Show {count} more", { count: Math.min(left, 5 * FIRST) })}</button></div>}
     </section>
+  );
+}
+
+const BINS = 30;
+
+function Histogram({ values }: { values: number[] }) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (low === high) return null;
+  const counts = Array.from({ length: BINS }, () => 0);
+  for (const value of values) counts[Math.min(BINS - 1, Math.floor((BINS * (value - low)) / (high - low)))] += 1;
+  const width = (high - low) / BINS;
+  return (
+    <Plot height={160} label={t("Losses of all samples")} x={{ label: t("loss"), from: low, to: high }} y={{ label: t("samples"), from: 0, to: 1.05 * Math.max(...counts) }} series={[]}>
+      {(frame) => counts.map((count, i) => (
+        <rect key={i} class="bar" x={frame.x(low + i * width) + 0.5} width={Math.max(0.5, frame.x(low + width) - frame.x(low) - 1)} y={frame.y(count)} height={frame.y(0) - frame.y(count)} />
+      ))}
+    </Plot>
   );
 }
 

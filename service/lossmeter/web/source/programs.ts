@@ -1,5 +1,5 @@
 // One request as a command or a program; a long body comes from a file that can be saved beside it.
-import { hasKey } from "../service";
+import { hasKey } from "./service";
 
 export const LANGUAGES = ["curl", "Python", "JavaScript", "Java", "Go"] as const;
 export type Target = (typeof LANGUAGES)[number];

@@ -1,0 +1,19 @@
+// The request at hand as a command or a program, in the language of whoever wants it.
+import { useState } from "preact/hooks";
+import { Code, save, Segments } from "./controls";
+import { FILE, isLong, LANGUAGES, program, type Target } from "./programs";
+import { address } from "./service";
+import { t } from "./strings";
+
+export function SameRequest({ path, body, open = false }: { path: string; body: string; open?: boolean }) {
+  const [target, setTarget] = useState<Target>("curl");
+  return (
+    <details class="listing" open={open}>
+      <summary>{t("The same request as a program")}</summary>
+      <div class="row"><Segments label={t("Language")} value={target} options={LANGUAGES.map((one) => [one, one])} onValue={setTarget} />
+        {isLong(body) && <button type="button" class="quiet" onClick={() => save(FILE, "application/json", body)}>{t("Save {file}", { file: FILE })}</button>}
+      </div>
+      <div class="program"><Code text={program(target, address(path), body)} /></div>
+    </details>
+  );
+}

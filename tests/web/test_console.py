@@ -286,6 +286,13 @@ def test_any_name_of_any_library_finds_a_loss(console: Console) -> None:
         console.wait(lambda name=name: console.texts("#families a")[:1] == [name])
 
 
+def test_a_name_that_no_loss_has_is_said(console: Console) -> None:
+    console.browser.open(f"{console.url}/#/hubre")
+    console.wait(lambda: console.texts(".missing") == ["No loss is called hubre; this is focal."])
+    console.open("huber")
+    assert console.texts(".missing") == []
+
+
 def test_the_page_speaks_chinese(console: Console) -> None:
     console.open("mse")
     console.one(".links button").click()

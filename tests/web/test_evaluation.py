@@ -87,8 +87,9 @@ class Page:
 
     def program(self, language: str) -> str:
         self.run("document.querySelector('.listing').open = true")
+        self.wait("document.querySelector('.listing .segments')")
         self.press(language)
-        self.wait("[...document.querySelectorAll('.segments [aria-pressed=true]')].length")
+        self.wait(f"document.querySelector('.listing .segments [aria-pressed=true]').textContent === '{language}'")
         return self.texts(".program pre")[0]
 
     def request(self) -> dict[str, Any]:
@@ -174,7 +175,6 @@ def test_files_of_numpy_are_read(page: Page, tmp_path: Path) -> None:
     page.driver.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "batch.npz"))
     page.wait("document.querySelector('#evaluate')")
     assert (page.chosen("Task"), page.chosen("Predictions are")) == ("multiclass", "logits")
-    page.run("document.querySelector('.listing').open = true")
     page.evaluate()
     accuracy = float((logits.argmax(1) == labels).mean())
     assert float(page.rows("Figures")["accuracy"][0]) == pytest.approx(accuracy, abs=1e-3)
@@ -189,6 +189,16 @@ def test_a_cell_can_be_edited_and_a_regression_has_residuals(page: Page) -> None
     page.evaluate()
     assert float(page.rows("Figures")["mse"][0]) == 4
     assert page.run("document.querySelectorAll('section[aria-label=Residuals] circle').length") == 8
+
+
+def test_the_data_stay_while_other_pages_are_looked_at(page: Page) -> None:
+    page.paste(TABLE)
+    page.wait("document.querySelector('#evaluate')")
+    page.run("(location.hash = '#/runs')")
+    page.wait("document.querySelector('#search-runs')")
+    page.run("(location.hash = '#/evaluate')")
+    page.wait("document.querySelector('#evaluate:not([disabled])')")
+    assert page.request()["predictions"] == SCORES
 
 
 def test_what_is_wrong_is_said(page: Page) -> None:

@@ -78,7 +78,9 @@ class Assets(StaticFiles):
                 shorter = {**response.headers, "Content-Encoding": "gzip"}
                 del shorter["content-length"]
                 changed = response.stat_result.st_mtime_ns if response.stat_result else 0
-                return Response(compressed(Path(response.path), changed), headers=shorter, background=response.background)
+                return Response(
+                    compressed(Path(response.path), changed), headers=shorter, background=response.background
+                )
         return response
 
 

@@ -22,6 +22,7 @@ export const chinese = {
   "Key": "密钥",
   "Loss": "损失",
   "Losses": "损失函数",
+  "No loss is called {name}; this is {other}.": "没有名为 {name} 的损失函数；此处为 {other}。",
   "No loss is like that.": "没有符合的损失函数。",
   "Open": "打开",
   "Pages": "页面",

@@ -11,8 +11,9 @@ export function Slider({ label, value, minimum, maximum, step, onValue, disabled
 }) {
   const id = useId();
   const take = (event: Event) => {
-    const number = Number((event.currentTarget as HTMLInputElement).value);
-    if (Number.isFinite(number)) onValue(atStep(number, step / 10));
+    const text = (event.currentTarget as HTMLInputElement).value;
+    const number = Number(text);
+    if (text.trim() && Number.isFinite(number)) onValue(atStep(number, step / 10));
   };
   return (
     <div class="slider">

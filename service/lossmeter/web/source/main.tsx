@@ -71,7 +71,10 @@ function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: (
   return (
     <div class="layout">
       <LossList losses={given} current={loss.name} open={open} onOpen={onOpen} />
-      <LossPage key={loss.name} loss={loss} all={given} names={new Set(byName.keys())} query={query} />
+      <div>
+        {name && !byName.has(name) && <p class="note missing" role="alert">{t("No loss is called {name}; this is {other}.", { name, other: loss.name })}</p>}
+        <LossPage key={loss.name} loss={loss} all={given} names={new Set(byName.keys())} query={query} />
+      </div>
     </div>
   );
 }

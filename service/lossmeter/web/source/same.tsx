@@ -5,15 +5,24 @@ import { FILE, isLong, LANGUAGES, program, type Target } from "./programs";
 import { address } from "./service";
 import { t } from "./strings";
 
-export function SameRequest({ path, body, open = false }: { path: string; body: string; open?: boolean }) {
+export function SameRequest({ path, written, open: start = false }: { path: string; written: () => string; open?: boolean }) {
+  const [open, setOpen] = useState(start);
+  return (
+    <details class="listing" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{t("The same request as a program")}</summary>
+      {open && <Programs path={path} body={written()} />}
+    </details>
+  );
+}
+
+function Programs({ path, body }: { path: string; body: string }) {
   const [target, setTarget] = useState<Target>("curl");
   return (
-    <details class="listing" open={open}>
-      <summary>{t("The same request as a program")}</summary>
+    <>
       <div class="row"><Segments label={t("Language")} value={target} options={LANGUAGES.map((one) => [one, one])} onValue={setTarget} />
         {isLong(body) && <button type="button" class="quiet" onClick={() => save(FILE, "application/json", body)}>{t("Save {file}", { file: FILE })}</button>}
       </div>
       <div class="program"><Code text={program(target, address(path), body)} /></div>
-    </details>
+    </>
   );
 }

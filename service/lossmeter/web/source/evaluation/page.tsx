@@ -15,9 +15,13 @@ import { bodyOf, Incomplete, possible, type Request, requestOf, usual, type Wish
 import { Residuals } from "./residuals";
 import type { Table } from "./table";
 
+/** The data stay while other pages are looked at, and until the tab is closed. */
+const kept: { table?: Table; setup?: Setup } = {};
+
 export function EvaluationPage() {
-  const [table, setTable] = useState<Table>();
-  const [setup, setSetup] = useState<Setup>();
+  const [table, setTable] = useState(kept.table);
+  const [setup, setSetup] = useState(kept.setup);
+  Object.assign(kept, { table, setup });
   const { given: metrics, error } = usePromise(fetchMetrics, []);
   useEffect(() => {
     document.title = `${t("Evaluate")} · lossmeter`;
@@ -85,7 +89,7 @@ function Evaluation({ table, setup, metrics, onTable, onSetup, onOther }: {
         {made.error && <p class="error" role="alert">{made.error}</p>}
         {problem && <div class="refused" role="alert"><p class="status">{problem.status || ""} {problem.title}</p>{(problem.errors.length ? problem.errors.map((one) => one.message) : [problem.detail]).map((text) => <p key={text}>{text}</p>)}</div>}
         <div class="actions"><button type="button" class="compute" id="evaluate" aria-busy={busy} disabled={!request} onClick={evaluate}>{t("Evaluate")}</button></div>
-        {request && <SameRequest path="v1/evaluate" body={bodyOf(request)} />}
+        {request && <SameRequest path="v1/evaluate" written={() => bodyOf(request)} />}
       </section>
       {outcome && <Outcome {...outcome} />}
     </>
@@ -98,15 +102,15 @@ function Measures({ wishes, onWishes, setup, metrics }: { wishes: Wishes; onWish
   const more = possible(metrics, setup).filter((name) => !names.includes(name));
   return (
     <div class="measures">
-      <Chips id="metrics" label={t("Metrics")} fixed={names} chosen={wishes.metrics} options={more} onChosen={(metrics_) => onWishes({ ...wishes, metrics: metrics_ })} />
+      <Chips id="metrics" label={t("Metrics")} fixed={names} about={(name) => metrics.find((one) => one.name === name)?.summary} chosen={wishes.metrics} options={more} onChosen={(metrics_) => onWishes({ ...wishes, metrics: metrics_ })} />
       <Chips id="losses" label={t("Losses")} fixed={wishes.losses.length ? [] : [t("the usual ones")]} chosen={wishes.losses} options={all.map((one) => one.name)} onChosen={(chosen) => onWishes({ ...wishes, losses: chosen })} />
-      <Chips id="gates" label={t("Gates")} fixed={[]} chosen={wishes.gates} options={names.slice(0, 4).map((name) => `${name}>=0.9`)} onChosen={(gates) => onWishes({ ...wishes, gates })} />
+      <Chips id="gates" label={t("Gates")} fixed={[]} chosen={wishes.gates} options={names.slice(0, 4).map((name) => (metrics.find((one) => one.name === name)?.higher_is_better === false ? `${name}<=0.5` : `${name}>=0.9`))} onChosen={(gates) => onWishes({ ...wishes, gates })} />
     </div>
   );
 }
 
 /** Names that are added by typing or choosing, and removed by a button. */
-function Chips({ id, label, fixed, chosen, options, onChosen }: { id: string; label: string; fixed: string[]; chosen: string[]; options: string[]; onChosen: (chosen: string[]) => void }) {
+function Chips({ id, label, fixed, about, chosen, options, onChosen }: { id: string; label: string; fixed: string[]; about?: (name: string) => string | undefined; chosen: string[]; options: string[]; onChosen: (chosen: string[]) => void }) {
   const [text, setText] = useState("");
   function add() {
     if (text.trim()) onChosen([...new Set([...chosen, text.trim()])]);
@@ -116,8 +120,8 @@ function Chips({ id, label, fixed, chosen, options, onChosen }: { id: string; la
     <div class="field">
       <label for={`add-${id}`}>{label}</label>
       <div class="row chips">
-        {fixed.map((name) => <span key={name} class="chip">{name}</span>)}
-        {chosen.map((name) => <span key={name} class="chip">{name} <button type="button" aria-label={t("Remove {name}", { name })} onClick={() => onChosen(chosen.filter((one) => one !== name))}>×</button></span>)}
+        {fixed.map((name) => <span key={name} class="chip" title={about?.(name)}>{name}</span>)}
+        {chosen.map((name) => <span key={name} class="chip" title={about?.(name)}>{name} <button type="button" aria-label={t("Remove {name}", { name })} onClick={() => onChosen(chosen.filter((one) => one !== name))}>×</button></span>)}
         <input id={`add-${id}`} type="text" list={`${id}-options`} autocomplete="off" spellcheck={false} placeholder={options[0] ?? ""} value={text} onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={(event) => { if (event.key === "Enter") { event.preventDefault(); add(); } }} />
         <button type="button" class="quiet" onClick={add}>{t("Add")}</button>

@@ -59,7 +59,7 @@ export function Calculator({ loss }: { loss: Loss }) {
             {outcome?.answer ? <Success answer={outcome.answer.given} timing={outcome.answer.timing} /> : outcome?.problem ? <Refusal problem={outcome.problem} /> : <p class="hint">{t("The answer will appear here.")}</p>}
             {given && <Listing title={t("As JSON")} text={JSON.stringify(given, null, 1).replace(/\n\s+(?=[-\d\]n])/g, " ")} />}
           </section>
-          {whole && <SameRequest path={path} body={whole} open />}
+          {whole && <SameRequest path={path} written={() => whole} open />}
         </div>
       </div>
     </section>

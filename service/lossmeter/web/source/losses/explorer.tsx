@@ -7,7 +7,7 @@ import { short } from "../numbers";
 import { Name } from "../prose";
 import type { Loss } from "../service";
 import { t } from "../strings";
-import { type Curve, bodyOf, useCurves } from "./curves";
+import { type Curve, bodiesOf, useCurves } from "./curves";
 import { Knobs } from "./knobs";
 import { Plane, Triangle } from "./plane";
 import type { Profile } from "./profile";
@@ -29,7 +29,7 @@ function companions(all: Loss[], profile: Profile, axis: string): Loss[] {
 
 export function Explorer({ loss, all, query }: { loss: Loss; all: Loss[]; query: URLSearchParams }) {
   const profile = useMemo(() => profileOf(loss), [loss]);
-  if (!profile) return <p class="note">{t("Each value of this loss depends on the whole batch: it has no curve of one sample. Try it by hand below.")}</p>;
+  if (!profile) return <p class="note">{t("This loss has no curve yet. Try it by hand below.")}</p>;
   return <Curves key={loss.name} loss={loss} all={all} profile={profile} query={query} />;
 }
 
@@ -53,7 +53,7 @@ function Curves({ loss, all, profile, query }: { loss: Loss; all: Loss[]; profil
     return one && drawn && possible.includes(one) ? [{ loss: one, profile: drawn, parameters }] : [];
   }), [loss, view.parameters, view.others, byName, possible]);
   const wishes = useMemo(() => shown.map((one) => ({
-    ...one, name: writeCall(one.loss.name, one.parameters), body: bodyOf(one.profile, axis, withDefaults(one.profile, view), one.parameters),
+    ...one, name: writeCall(one.loss.name, one.parameters), bodies: bodiesOf(one.profile, axis, withDefaults(one.profile, view), one.parameters),
   })), [shown, axis, view.settings]);
   const { curves, of } = useCurves(wishes, axis, view.settings);
   const point = view.at ?? start(axis.from, axis.to);
@@ -75,6 +75,7 @@ function Curves({ loss, all, profile, query }: { loss: Loss; all: Loss[]; profil
   return (
     <section class="explorer" aria-label={t("Curves")} data-curves={curves.length} data-of={of.length ? "ready" : ""}>
       <div class="plots">
+        {profile.batch && <p class="hint">{t("Its values depend on the whole batch: what is drawn is the mean of a small one, of which one sample moves.")}</p>}
         {profile.axes.length > 1 && <Segments label={t("Horizontal axis")} value={axis.id} options={profile.axes.map((one) => [one.id, one.label])} onValue={(id) => change({ axis: id, at: null })} />}
         {plots}
         <Plane loss={loss} profile={profile} axis={axis} settings={withDefaults(profile, view)} parameters={view.parameters} point={point}

@@ -26,6 +26,8 @@ export interface Profile {
   direction(axis: string, point: number, settings: Settings): number[];
   /** By what the slope is: what it is called. */
   by: string;
+  /** Of losses whose values depend on a whole batch: the tensors of one, at a point of an axis. */
+  batch?(axis: string, point: number, settings: Settings): Record<string, Json>;
   /** Of losses over three classes: tensors with a sample for each vector of probabilities, the first class being the true one. */
   simplex?(points: number[][]): Record<string, Json>;
   /** Whether a map over the axis and the first setting says more than curves. */

@@ -57,9 +57,7 @@ def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["losses"])
 
-    @routes.get(
-        PATH, operation_id="list_losses", summary="All losses", response_model=LossList, **in_languages()
-    )
+    @routes.get(PATH, operation_id="list_losses", summary="All losses", response_model=LossList, **in_languages())
     async def list_losses(request: Request, language: Language) -> Response:
         """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
         return lasting_answer(request, _listed(language), language)

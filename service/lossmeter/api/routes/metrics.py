@@ -19,9 +19,7 @@ def router(_: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["metrics"])
 
-    @routes.get(
-        PATH, operation_id="list_metrics", summary="All metrics", response_model=MetricList, **in_languages()
-    )
+    @routes.get(PATH, operation_id="list_metrics", summary="All metrics", response_model=MetricList, **in_languages())
     async def list_metrics(request: Request, language: Language) -> Response:
         """Every metric with its formula, parameters, tasks, application scenarios, source and a request that works."""
         return lasting_answer(request, _listed(language), language)
@@ -41,4 +39,6 @@ def router(_: Resources) -> APIRouter:
 
 @cache
 def _listed(language: str) -> bytes:
-    return MetricList(metrics=[metric_entry(metric, language) for metric in METRICS.values()]).model_dump_json().encode()
+    return (
+        MetricList(metrics=[metric_entry(metric, language) for metric in METRICS.values()]).model_dump_json().encode()
+    )

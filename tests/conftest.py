@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import hypothesis
@@ -20,6 +22,16 @@ hypothesis.settings.load_profile("patient")
 # httpx reads the certificates of all authorities for each client that it makes, 20 ms of work; tests talk to none of them.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
+
+class _Loggers(dict[str, Any]):
+    """Loggers that pytest can go through while a thread of a server imports what makes new ones."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
+logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)
 
 # A shell without job control starts what it puts in the background deaf to SIGINT, and deafness is inherited: without
 # this, the commands that the tests start and interrupt would be, too.

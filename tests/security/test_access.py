@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lossmeter.api.access import is_local, requires_keys, trusts_this_machine
+from lossmeter.api.access import Access, is_local, requires_keys, trusts_this_machine
 from lossmeter.api.app import rendered_document
 from lossmeter.client import Client
 from lossmeter.client.errors import Forbidden, Unauthorized
@@ -288,3 +288,11 @@ def test_required_asks_this_machine_too() -> None:
     assert trusts_this_machine(Settings())
     assert not trusts_this_machine(Settings(auth="required"))
     assert not trusts_this_machine(Settings(host="0.0.0.0"))
+
+
+def test_the_address_of_the_server_may_be_any_iterable_as_asgi_says() -> None:
+    nobody: Any = None
+    here = Access(nobody, nobody, local=True, origins=())
+    scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "server": ["127.0.0.1", 80]}
+    assert here.is_open_to({**scope, "headers": [(b"host", b"127.0.0.1")]})
+    assert not here.is_open_to({**scope, "headers": [(b"host", b"lossmeter.example.org")]})

@@ -126,7 +126,7 @@ INVALID: list[tuple[Any, str, tuple[int, ...] | None]] = [
     ({**TENSOR, "shape": [1] * 65}, "predictions has 65 dimensions; expected at most 64", None),
     (
         {**TENSOR, "shape": [2**62, 2, 0], "data": []},
-        "predictions has shape [4611686018427387904, 2, 0]: 2**63 ele",
+        "predictions has shape [4611686018427387904, 2, 0]: 2**60 ele",
         None,
     ),
     ({**TENSOR, "data": [[1], [2]]}, "predictions has data of shape [2, 1]; expected [2], or flat data", None),

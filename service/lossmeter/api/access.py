@@ -162,7 +162,7 @@ class Access:
 
     def _is_here(self, scope: Scope) -> bool:
         """Returns whether the client is on this machine, and meant to ask here."""
-        server = scope.get("server")
+        server = tuple(scope.get("server") or ())  # any iterable, says ASGI
         way = self._ways.get(server)
         if way is None:
             way = self._ways[server] = way_of(server[0] if server else "")

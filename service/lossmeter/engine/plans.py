@@ -232,7 +232,7 @@ class Plans:
         """Returns how many rows the program of a call is for, and its kind. The sizes of 0 and 1 are unlike all others."""
         rows = shapes.output[0] if shapes.batched else 1
         in_chunks = chunk_rows < rows and chunk_rows * (operations // rows) <= CHUNK_OPERATIONS
-        if not operations or (operations > SHORT_OPERATIONS and not in_chunks):
+        if not (rows and operations) or (operations > SHORT_OPERATIONS and not in_chunks):
             return 0, None
         most = None
         if rows > 1:

@@ -48,7 +48,7 @@ class Part:
         seconds: its limit.
         tests: files of tests; none where `program` measures.
         select: which of the tests.
-        processes: of tests, at the same time.
+        processes: of tests, at the same time; such a part has a test for each loss.
     """
 
     title: str
@@ -62,7 +62,7 @@ class Part:
         """The command, which writes a report of its tests or the result itself."""
         if self.program:
             return [sys.executable, "-m", self.program, str(result), *(["--quick"] if quick else [])]
-        selected = f"({self.select}) and (mse or cross_entropy)" if quick and self.select else self.select
+        selected = f"({self.select}) and (mse or cross_entropy)" if quick and self.processes else self.select
         options = ["-k", selected] if selected else []
         options += ["-n", str(self.processes)] if self.processes and not quick else []
         return [*PYTEST, *self.tests, *options, f"--junitxml={report}"]

@@ -36,7 +36,17 @@ def linear_cross_entropy_of_old(
     return F.cross_entropy(logits, labels, ignore_index=-100 if ignore_index is None else ignore_index, **rest)
 
 
-# torch 2.9 has none.
+def gaussian_nll(predictions: Tensor, labels: Tensor, variance: Tensor, **rest: Any) -> Tensor:
+    """Torch's; where it takes no dimension of size 1 but the last, as in torch 2.9, that dimension goes there and back."""
+    try:
+        return F.gaussian_nll_loss(predictions, labels, variance, **rest)
+    except ValueError:
+        (dim,) = (d for d, size in enumerate(predictions.shape) if variance.shape[d] != size)
+        values = F.gaussian_nll_loss(*(one.movedim(dim, -1) for one in (predictions, labels, variance)), **rest)
+        return values.movedim(-1, dim) if values.dim() else values
+
+
+# torch 2.9 and 2.11 have none.
 LINEAR_CROSS_ENTROPY = getattr(F, "linear_cross_entropy", linear_cross_entropy_of_old)
 
 # The functions of torch under the names of the catalogue, with the few parameters that torch calls otherwise.
@@ -56,7 +66,7 @@ TORCH = {
     "soft_margin": F.soft_margin_loss,
     "kl_div": F.kl_div,
     "poisson_nll": F.poisson_nll_loss,
-    "gaussian_nll": F.gaussian_nll_loss,
+    "gaussian_nll": gaussian_nll,
     "hinge_embedding": F.hinge_embedding_loss,
     "cosine_embedding": F.cosine_embedding_loss,
     "triplet_margin": F.triplet_margin_loss,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log
+from math import log, pi
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -189,4 +190,11 @@ def gaussian_nll(
         Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994.
         https://doi.org/10.1109/ICNN.1994.374138; torch.nn.GaussianNLLLoss.
     """
-    return F.gaussian_nll_loss(predictions, labels, variance, full=full, eps=eps, reduction="none")
+    # What torch.nn.functional.gaussian_nll_loss computes, which in torch 2.9 takes no dimension of size 1 but the last.
+    if variance.shape != predictions.shape and variance.shape == predictions.shape[:-1]:
+        variance = variance.unsqueeze(-1)
+    variance = variance.clone()
+    with torch.no_grad():
+        variance.clamp_(min=eps)
+    losses = 0.5 * (torch.log(variance) + (predictions - labels) ** 2 / variance)
+    return losses + 0.5 * log(2 * pi) if full else losses

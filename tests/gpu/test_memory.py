@@ -34,7 +34,7 @@ def fallbacks(client: httpx.Client) -> dict[str, float]:
 
 def test_a_batch_that_does_not_fit_into_memory_is_computed_in_chunks(small: httpx.Client) -> None:
     before = fallbacks(small)["chunked"]
-    tensors = classification(16_000, 1000)
+    tensors = classification(24_000, 1000)
     payload = as_safetensors("cross_entropy", tensors)
     answer = small.post(payload.path, content=payload.body, headers=dict(payload.headers))
     assert answer.status_code == 200, answer.text[:500]

@@ -33,7 +33,7 @@ from tests.serving.test_direct import (
     request,
     timeless,
 )
-from tests.support.service import connected, serving
+from tests.support.service import answer_of, connected, serving
 
 __all__ = ["guarded"]
 
@@ -258,6 +258,21 @@ def test_what_comes_behind_is_answered_in_order(known: socket.socket, expressly:
     assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answer)[:3]] == [200, 200, 422]
     ask(known, request(ROUTE, text()))
     assert expressly.answered > before
+
+
+@pytest.mark.parametrize("way", [bytes, by_asgi])
+def test_a_client_that_sends_no_more_gets_all_answers_and_the_end(
+    url: str, known: socket.socket, expressly: Expressly, way: Any
+) -> None:
+    data, before = way(request(ROUTE, text())), expressly.answered
+    with connected(url) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = answer_of(connection)
+        assert b" 200 OK" in answer
+        assert connection.recv(1) == b""
+    assert timeless(answer) == timeless(ask(known, data))
+    assert expressly.answered == before + 2 * (way is bytes)
 
 
 def test_a_client_that_goes_leaves_nothing_behind(url: str, expressly: Expressly) -> None:

@@ -78,9 +78,9 @@ class ExpressConnection(DirectConnection):
         self._data_before = self._data
         super().check_timeouts(now)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool | None:  # type: ignore[override]
         self._give_up_waiting()
-        super().eof_received()
+        return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._give_up_waiting()
@@ -184,6 +184,8 @@ class ExpressConnection(DirectConnection):
         self._travelling = False
         if self._later:
             self._go_on()
+        elif self.half_closed:
+            self.transport.close()
         return True
 
     def hand_over(self) -> None:

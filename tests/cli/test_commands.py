@@ -91,6 +91,8 @@ LIGHT = [
     "keys create ci",
     "keys list",
     "db upgrade",
+    "metrics",
+    "metrics auroc",
 ]
 LOADED = """
 import sys

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lossmeter.api.models.catalogue import LossEntry, RoleModel
-from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.cli.layout import section, table
+
+if TYPE_CHECKING:
+    from lossmeter.api.models.catalogue import LossEntry, RoleModel
+    from lossmeter.api.models.metrics import MetricEntry
 
 
 def loss_table(entries: Sequence[LossEntry]) -> Table:

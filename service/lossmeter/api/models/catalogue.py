@@ -1,4 +1,4 @@
-"""Entries of the catalogue, as they are served and printed."""
+"""Entries of the catalogue of losses, as they are served and printed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from lossmeter.api.models.entries import ParameterModel, described
 from lossmeter.api.models.schemas import shape_text
-from lossmeter.catalogue import Entry
-from lossmeter.catalogue.translations import ENGLISH, texts
+from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.losses import Loss, TensorArgument
 from lossmeter.tensors import Datatype
 
@@ -23,15 +23,6 @@ class RoleModel(BaseModel):
     shape: list[str] = Field(description="Symbolic shape, one for each meaning.")
     required: bool
     differentiable: bool
-    description: str
-
-
-class ParameterModel(BaseModel):
-    """A scalar parameter of a loss."""
-
-    name: str
-    json_schema: dict[str, Any] = Field(description="JSON Schema, with the bounds.")
-    default: Any
     description: str
 
 
@@ -87,19 +78,6 @@ def loss_entry(loss: Loss, language: str = ENGLISH) -> LossEntry:
             for example in loss.examples
         ],
     )
-
-
-PROSE = ("name", "family", "formula", "returns", "source")
-
-
-def described(entry: Entry, language: str) -> dict[str, Any]:
-    """Returns the fields that the entries of losses and of metrics share."""
-    parameters = [
-        ParameterModel(name=one.name, json_schema=one.schema, default=one.default, description=one.description)
-        for one in entry.parameters
-    ]
-    prose = {name: getattr(entry, name) for name in PROSE}
-    return {**prose, **texts(entry, language), "aliases": list(entry.aliases), "parameters": parameters}
 
 
 def _role(argument: TensorArgument) -> RoleModel:

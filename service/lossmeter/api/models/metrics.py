@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lossmeter.api.models.catalogue import ParameterModel, described
+from lossmeter.api.models.entries import ParameterModel, described
 from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.evaluation.metrics import usual
 from lossmeter.metrics import TASKS, Example, Metric

@@ -21,7 +21,8 @@ from lossmeter.wire.safetensors_layout import DTYPES, LENGTH_BYTES
 
 NUMBERS = b"0123456789+-.eE \t\r\n"
 """The characters of numbers and of white space; what is left of an array without them says how it is nested."""
-_ARRAY = re.compile(rb"\[[][+\-.eE, \t\r\n]*[0-9][][0-9+\-.eE, \t\r\n]*\]")
+_ARRAY = re.compile(rb"\[[][0-9+\-.eE, \t\r\n]*\]")
+_DIGIT = re.compile(rb"[0-9]")
 _MARK = 9_007_100_000
 """Stands for the first array while a pattern is learned; the next number for the next one."""
 
@@ -46,7 +47,7 @@ class JsonPattern:
     @classmethod
     def learn(cls, body: bytes, tensors: Mapping[str, Tensor]) -> Self | None:
         """Returns the pattern of a body, from which these tensors were decoded; None if it has none."""
-        found = [match.span() for match in _ARRAY.finditer(body)]
+        found = [match.span() for match in _ARRAY.finditer(body) if _DIGIT.search(match[0])]
         # Each array has a number in its place, by which it is found again under its name: the text is JSON, so it would be
         # with any other value there.
         edges = [0, *(edge for span in found for edge in span), len(body)]

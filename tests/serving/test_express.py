@@ -19,6 +19,7 @@ import safetensors.numpy
 from lossmeter.api import express as express_module
 from lossmeter.api.app import create_app
 from lossmeter.api.express import ExpressWay
+from lossmeter.engine.advice import Glance
 from lossmeter.engine.programs.cache import Programs
 from lossmeter.settings import Settings
 from lossmeter.telemetry.readiness import Readiness
@@ -226,6 +227,28 @@ def test_one_bad_request_of_a_turn_is_no_harm_to_others(url: str, known: socket.
     for each in connections:
         each.__exit__(None, None, None)
     assert answers == [expected[place == 3] for place in range(8)]
+
+
+def test_what_fails_for_one_request_of_a_turn_leaves_no_other_waiting(
+    url: str, known: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, genuine, failures = request(ROUTE, text()), Glance.advises, iter([True])
+
+    def advises(*arguments: Any) -> bool:
+        if next(failures, False):
+            raise ZeroDivisionError
+        return genuine(*arguments)
+
+    monkeypatch.setattr(Glance, "advises", advises)
+    expected = timeless(ask(known, by_asgi(data)))
+    connections = [connected(url) for _ in range(4)]
+    sockets = [each.__enter__() for each in connections]
+    for each in sockets:
+        each.sendall(data)
+    assert [timeless(read_answers(each, 1)) for each in sockets] == [expected] * 4
+    for each in connections:
+        each.__exit__(None, None, None)
+    assert next(failures, False) is False
 
 
 @pytest.mark.parametrize("cut", [20, -200, -1])

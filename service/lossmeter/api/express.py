@@ -186,13 +186,9 @@ class ExpressWay:
             return
         values, sums, gradients = results
         before = perf_counter()
-        write = kind.template.write
         for place, request in enumerate(batch):
-            lane, found = request.lane, [rows[place] for rows in gradients]
-            content = write(values[place], sums[place], found)
-            size = len(content)
-            told = kind.engine.advises(request.arrays, values[place], found)
-            if told or size > lane.limits.inline_bytes or (lane.codable and size >= MIN_COMPRESSED_BYTES):
+            content = self._write(kind, request, values[place], sums[place], [rows[place] for rows in gradients])
+            if content is None:
                 kind.owed += COST_OF_FAILURE
                 self._hand_over(request)
                 continue
@@ -200,6 +196,21 @@ class ExpressWay:
             stages = request.decoded, (before - request.read) * 1e3, (after - before) * 1e3
             before = after
             self._finish(kind, request, content, stages)
+
+    def _write(
+        self, kind: Kind, request: Traveller, value: float, total: float, gradients: list[Array]
+    ) -> bytes | None:
+        """Writes an answer; None if its request has to take another way."""
+        lane = request.lane
+        try:
+            content = kind.template.write(value, total, gradients)
+            told = kind.engine.advises(request.arrays, value, gradients)
+        except Exception:  # noqa: BLE001 - the other way meets it, too; here all that came in this turn would wait for ever
+            return None
+        size = len(content)
+        if told or size > lane.limits.inline_bytes or (lane.codable and size >= MIN_COMPRESSED_BYTES):
+            return None
+        return content
 
     def _finish(self, kind: Kind, request: Traveller, content: bytes, stages: tuple[float, float, float]) -> None:
         counters, lane, size = self.envelope.counters, request.lane, len(content)

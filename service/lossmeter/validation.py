@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -57,22 +58,40 @@ def validate(
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise invalid(subject, error, list(model.model_fields), at, noun) from None
+        words = {name: get_args(one.annotation) for name, one in model.model_fields.items() if _closed(one.annotation)}
+        raise invalid(subject, error, list(model.model_fields), at, noun, words) from None
+
+
+def _closed(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal
 
 
 def invalid(
-    subject: str, error: ValidationError, fields: Sequence[str], at: tuple[str | int, ...] = (), noun: str = "field"
+    subject: str,
+    error: ValidationError,
+    fields: Sequence[str],
+    at: tuple[str | int, ...] = (),
+    noun: str = "field",
+    words: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Invalid:
-    """Translates an error of pydantic; `fields` are those that could have been given."""
-    return Invalid.of(subject, [_flaw(detail, fields, at, noun) for detail in error.errors(include_url=False)])
+    """Translates an error of pydantic; `fields` are those that could have been given, `words` the values of some."""
+    return Invalid.of(subject, [_flaw(detail, fields, at, noun, words) for detail in error.errors(include_url=False)])
 
 
-def _flaw(detail: ErrorDetails, fields: Sequence[str], at: tuple[str | int, ...], noun: str) -> Flaw:
+def _flaw(
+    detail: ErrorDetails,
+    fields: Sequence[str],
+    at: tuple[str | int, ...],
+    noun: str,
+    words: Mapping[str, Sequence[str]],
+) -> Flaw:
     place = detail["loc"]
     name = ".".join(map(str, place)) or "the request"
     kind = detail["type"]
     if kind == "missing":
         message = f"{name} is missing"
+        if name in words:
+            message += f"; expected one of {', '.join(words[name])}"
     elif kind == "extra_forbidden":
         expected = f"one of {', '.join(fields)}" if fields else "none"
         message = f"{name} is not a {noun}; expected {expected}"

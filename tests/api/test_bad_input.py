@@ -267,6 +267,7 @@ def test_unknown_losses_are_404_with_the_nearest_name(http: httpx.Client) -> Non
 def test_other_methods_are_405(http: httpx.Client) -> None:
     problem = assert_problem(http.delete(CE), 405)
     assert problem["code"] == "method_not_allowed"
+    assert "expected GET or HEAD or POST" in problem["detail"]
 
 
 def test_a_parameter_that_the_precision_cannot_hold_is_named(http: httpx.Client) -> None:

@@ -105,9 +105,9 @@ def test_figures_that_are_not_finite_are_null_with_a_warning(http: httpx.Client)
 @pytest.mark.parametrize(
     ("changed", "pointer", "message"),
     [
-        ({"task": None}, "/task", "task is missing"),
+        ({"task": None}, "/task", "task is missing; expected one of regression, binary"),
         ({"task": "guessing"}, "/task", "expected 'regression'"),
-        ({"predictions_are": None}, "/predictions_are", "predictions_are is missing"),
+        ({"predictions_are": None}, "/predictions_are", "predictions_are is missing; expected one of logits"),
         ({"predictions_are": "values"}, "/predictions_are", "expected one of logits"),
         ({"predictions": None}, "/predictions", "predictions is missing"),
         ({"predictions": [[1, 2], [3]]}, "/predictions", "expected 2"),

@@ -142,7 +142,7 @@ def test_a_body_may_be_compressed_on_its_way(http: httpx.Client) -> None:
         (QUERY + "&gate=accuracy", 422, ["is not of the form"]),
         (QUERY + "&metric=nothing", 422, ["nothing"]),
         (QUERY + "&slice=land", 422, ["there is no column 'land'; there are p, y, country"]),
-        (QUERY.replace("=p&", "=country&"), 422, ["predictions are texts; expected numbers"]),
+        (QUERY.replace("=p&", "=country&"), 422, ["expected a number, as predictions_are is"]),
     ],
 )
 def test_what_is_wrong_with_a_query_is_said(http: httpx.Client, query: str, status: int, messages: list[str]) -> None:

@@ -65,6 +65,10 @@ def test_a_remote_objective_trains_by_one_request(client: Client) -> None:
     assert [term.loss for term in criterion.result.losses] == ["cross_entropy", "z_loss"]
     with pytest.raises(TypeError, match="no tensor was given"):
         criterion()
+    with pytest.raises(TypeError, match="2 tensors have no name; expected predictions="):
+        criterion(given, LABELS)
+    with pytest.raises(TypeError, match="expected a list of terms"):
+        RemoteObjective(TERMS[0], client=client)
 
 
 def test_what_is_not_finite_is_not_finite_here_too(client: Client) -> None:

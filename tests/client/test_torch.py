@@ -169,6 +169,8 @@ def test_what_makes_no_sense_is_refused(client: Client) -> None:
     criterion = RemoteLoss("mse", client=client)
     with pytest.raises(TypeError, match="takes no gradients"):
         criterion(torch.ones(2), torch.ones(2), gradients=["predictions"])
+    with pytest.raises(TypeError, match=r"expected a name, or trace\(function\)"):
+        RemoteLoss(torch.sub, client=client)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="mse takes 2 tensors in order, predictions, labels; 3 were given"):
         criterion(torch.ones(2), torch.ones(2), torch.ones(2))
     with pytest.raises(TypeError, match="no tensor was given"):

@@ -474,7 +474,11 @@ def test_usual_losses_suit_their_tasks() -> None:
         ({"gates": [{"metric": "accuracy"}]}, "/gates/0", "minimum, a maximum or a baseline"),
         ({"gates": [{"minimum": 0.5}]}, "/gates/0", "either a metric or a loss"),
         ({"gates": [{"metric": "accuracy", "minimum": 2.0, "maximum": 1.0}]}, "/gates/0", "above maximum"),
-        ({"gates": [{"metric": "accuracy", "minimum": 0, "slice": "c"}]}, "/gates/0/slice", "no column of slices"),
+        (
+            {"gates": [{"metric": "accuracy", "minimum": 0, "slice": "c"}]},
+            "/gates/0/slice",
+            "slices is empty; expected 'c'",
+        ),
         ({"gates": [{"metric": "accuracy", "minimum": 0, "slice": {"column": "c"}}]}, "/gates/0/slice", "neither"),
         ({"gates": [{"metric": "confusion_matrix", "minimum": 0}]}, "/gates/0/metric", "no single number"),
         ({"gates": [{"metric": "accuracy", "minimum": 0, "average": "x"}]}, "/gates/0/average", "average"),

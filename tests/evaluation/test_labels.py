@@ -91,12 +91,12 @@ def test_texts_of_a_large_body_and_of_safetensors(http: httpx.Client) -> None:
         ({"class_names": ["no", "si"]}, "/labels", "labels[0] is 'yes'; expected one of no, si"),
         ({"class_names": ["no", "no"]}, "/class_names", "has 'no' twice"),
         ({"class_names": ["a", "b", "c"]}, "/class_names", "has 3 names; expected 2"),
-        ({"predictions": ["yes", "no", "no", "no"]}, "/predictions", "predictions are texts; expected numbers"),
+        ({"predictions": ["yes", "no", "no", "no"]}, "/predictions", "predictions[0] is 'yes'; expected a number, as"),
         ({"task": "multilabel", "class_names": ["no", "yes"]}, "/class_names", "has no classes that could have names"),
         (
-            {"task": "regression", "predictions_are": "values", "metrics": None},
+            {"task": "regression", "predictions_are": "values", "metrics": None, "labels": ["1", "2", "x", "3"]},
             "/labels",
-            "labels are texts; expected numbers",
+            "labels[2] is 'x'; expected a number",
         ),
     ],
 )
@@ -139,5 +139,5 @@ def test_a_file_may_hold_texts(tmp_path: Path) -> None:
     scored = plan(task="binary", predictions_are="probabilities", metrics=["recall"], losses=[])
     assert report_file(Source.of_file(file), Columns(("p",), ("truth",)), scored)["metrics"][0]["value"] == 1.0
     numbers = plan(task="regression", predictions_are="values", metrics=["mae"], losses=[])
-    with pytest.raises(Invalid, match="expected numbers"):
+    with pytest.raises(Invalid, match=r"row 0: regression: labels\[0\] is 'dog'; expected a number"):
         report_file(Source.of_file(file), Columns(("p",), ("truth",)), numbers)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossmeter.errors import Invalid, NotFound
+from lossmeter.errors import Invalid
 from tests.metrics.evaluations import SEED, evaluate, measured, metrics_of, report
 
 P = [[0.2, 0.8], [0.5, 0.5]]
@@ -24,7 +24,14 @@ BAD: list[tuple[str, str, dict[str, Any], str, tuple[int, ...] | None, str]] = [
     ("regression", "values", {"predictions": 1.0, "labels": 1.0}, "/predictions", None, "at least one dimension"),
     ("binary", "probabilities", {"predictions": [0.1, 1.5], "labels": [0, 1]}, "/predictions", (1,), "a probability"),
     ("binary", "logits", {"predictions": [0.1, 1.5], "labels": [0, 2]}, "/labels", (1,), "from 0 to 1"),
-    ("binary", "logits", {"predictions": [0.1, 1.5], "labels": [0, 0.5]}, "/labels", None, "whole numbers"),
+    (
+        "binary",
+        "logits",
+        {"predictions": [0.1, 1.5], "labels": [0, 0.5]},
+        "/labels",
+        (1,),
+        "is 0.5; expected a whole number",
+    ),
     ("binary", "values", {"predictions": [0.1], "labels": [0]}, "/predictions_are", None, "expected one of logits"),
     ("cooking", "logits", {"predictions": [0.1], "labels": [0]}, "/task", None, "expected 'regression'"),
     ("multiclass", "logits", {"predictions": [1, 2], "labels": [0, 1]}, "/predictions", None, "expected (N, C, …)"),
@@ -38,7 +45,22 @@ BAD: list[tuple[str, str, dict[str, Any], str, tuple[int, ...] | None, str]] = [
     ),
     ("multiclass", "logits", {"predictions": P, "labels": [0, 1], "classes": 3}, "/predictions", None, "has 2 classes"),
     ("multiclass", "probabilities", {"predictions": [[0.2, 0.2]], "labels": [0]}, "/predictions", (0,), "expected 1"),
-    ("multiclass", "classes", {"predictions": [0], "labels": [0]}, "/classes", None, "classes is missing"),
+    (
+        "multiclass",
+        "classes",
+        {"predictions": [0], "labels": [0]},
+        "/classes",
+        None,
+        "classes is missing; expected the number",
+    ),
+    (
+        "multiclass",
+        "logits",
+        {"predictions": P, "labels": [0, 0.5]},
+        "/labels",
+        (1,),
+        "is 0.5; expected a whole number",
+    ),
     ("multilabel", "logits", {"predictions": [1.0], "labels": [1]}, "/predictions", None, "expected (N, L)"),
     ("ranking", "scores", {"predictions": [[1.0]], "labels": [[-1]]}, "/labels", (0, 0), "relevance of 0 or more"),
     ("ranking", "scores", {"predictions": [1.0], "labels": [1]}, "/predictions", None, "whole queries"),
@@ -93,7 +115,7 @@ def test_a_metric_that_cannot_be_is_refused(
 
 
 def test_an_unknown_metric_or_task_is_refused() -> None:
-    with pytest.raises(NotFound, match="no metric 'f2'"):
+    with pytest.raises(Invalid, match="no metric 'f2'"):
         metrics_of("binary", "logits", [{"metric": "f2"}])
     with pytest.raises(Invalid, match="task is 'cooking'; expected 'regression'"):
         metrics_of("cooking", "logits")

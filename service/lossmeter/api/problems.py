@@ -143,7 +143,10 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, title = TITLES.get(error.status_code, ("http", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    headers = error.headers
+    if error.status_code == 405:
+        allowed = ", ".join(_allowed(request))
+        detail, headers = f"{detail}; expected {allowed.replace(', ', ' or ')}", {"Allow": allowed}
     return error_response(request.scope, error.status_code, code, title, detail, headers=headers)
 
 

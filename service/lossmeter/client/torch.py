@@ -86,6 +86,8 @@ class RemoteLoss(_Remotely):
     def __init__(
         self, loss: str | TracedLoss, /, *, client: Client | None = None, url: str | None = None, **fields: Any
     ) -> None:
+        if callable(loss) and not isinstance(loss, str | TracedLoss):
+            raise TypeError(f"loss is {loss!r}; expected a name, or trace(function) for a loss of your own")
         super().__init__(client, url, fields)
         self.name = str(loss)
         self.loss = loss
@@ -149,20 +151,26 @@ class RemoteObjective(_Remotely):
     def __init__(
         self, losses: Terms, /, *, client: Client | None = None, url: str | None = None, **fields: Any
     ) -> None:
+        if isinstance(losses, str | Mapping):
+            raise TypeError(f"losses is {losses!r}; expected a list of terms")
         super().__init__(client, url, fields)
         self.losses = losses
         self.result: ObjectiveResult | None = None
 
-    def forward(self, **fields: Any) -> Tensor:
+    def forward(self, *roles: Tensor, **fields: Any) -> Tensor:
         """Computes the objective.
 
         Args:
             fields: tensors by name, and what all terms share.
 
         Raises:
-            TypeError: if there is no tensor.
+            TypeError: if there is no tensor, or one without a name, as terms may have different roles.
             ServiceError: as `Client.objective`.
         """
+        if roles:
+            raise TypeError(
+                f"{len(roles)} tensors have no name; expected predictions=…, labels=…, as terms differ in roles"
+            )
         tensors, rest = self._given(fields)
         step = _Step(partial(self.client.objective, self.losses, **rest), tuple(tensors), later=False)
         loss: Tensor = _Remote.apply(step, *tensors.values())  # type: ignore[no-untyped-call]

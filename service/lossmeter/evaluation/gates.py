@@ -190,5 +190,5 @@ def _flaws(given: Mapping[str, Any], at: tuple[str | int, ...], columns: Sequenc
         return
     column = place["column"] if isinstance(place, dict) else place
     if column is not None and column not in columns:
-        known = ", ".join(columns) or "none"
-        yield Flaw(pointer(*at, "slice"), f"{column!r} is no column of slices; there is {known}")
+        expected = f"expected one of {', '.join(columns)}" if columns else f"slices is empty; expected {column!r} in it"
+        yield Flaw(pointer(*at, "slice"), f"{column!r} is no column of slices; {expected}")

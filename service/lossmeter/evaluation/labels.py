@@ -11,6 +11,7 @@ import numpy as np
 from lossmeter.errors import Invalid, pointer
 from lossmeter.evaluation.plan import Plan
 from lossmeter.tensors import Datatype, Tensor, Texts, brackets, coordinates
+from lossmeter.validation import shown
 
 ROLES = ("labels", "predictions")
 SHOWN = 8
@@ -69,12 +70,27 @@ def indices(plan: Plan, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _indices(plan, name, value) if isinstance(value, Texts) else value for name, value in fields.items()}
 
 
+def _no_number(plan: Plan, role: str, texts: Texts, expected: str) -> Invalid:
+    """Makes the error of texts where numbers belong: one word makes texts of a whole column, so it is looked for."""
+    place = next((place for place, text in enumerate(texts.data) if not _is_number(text)), 0)
+    index = coordinates(place, texts.shape)
+    message = f"{role}{brackets(index)} is {shown(texts.data[place])}; expected {expected}"
+    return Invalid.at(plan.task.name, pointer(role), message, index)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _indices(plan: Plan, role: str, texts: Texts) -> Tensor:
     if not plan.task.named:
-        raise Invalid.at(plan.task.name, pointer(role), f"{role} are texts; expected numbers")
+        raise _no_number(plan, role, texts, "a number")
     if role == "predictions" and plan.predictions_are != "classes":
-        message = f"predictions are texts; expected numbers, as predictions_are is {plan.predictions_are}"
-        raise Invalid.at(plan.task.name, pointer(role), message)
+        raise _no_number(plan, role, texts, f"a number, as predictions_are is {plan.predictions_are}")
     if plan.class_names is None:
         message = f"{role} are texts; the order of the classes is not known without class_names"
         raise Invalid.at(plan.task.name, pointer(role), message)

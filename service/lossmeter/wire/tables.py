@@ -7,7 +7,7 @@ arrays are read whole.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ class Source:
             NotFound: there is no such file.
             UnsupportedFormat: its ending is none of those known here.
         """
+        if path.is_dir():
+            raise NotFound(f"{path} is a directory; expected a file.")
         if not path.is_file():
             raise NotFound(f"There is no file {path}.")
         zipped = path.suffix.lower() == ".gz"
@@ -120,6 +122,15 @@ class Source:
         return len(self.body) if self.path is None else self.path.stat().st_size
 
 
+def _columns_told(source: Source, names: Iterable[str]) -> str:
+    """Lists the columns of a table, and says so where they are one that another separator would part."""
+    told = list(names)
+    other = next((one for one in (";", "\t", "|") if one in told[0]), None) if len(told) == 1 else None
+    if source.form == "csv" and other is not None:
+        return f"there is one, {told[0]!r}; expected commas between columns, not {other!r}"
+    return f"there are {', '.join(told)}"
+
+
 def read(source: Source, columns: Columns) -> Generator[Chunk, None, None]:
     """Reads the rows of a table, in order.
 
@@ -131,7 +142,7 @@ def read(source: Source, columns: Columns) -> Generator[Chunk, None, None]:
     for table, progress in _read_whole(source, READERS[source.form](source, columns.names)):
         missing = [name for name in columns.names if name not in table]
         if missing:
-            raise Invalid.at(source.name, "", f"there is no column {missing[0]!r}; there are {', '.join(table)}")
+            raise Invalid.at(source.name, "", f"there is no column {missing[0]!r}; {_columns_told(source, table)}")
         rows = len(next(iter(table.values())))
         if source.max_elements is not None:
             size += rows * sum(_untrusted.width(table[name]) for name in columns.names)

@@ -39,7 +39,10 @@ def read_exclusive(raw: RawBatch) -> Batch:
     predictions, are = raw.predictions, raw.predictions_are
     if are == "classes":
         if raw.classes is None:
-            raise raw.wrong("classes", "classes is missing; needed where predictions are classes")
+            raise raw.wrong(
+                "classes",
+                "classes is missing; expected the number of classes, or class_names, as predictions are classes",
+            )
         classes, shape = raw.classes, predictions.shape
     else:
         if predictions.ndim < 2 or predictions.shape[1] < 2:

@@ -102,8 +102,13 @@ class RawBatch:
         """The role as whole numbers from `lowest` to size - 1 where it counts; elsewhere it becomes `lowest`."""
         array = getattr(self, role)
         whole = np.round(array) if array.dtype.kind == "f" else array
-        if whole is not array and not np.array_equal(whole[counted], array[counted]):
-            raise self.wrong(role, f"{role} has datatype {array.dtype}; expected whole numbers, the indices of classes")
+        if whole is not array:
+            self.check(
+                role,
+                (whole == array) | ~counted,
+                lambda item: f"{item}; expected a whole number, the index of a class",
+                array,
+            )
         least, most = (lowest, size - 1) if size is not None else (-(2**53), 2**53)
         bad = (whole < least) | (whole > most)
         expected = f"an index from {least} to {most}"

@@ -121,14 +121,19 @@ def _evaluate_here(predictions: Any, labels: Any, plan: dict[str, Any]) -> Repor
     from lossmeter.client.arrays import tensor_of
     from lossmeter.client.calls import batch_fields
     from lossmeter.evaluation import Plan, SlicedFields, evaluate
+    from lossmeter.tensors import Texts
     from lossmeter.validation import validate
 
     arrays = {"predictions": predictions, "labels": labels}
     arrays |= {role: plan.pop(role) for role in ("sample_weight", "mask") if plan.get(role) is not None}
+    arrays = {role: value if hasattr(value, "__array__") else np.asarray(value) for role, value in arrays.items()}
     named = {role: plan.pop(role) for role in ("sample_ids", "groups", "slices") if plan.get(role) is not None}
     rest, lists = batch_fields({**arrays, **named})
+    rest |= {role: np.asarray(lists.pop(role)) for role in ("predictions", "labels") if role in lists}
     tensors = {
-        role: tensor_of(role, value if hasattr(value, "__array__") else np.asarray(value))
+        role: Texts(value.shape, value.ravel().tolist())
+        if isinstance(value, np.ndarray) and value.dtype.kind == "U"
+        else tensor_of(role, value)
         for role, value in rest.items()
     }
     chosen = {name: value for name, value in plan.items() if value is not None}

@@ -170,7 +170,7 @@ INVALID: dict[str, tuple[str, bytes | dict[str, Any], str, str, list[int] | None
         r"sample_weight has shape \[2\]; expected \[1\]",
         None,
     ),
-    "mask of numbers": (CE, GOOD | {"mask": [2]}, "/mask", "mask\\[0\\] is 2; expected true or false, or 1 or 0", [0]),
+    "mask of numbers": (CE, GOOD | {"mask": [2]}, "/mask", r"mask\[0\] is 2; expected true or false, or 1 or 0", [0]),
     "parameter out of bounds": (CE, GOOD | {"label_smoothing": 1.5}, "/label_smoothing", "at most 1", None),
     "parameter of wrong type": (CE, GOOD | {"label_smoothing": "0.1"}, "/label_smoothing", "expected a number", None),
     "unknown reduction": (CE, GOOD | {"reduction": "average"}, "/reduction", "'mean', 'sum' or 'none'", None),
@@ -258,9 +258,9 @@ def test_an_answer_that_nobody_accepts_is_406(http: httpx.Client) -> None:
 
 
 def test_unknown_losses_are_404_with_the_nearest_name(http: httpx.Client) -> None:
-    problem = assert_problem(http.post("/v1/losses/crossentropi", json=GOOD), 404)
+    problem = assert_problem(http.post("/v1/losses/cross_entropi", json=GOOD), 404)
     assert "cross_entropy" in problem["detail"]
-    assert_problem(http.get("/v1/losses/crossentropi"), 404)
+    assert_problem(http.get("/v1/losses/cross_entropi"), 404)
     assert_problem(http.get("/nowhere"), 404)
 
 

@@ -144,7 +144,7 @@ def test_serve_refuses_what_it_cannot_be(arguments: tuple[str, ...], message: st
             ],
         ),
         ({"LOSSMETER_STORE_URL": "foo"}, [], 2, ["LOSSMETER_STORE_URL is no URL; expected sqlite:///path"]),
-        ({}, ["--device", "quantum"], 2, ["device 'quantum' cannot be used"]),
+        ({}, ["--device", "quantum"], 2, ["device 'quantum' cannot be used: expected auto"]),
         ({}, ["--host", "192.0.2.1"], 1, ["cannot listen on 192.0.2.1:8000: Cannot assign"]),
         ({}, ["--uds", "/nowhere/lossmeter.sock"], 1, ["cannot listen on /nowhere/lossmeter.sock: No such file"]),
         ({}, ["--tls-certificate", __file__], 2, [__file__.rpartition("/")[2]]),

@@ -30,6 +30,10 @@ def choose(name: str) -> torch.device:
         )
     try:
         device = torch.device(name)
+    except RuntimeError:
+        expected = "auto, or a device of torch such as cpu, cuda, cuda:1 or mps"
+        raise ValueError(f"device {name!r} cannot be used: expected {expected}") from None
+    try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used: {error}") from None

@@ -150,6 +150,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (graph(node("a", "torch.gather", "x", 0, "x")), "/graph/nodes/1", "expected int64"),
     (graph(node("i", "torch.arange", 9), node("a", "torch.gather", "x", 0, "i")), "/graph/nodes/2", "index has 8"),
     (graph(node("i", "torch.arange", 9), node("a", "operator.getitem", "x", "i")), "/graph/nodes/2", "index has 8"),
+    (graph(node("m", "operator.gt", "x", 0), node("a", "operator.getitem", "x", "m")), "/graph/nodes/2", "torch.where"),
     (graph(node("i", "torch.arange", 3), node("a", "operator.mod", "i", 0)), "/graph/nodes/2", "integers"),
     (graph(node("i", "torch.arange", 3), node("a", "torch.floor_divide", "i", "i")), "/graph/nodes/2", "integers"),
     (graph(node("a", "operator.floordiv", 1, 0)), "/graph/nodes/1", "zero"),

@@ -232,7 +232,9 @@ def _check_kinds(node: Node, arguments: tuple[Any, ...]) -> None:
         if argument is None and not parameter.required:
             continue
         if not parameter.kind.fits(argument):
-            raise WrongArgument(f"{parameter.name} is {_kind(argument)}; expected {parameter.kind.name}")
+            masked = isinstance(argument, Tensor) and parameter.kind.name == "index"
+            expected = "slices or integers; for a mask take torch.where" if masked else parameter.kind.name
+            raise WrongArgument(f"{parameter.name} is {_kind(argument)}; expected {expected}")
 
 
 def _kind(value: Any) -> str:

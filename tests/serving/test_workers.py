@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -126,3 +128,17 @@ def test_a_single_worker_goes_on_after_a_pause_and_ends_when_its_event_loop_stan
 )
 def test_which_errors_lose_the_device(error: Exception, lost: bool) -> None:
     assert devices.is_lost(error) is lost
+
+
+def test_a_worker_can_answer_its_parent_before_it_loads_torch() -> None:
+    # In a process of its own: this one has loaded it.
+    program = """
+import pickle
+import sys
+from lossmeter.serving.server import protocol_options
+from lossmeter.settings import Settings
+
+pickle.loads(pickle.dumps(protocol_options(Settings())))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ from uvicorn.config import STARTUP_FAILURE
 from lossmeter.scheduling import garbage
 from lossmeter.scheduling.pool import CLOSE_SECONDS
 from lossmeter.serving.bounds import Bounds
-from lossmeter.serving.express import ExpressConnection
-from lossmeter.serving.handshakes import Handshake
+from lossmeter.serving.connecting import Connections
 from lossmeter.serving.listeners import Config, Server
-from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.supervisor import MARGIN_SECONDS, Supervisor
 from lossmeter.settings import Settings
 from lossmeter.telemetry import logs
@@ -29,8 +26,7 @@ from lossmeter.telemetry import logs
 FACTORY = "lossmeter.api.app:create_app"
 
 PING_SECONDS = 15
-"""Time without an answer after which a worker is replaced. Loading torch on a machine that is busy takes seconds, in which one
-does not answer either."""
+"""Time without an answer after which a worker is replaced."""
 
 
 def run(settings: Settings) -> None:
@@ -69,9 +65,7 @@ def run(settings: Settings) -> None:
 def protocol_options(settings: Settings) -> dict[str, Any]:
     """The options of uvicorn that concern connections."""
     return {
-        "http": partial(
-            Handshake if settings.tls_certificate else ExpressConnection, ConnectionMonitor(Bounds.of(settings))
-        ),
+        "http": Connections(Bounds.of(settings), secure=bool(settings.tls_certificate)),
         "ws": "none",
         "server_header": False,
         "ssl_certfile": settings.tls_certificate or None,

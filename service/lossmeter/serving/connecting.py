@@ -1,6 +1,6 @@
 """Makes connections, and loads what they are made of with the first: the parent of workers needs none of it.
 
-A worker gets this from its parent before it can answer it, and on a busy machine torch takes longer to load than the parent waits.
+A worker gets this from its parent before it can answer it, and on a busy machine torch loads longer than the parent waits.
 """
 
 from __future__ import annotations

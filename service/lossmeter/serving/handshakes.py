@@ -30,6 +30,7 @@ class Handshake(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.begin = self.loop.time()
         self.transport: asyncio.Transport
+        self._silent: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._data = bytearray()  # what comes with the last message of the handshake
 
@@ -40,15 +41,35 @@ class Handshake(asyncio.Protocol):
             self.connections, self, self.loop.time()
         ):
             self.transport.abort()
-        elif self._task is None:
-            self.transport.pause_reading()
-            self._task = self.loop.create_task(self._shake_hands())
+        else:
+            self._silent = self.loop.call_later(self.monitor.bounds.header_seconds, self.give_way)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.connections.discard(self)
+        if self._silent is not None:
+            self._silent.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._data += data
+        if self._task is not None:
+            self._data += data
+            return
+        # The client speaks first. Pausing any earlier is undone by uvloop, which begins to read after `connection_made`.
+        self.transport.pause_reading()
+        if self._silent is not None:
+            self._silent.cancel()
+        self._task = self.loop.create_task(self._shake_hands())
+        self.loop.call_soon(self.loop.call_soon, self._pass_on, data)  # behind what the handshake does first
+
+    def _pass_on(self, data: bytes) -> None:
+        """Gives the handshake what came before it began, while nothing more is read yet."""
+        handshake: Any = self.transport.get_protocol()
+        rest = memoryview(data)
+        while rest and handshake is not self:
+            buffer = memoryview(handshake.get_buffer(len(rest)))
+            taken = min(len(buffer), len(rest))
+            buffer[:taken] = rest[:taken]
+            handshake.buffer_updated(taken)
+            rest = rest[taken:]
 
     def silence(self, now: float) -> float:
         """Returns for how long the handshake has not been complete."""

@@ -67,12 +67,12 @@ def test_figures_without_an_interval_are_allowed(http: httpx.Client, document: d
 
 
 @pytest.mark.parametrize("path", ["/v1/evaluate", "/v1/runs"])
-def test_names_that_are_not_known_are_a_documented_404(http: httpx.Client, document: dict[str, Any], path: str) -> None:
+def test_names_that_are_not_known_are_a_documented_422(http: httpx.Client, document: dict[str, Any], path: str) -> None:
     plan: dict[str, Any] = {"task": "regression", "predictions_are": "values", "losses": [{"loss": "mean_square"}]}
     if path == "/v1/evaluate":
         plan |= {"predictions": [1.0], "labels": [1.0]}
-    assert http.post(path, json=plan).status_code == 404
-    assert "404" in document["paths"][path]["post"]["responses"]
+    assert http.post(path, json=plan).status_code == 422
+    assert "4XX" in document["paths"][path]["post"]["responses"]
 
 
 def test_links_name_operations_and_their_parameters(document: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def test_an_interruption_names_the_run_that_it_leaves(tmp_path: Path, terminal: 
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=200)
     assert process.returncode == 130, terminal.shown
-    terminal.shows(rb"curl -X DELETE \S+\s")
+    terminal.shows(rb"lossmeter runs delete \S+\s")
     found = re.search(rb"Run ([0-9a-f-]{36}) holds the first ([\d,]+) rows", terminal.shown)
     assert found is not None, terminal.shown
     with Client(url) as client:

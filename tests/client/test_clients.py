@@ -84,10 +84,12 @@ def test_arrays_come_back_as_what_went_out(url: str, wire: Any) -> None:
 
 
 def test_numbers_that_are_not_finite_arrive(client: Client) -> None:
-    infinite = client.loss("mse", predictions=np.array([3e38, 0.0]), labels=np.zeros(2), reduction="none")
+    infinite = client.loss(
+        "mse", predictions=np.array([3e38, 0.0], np.float32), labels=np.zeros(2, np.float32), reduction="none"
+    )
     assert infinite.values.tolist() == [math.inf, 0.0]
     assert infinite.sum == math.inf
-    assert client.loss("mse", predictions=np.array([3e38]), labels=np.zeros(1), reduction="sum").value == math.inf
+    assert client.loss("mse", predictions=[3e38], labels=[0.0], reduction="sum").value == math.inf
     empty = client.loss("mse", predictions=np.zeros(0), labels=np.zeros(0))
     assert math.isnan(empty.value or 0.0)
     assert empty.warnings[0].pointer == "/value"

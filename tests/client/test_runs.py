@@ -181,7 +181,7 @@ def test_what_contradicts_is_a_conflict(client: Client) -> None:
 
 
 def test_errors_say_what_is_wrong(client: Client) -> None:
-    with pytest.raises(NotFound, match="Did you mean accuracy"):
+    with pytest.raises(InvalidRequest, match="Did you mean accuracy"):
         client.run(**{**WHAT, "metrics": ["acuracy"]}).open()
     with pytest.raises(InvalidRequest, match="task"):
         client.run().open()

@@ -289,7 +289,7 @@ def test_rankings_agree() -> None:
                 evaluate("ranking", "scores", "ndcg", data, k=k), sk.ndcg_score(grades, scores, k=k, sample_weight=w)
             )
         mean = sk.label_ranking_average_precision_score(grades > 0, scores, sample_weight=w)
-        agrees(evaluate("ranking", "scores", "map", data), mean)
+        agrees(evaluate("ranking", "scores", "mean_average_precision", data), mean)
 
 
 def test_clusterings_agree() -> None:

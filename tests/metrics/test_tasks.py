@@ -167,7 +167,7 @@ def test_a_class_without_samples_follows_the_policy(absent: str, expected: float
     assert ours == pytest.approx(stand_in, nan_ok=True)
     queries = {"predictions": [[2.0, 1.0], [2.0, 1.0]], "labels": [[1, 0], [0, 0]]}
     value = {"skip": 1.0, "zero": 0.5, "one": 1.0, "nan": np.nan}[absent]
-    for metric in ("ndcg", "map", "mrr", "recall_at_k"):
+    for metric in ("ndcg", "mean_average_precision", "mrr", "recall_at_k"):
         assert evaluate("ranking", "scores", metric, queries, absent=absent) == pytest.approx(value, nan_ok=True)
 
 

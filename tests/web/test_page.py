@@ -47,6 +47,7 @@ def test_what_is_large_goes_compressed_to_those_who_take_it_so(http: httpx.Clien
     assert "content-encoding" not in plain.headers
     shorter = http.get(path, headers={"Accept-Encoding": "gzip"})
     assert shorter.headers["content-encoding"] == "gzip"
-    assert shorter.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert shorter.headers["vary"] == plain.headers["vary"]
+    assert "Accept-Encoding" in shorter.headers["vary"]
     assert int(shorter.headers["content-length"]) < len(plain.content) / 2
     assert shorter.content == plain.content

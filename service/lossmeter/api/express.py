@@ -264,14 +264,18 @@ class ExpressWay:
         parts = None if pattern is None else pattern.cut(body)
         if pattern is None or parts is None:
             return None
-        form: JsonForm | FileForm
+        form: JsonForm | FileForm | None
         form = (
             JsonForm(pattern, tensors, engine.whole)
             if isinstance(pattern, JsonPattern)
-            else FileForm(parts[0], tensors)
+            else FileForm.of(parts[0], tensors)
         )
-        arrays = form.read(parts)
-        if arrays is None or not all(np.array_equal(a, x.data) for a, x in zip(arrays, tensors.values(), strict=True)):
+        arrays = None if form is None else form.read(parts)
+        if (
+            form is None
+            or arrays is None
+            or not all(np.array_equal(a, x.data) for a, x in zip(arrays, tensors.values(), strict=True))
+        ):
             return None
         _, kinds = lane.patterns.setdefault(pattern.identity, (pattern, {}))
         if len(lane.patterns) > PATTERNS:

@@ -152,12 +152,21 @@ class FileForm:
 
     __slots__ = ("_order",)
 
-    def __init__(self, header: bytes, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, order: list[tuple[np.dtype[Any], int, int]]) -> None:
+        self._order = order
+
+    @classmethod
+    def of(cls, header: bytes, tensors: Mapping[str, Tensor]) -> Self | None:
+        """Returns the form of a header; None if some of the tensors stand among the fields of the request instead."""
         entries: dict[str, Any] = simdjson.loads(header[LENGTH_BYTES:])
-        self._order = [
-            (DTYPES[entries[name]["dtype"]].dtype, len(x.data), len(header) + entries[name]["data_offsets"][0])
-            for name, x in tensors.items()
-        ]
+        if not tensors.keys() <= entries.keys():
+            return None
+        return cls(
+            [
+                (DTYPES[entries[name]["dtype"]].dtype, len(x.data), len(header) + entries[name]["data_offsets"][0])
+                for name, x in tensors.items()
+            ]
+        )
 
     def read(self, parts: Parts) -> list[Array]:
         """Returns the elements of each tensor, flat, as views."""

@@ -34,7 +34,8 @@ def sample(tensor: Tensor) -> Array:
 
 def rows(tensor: Tensor, axis: int) -> Array:
     """Returns rows at equal distances, (rows, classes) in float64, where the classes lie along an axis of the tensor."""
-    array = np.moveaxis(tensor.data.reshape(tensor.shape), axis, -1)
+    # A tensor without dimensions is one row of one element.
+    array = np.moveaxis(tensor.data.reshape(tensor.shape or (1,)), axis, -1)
     width = array.shape[-1]
     flat = array if array.ndim == 2 else array.reshape(-1, width)
     step = 1 + (len(flat) * width - 1) // max(width, LOOKED)

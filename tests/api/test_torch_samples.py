@@ -53,8 +53,12 @@ def request_of(loss: Loss, sample: Any, tensors: Iterable[torch.Tensor]) -> dict
     return body
 
 
-def tensors_of(sample: Any) -> list[torch.Tensor]:
-    return [one if isinstance(one, torch.Tensor) else torch.tensor(one) for one in sample.forward_input.args]
+def inputs_of(sample: Any) -> list[Any]:
+    """The inputs of the module; those that torch derives from each other, as a target from its input, by themselves."""
+    return [
+        one.detach().clone().requires_grad_(one.requires_grad) if isinstance(one, torch.Tensor) else one
+        for one in sample.forward_input.args
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:reduction. .mean. divides")  # torch says so of every KLDivLoss
@@ -65,12 +69,13 @@ def test_value_and_gradients_of_the_samples_are_those_of_the_module(http: httpx.
     made = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=True)
     compared = 0
     for sample in made:
-        tensors = tensors_of(sample)
+        inputs = inputs_of(sample)
+        tensors = [one if isinstance(one, torch.Tensor) else torch.tensor(one) for one in inputs]
         body = request_of(loss, sample, tensors)
         wanted = [role.name for role, one in zip(loss.roles, tensors, strict=False) if one.requires_grad]
         body["gradients"] = [one for one in wanted if one in loss.differentiable]
         module = info.module_cls(*sample.constructor_input.args, **sample.constructor_input.kwargs)
-        result = module(*sample.forward_input.args)
+        result = module(*inputs)
         named = dict(zip((role.name for role in loss.roles), tensors, strict=False))
         gradients = torch.autograd.grad(result.sum(), [named[one] for one in body["gradients"]], allow_unused=True)
         response = http.post(f"/v1/losses/{name}", json=body)

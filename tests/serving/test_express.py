@@ -191,6 +191,20 @@ OTHERS = {
 }
 
 
+def test_a_file_of_which_some_tensors_stand_among_the_fields_is_of_no_known_kind(
+    url: str, expressly: Expressly
+) -> None:
+    written = {"gradients": ["predictions"], "labels": labels().tolist()}
+    body = safetensors.numpy.save({"predictions": logits()}, {"request": json.dumps(written)})
+    data = request(ROUTE, body, Content_Type=BINARY, Accept=BINARY)
+    before = expressly.answered
+    with connected(url) as connection:
+        answers = [ask(connection, data) for _ in range(20)]
+        assert all(same(answer, ask(connection, by_asgi(data))) for answer in answers[-2:])
+    assert expressly.answered == before
+    assert b"HTTP/1.1 200 OK" in answers[0]
+
+
 @pytest.fixture
 def known(url: str, expressly: Expressly) -> Iterator[socket.socket]:
     """A connection on which a kind is known."""

@@ -24,10 +24,10 @@ from lossmeter.api.lanes import PATTERNS, Kind, Lane, Template
 from lossmeter.api.negotiation import JSON, answer_coding
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.engine import Engine, Express
-from lossmeter.errors import LossmeterError
+from lossmeter.errors import Forbidden, LossmeterError
 from lossmeter.scheduling.admission import Reservation
 from lossmeter.telemetry import logs
-from lossmeter.telemetry.request import SCOPE_KEY, RequestState
+from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 from lossmeter.tensors import Array, Datatype, Tensor
 from lossmeter.wire.compression import COMPRESSORS
 from lossmeter.wire.patterns import FileForm, FilePattern, JsonForm, JsonPattern, Parts
@@ -124,6 +124,20 @@ class ExpressWay:
             counters = self.envelope.counters.of_path(path)
             lane = self._lanes[key] = Lane(endpoint, negotiated, counters, codable=codable)
         return lane
+
+    def admit(self, scope: Scope, size: int) -> bool:
+        """Asks for the key. One that was counted is in the state of the request, and is not asked for again on another way."""
+        assert self.access is not None
+        state = request_state(scope)
+        try:
+            admitted = self.access.admit(scope)
+        except Forbidden:
+            return False
+        except LossmeterError:
+            state.key = None
+            return False
+        key = state.key
+        return admitted and (key is None or key.max_body_bytes is None or size <= key.max_body_bytes)
 
     def take(self, lane: Lane, body: bytes, request: Traveller) -> bool:
         """Takes a request, to be answered after the turn of the event loop; returns False if it has to take another way."""

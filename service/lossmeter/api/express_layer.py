@@ -13,8 +13,7 @@ from lossmeter.api.envelope import ACCEPTABLE_ID
 from lossmeter.api.express import ExpressWay, Traveller
 from lossmeter.api.headers import ALWAYS
 from lossmeter.api.lanes import Lane
-from lossmeter.errors import Forbidden, LossmeterError
-from lossmeter.telemetry.request import SCOPE_KEY, request_state
+from lossmeter.telemetry.request import SCOPE_KEY
 
 HEADS = 256
 """Heads that are kept; when there are more, all are forgotten."""
@@ -52,7 +51,7 @@ class ExpressLayer:
             elif not request_id and ACCEPTABLE_ID.fullmatch(value):
                 request_id = value
         lane, needs_key = self._know(scope, tuple(rest))
-        if lane is None or not 0 <= size <= lane.most_bytes or not (not needs_key or self._admit(scope, size)):
+        if lane is None or not 0 <= size <= lane.most_bytes or (needs_key and not self._express.admit(scope, size)):
             await self._app(scope, receive, send)
             return
         messages = [await receive()]
@@ -78,20 +77,6 @@ class ExpressLayer:
             access = self._express.access
             known = self._heads[key] = _Known(lane, access is not None and not access.is_open_to(scope))
         return known
-
-    def _admit(self, scope: Scope, size: int) -> bool:
-        """Asks for the key. One that was counted is not asked for again on the other way."""
-        access, state = self._express.access, request_state(scope)
-        assert access is not None
-        try:
-            admitted = access.admit(scope)
-        except Forbidden:
-            return False
-        except LossmeterError:
-            state.key = None
-            return False
-        key = state.key
-        return admitted and (key is None or key.max_body_bytes is None or size <= key.max_body_bytes)
 
 
 class _Reply:

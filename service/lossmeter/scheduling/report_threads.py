@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from lossmeter.errors import Busy
 from lossmeter.scheduling.admission import Admission, Reservation
 from lossmeter.scheduling.deadlines import run_with_deadline
-from lossmeter.scheduling.pool import Pool
 from lossmeter.scheduling.store_threads import StoreThreads
 
 THREADS = 2
@@ -26,7 +25,7 @@ class ReportThreads(StoreThreads):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.pool = Pool(THREADS)
+        super().__init__(THREADS)
         self.seconds = seconds
         self._admission = Admission(0, 0)  # their memory is reserved where they are computed
 

@@ -16,10 +16,14 @@ T = TypeVar("T")
 
 
 class StoreThreads:
-    """Bounds how many requests wait for the database."""
+    """Bounds how many requests wait for the database.
 
-    def __init__(self) -> None:
-        self.pool = Pool(THREADS)
+    Args:
+        threads: that run them.
+    """
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self.pool = Pool(threads)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the result of the function.

@@ -12,7 +12,6 @@ from lossmeter.api.express import ExpressWay, Traveller
 from lossmeter.api.headers import ALWAYS
 from lossmeter.api.heads import Head, Match
 from lossmeter.api.lanes import Lane
-from lossmeter.errors import Forbidden, LossmeterError
 from lossmeter.keys import Key
 from lossmeter.serving.connections import IDLE
 from lossmeter.serving.direct import DirectConnection
@@ -146,19 +145,11 @@ class ExpressConnection(DirectConnection):
             self.hand_over()
 
     def _admit(self, size: int, express: ExpressWay) -> bool:
-        """Asks for the key. One that was counted is not asked for again on another way."""
-        assert express.access is not None
+        """Asks for the key, and remembers one that was counted for the way that the request may take after all."""
         state = RequestState()
-        try:
-            if not express.access.admit({**self.scope_of_head, SCOPE_KEY: state}):
-                return False
-        except Forbidden:
-            self._admitted = state.key
-            return False
-        except LossmeterError:
-            return False
-        self._admitted = key = state.key
-        return key is None or key.max_body_bytes is None or size <= key.max_body_bytes
+        admitted = express.admit({**self.scope_of_head, SCOPE_KEY: state}, size)
+        self._admitted = state.key
+        return admitted
 
     # --- going ------------------------------------------------------------------------------------------------------------
 

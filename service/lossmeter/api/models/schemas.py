@@ -32,6 +32,7 @@ COMMON_TENSORS = {
     "sample_weight": "How much each sample counts: not negative, of shape (N,) or the shape of the unreduced loss.",
     "mask": "What counts (true) and what does not: of shape (N,) or the shape of the unreduced loss.",
 }
+GRADIENTS = "What to differentiate with respect to."
 PRECISION = "Arithmetic; `auto` is float64 if a floating tensor of the loss is declared FP64, and float32 otherwise."
 ENCODING = "tensor_encoding"
 
@@ -85,7 +86,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
         )
         fields["horizon"] = (Positive, Field(None, description=horizon))
     wanted = types.GenericAlias(list, (_one_of(loss.differentiable),))
-    fields["gradients"] = (wanted, Field([], description="What to derive by."))
+    fields["gradients"] = (wanted, Field([], description=GRADIENTS))
     for name, description in COMMON_TENSORS.items():
         fields.setdefault(name, (TensorField, Field(None, description=description)))
     normalizer = "Takes the place of the denominator of the mean: a global count over many calls, say."
@@ -97,7 +98,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     fields["non_finite"] = (Literal["error", "allow"], Field("error", description=non_finite))
     out_of_domain = "What to do with values that a role does not provide for, where torch computes with them."
     fields["out_of_domain"] = (Literal["error", "allow"], Field("error", description=out_of_domain))
-    advice = "Warn of what is likely not meant."
+    advice = "Whether to warn of what is valid and most likely not meant; see the page on advice."
     fields["advice"] = (bool, Field(True, description=advice))
     encoding = "How the tensors of a JSON answer are written."
     fields[ENCODING] = (Literal["data", "base64"], Field("data", description=encoding))

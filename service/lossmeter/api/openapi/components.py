@@ -139,8 +139,9 @@ BRIEFLY = {
     "upstream": "The gradient from outside.",
     "sample_weight": "Not negative: (N,), or as the loss.",
     "mask": "True counts: (N,), or as the loss.",
+    "gradients": "What to derive by.",
 }
-"""Tensors that all losses take."""
+"""Fields that all losses have, and whose types generators need in their place."""
 
 
 def _words(description: str, *values: str) -> Schema:

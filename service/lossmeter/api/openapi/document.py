@@ -26,7 +26,7 @@ from lossmeter.api.models.runs import (
     RunRequest,
     RunState,
 )
-from lossmeter.api.models.schemas import COMMON_TENSORS, LossAnswer, request_model
+from lossmeter.api.models.schemas import COMMON_TENSORS, GRADIENTS, LossAnswer, request_model
 from lossmeter.api.models.shared_memory import CudaRegionRequest, SystemRegionRequest
 from lossmeter.api.openapi import access, answers
 from lossmeter.api.openapi.choices import loss_choices, metric_choices
@@ -182,10 +182,11 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def _shorten(request: Schema) -> None:
-    """Says once what all losses share: by reference, or briefly where generators need the type of a tensor in its place."""
+    """Says once what all losses share: by reference, or briefly where generators need the type in its place."""
+    common = {**COMMON_TENSORS, "gradients": GRADIENTS}
     del request["description"]  # the operation says it
     for name, field in request["properties"].items():
-        if field.get("description") in COMMON_TENSORS.values():
+        if name in common and field.get("description") == common[name]:
             field["description"] = BRIEFLY[name]
         elif (words := field.get("$ref", "").rpartition("/")[2]) in DEFAULTS:
             request["properties"][name] = ref(words)

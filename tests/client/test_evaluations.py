@@ -74,6 +74,9 @@ def test_a_report_is_shown_as_the_command_line_shows_it(report: Report) -> None:
     assert shown.startswith("<div><h1>")
     assert "f1(average=micro)" in shown
     assert "❌" in report.to_markdown()
+    whole = report.to_html()
+    assert whole.startswith("<!doctype html>")
+    assert shown.removeprefix("<div>").removesuffix("</div>") in whole
     assert 'failures="1"' in report.to_junit()
 
 

@@ -115,15 +115,6 @@ def reduced(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return apply
 
 
-def along_all(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Returns a reduction that torch has along dimensions only."""
-
-    def apply(values: Tensor, dim: Any, keepdim: bool) -> Tensor:
-        return function(values, tuple(range(values.dim())) if dim is None else dim, keepdim)
-
-    return apply
-
-
 def parted(values: Tensor, size_or_sizes: Any, dim: int) -> tuple[Tensor, ...]:
     """Splits a tensor; into at most 64 parts."""
     return few(torch.split(values, size_or_sizes, dim))

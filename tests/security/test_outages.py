@@ -16,7 +16,7 @@ import pytest
 from lossmeter.api.routes import runs
 from lossmeter.database import Database
 from lossmeter.keys import SqlKeys, issue
-from lossmeter.scheduling.store_threads import THREADS
+from lossmeter.scheduling.report_threads import THREADS
 from tests.support.postgres import Postgres
 from tests.support.runs import SMALL, numbers
 from tests.support.service import serving

@@ -29,8 +29,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/lossmeter serve --host $(HOST) --port $(PORT)
 
-# A process of tests for each core; a file's tests stay together, as they share servers.
+# A process of tests for each core; a file's tests stay together, as they share servers. Bytecode is kept, whatever the environment
+# says: the hundred processes that the tests start would each compile the package anew, a second of work.
 TEST_PROCESSES ?= auto
+test: export PYTHONDONTWRITEBYTECODE =
 test: install
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 

@@ -8,6 +8,7 @@ import pytest
 
 from lossmeter.api.openapi.formulas import plain_formula, readable
 from lossmeter.losses import LOSSES, Loss
+from tests.support.loops import for_each
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,6 @@ def test_prose_keeps_what_is_no_formula() -> None:
     assert readable(r"at $1 / \beta$ of `a_b`, or 5 $") == "at 1 / β of `a_b`, or 5 $"
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+@for_each("loss", LOSSES)
 def test_no_formula_of_the_catalogue_leaves_latex(loss: Loss) -> None:
     assert not re.search(r"[\\$&^_]{2}|[\\$&]|begin|frac|text|math", plain_formula(loss.formula))

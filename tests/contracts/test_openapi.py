@@ -21,6 +21,7 @@ from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import openapi_3_0
 from tests.contracts.compatibility import CURRENT, ROOT, named, operations, parameters
+from tests.support.loops import for_each
 from tests.support.service import serving
 from tests.support.shared_memory import held
 
@@ -35,7 +36,7 @@ OF_SHARED_MEMORY = {name for name in OPERATIONS if "region" in name}
 """Off by default."""
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
-every_operation = pytest.mark.parametrize("name", OPERATIONS)
+every_operation = for_each("name", OPERATIONS.keys())
 
 
 def schemas(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

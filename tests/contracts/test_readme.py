@@ -61,7 +61,17 @@ def test_the_commands_exist() -> None:
         assert set(commands) <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{target} does not exist"
+def broken_links(page: Path) -> list[str]:
+    found = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)", page.read_text())
+    return [target for target in dict.fromkeys(found) if not (page.parent / target).exists()]
+
+
+def test_links_lead_somewhere() -> None:
+    broken = {str(page.relative_to(ROOT)): broken_links(page) for page in PAGES}
+    assert {page: targets for page, targets in broken.items() if targets} == {}
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("[here](page.md#top) [there](gone.md) [far](https://example.org/gone)")
+    assert broken_links(page) == ["gone.md"]

@@ -21,6 +21,7 @@ from lossmeter.database import Database
 from lossmeter.keys import SCOPES, SqlKeys, issue
 from lossmeter.keys.key import now_microseconds
 from lossmeter.settings import Settings
+from tests.support.loops import for_each
 from tests.support.service import answer_of, connected, serving
 
 DOCUMENT = json.loads(rendered_document())
@@ -94,10 +95,11 @@ def refused(answer: httpx.Response, path: str) -> str:
 
 
 @pytest.mark.parametrize("how", [None, "unknown", "wrong", "revoked", "expired"])
-@pytest.mark.parametrize(("method", "path", "scopes"), GUARDED)
+@for_each("operation", GUARDED)
 def test_no_operation_works_without_a_good_key(
-    door: Door, method: str, path: str, scopes: list[str], how: str | None
+    door: Door, operation: tuple[str, str, list[str]], how: str | None
 ) -> None:
+    method, path, _ = operation
     answer = door.ask(method, path, None if how is None else door.tokens[how])
     assert answer.status_code == 401
     challenge = answer.headers["www-authenticate"]
@@ -105,10 +107,11 @@ def test_no_operation_works_without_a_good_key(
     assert refused(answer, path)
 
 
-@pytest.mark.parametrize(("method", "path", "scopes"), GUARDED)
+@for_each("operation", GUARDED)
 def test_every_operation_takes_the_scope_that_the_document_names_and_no_other(
-    door: Door, method: str, path: str, scopes: list[str]
+    door: Door, operation: tuple[str, str, list[str]]
 ) -> None:
+    method, path, scopes = operation
     good = {*scopes, "admin"} if scopes else {*SCOPES, "none"}
     for kind in (*SCOPES, "none"):
         answer = door.ask(method, path, door.tokens[kind])

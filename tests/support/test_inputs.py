@@ -13,11 +13,12 @@ from lossmeter.losses import LOSSES, Loss, vocabulary
 from lossmeter.losses.shapes import patterns, unify
 from lossmeter.losses.vocabulary import Meaning
 from tests.support.inputs import Case, Source, cases, edges, make_edges, make_smooth, smooth
+from tests.support.loops import for_each
 
 MEANINGS = list(
     {word.meaning: None for word in vars(vocabulary).values() if isinstance(getattr(word, "meaning", None), Meaning)}
 )
-every_loss = pytest.mark.parametrize("loss", [pytest.param(loss, id=name) for name, loss in LOSSES.items()])
+every_loss = for_each("loss", LOSSES)
 
 
 def given(loss: Loss, name: str) -> list[object]:

@@ -1,0 +1,36 @@
+"""Many small cases in one test: a test for each would cost more than the cases."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def for_each(argument: str, values: Iterable[Any] | Mapping[str, Any]) -> Callable[[Callable[..., None]], Any]:
+    """Runs a test for each of some values, all in one, and names the value for which it fails.
+
+    Args:
+        argument: the argument of the test that gets a value, by name.
+        values: the values, or values by the names that tell them apart.
+    """
+    named = list(values.items()) if isinstance(values, Mapping) else [(str(value), value) for value in values]
+    assert named, f"no values of {argument}"
+
+    def decorate(test: Callable[..., None]) -> Any:
+        def run(**given: Any) -> None:
+            for name, value in named:
+                try:
+                    test(**{argument: value}, **given)
+                except BaseException as error:
+                    error.add_note(f"{argument} is {name}")
+                    raise
+
+        signature = inspect.signature(test)
+        rest = [one for one in signature.parameters.values() if one.name != argument]
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        run.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+        run.pytestmark = getattr(test, "pytestmark", [])  # type: ignore[attr-defined]
+        return run
+
+    return decorate

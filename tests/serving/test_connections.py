@@ -370,6 +370,43 @@ def test_a_client_that_sends_no_more_gets_its_answers(url: str) -> None:
             assert answers_of(connection) == expected
 
 
+SMALL = POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+@pytest.mark.parametrize(
+    ("good", "bad", "code"),
+    [
+        (HEALTH, b"\x00\x01 no request\r\n\r\n", b"malformed_request"),
+        (HEALTH * 3 + SMALL + HEALTH, b"GET /healthz HTTP/1.1\r\n\r\n", b"malformed_request"),
+        (SMALL, b"GET / HTTP/9\r\n\r\n", b"malformed_request"),
+        (SMALL * 3, b"\x00\x01 no request\r\n\r\n", b"malformed_request"),
+        (HEALTH + SMALL, b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", b"header_too_large"),
+        (HEALTH + SMALL, POST + b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n", b"malformed_body"),
+    ],
+    ids=["app", "waiting", "direct", "direct-waiting", "head", "body"],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["", "known"])
+def test_what_is_malformed_behind_good_requests_is_refused_after_their_answers(
+    url: str, good: bytes, bad: bytes, code: bytes, half_closed: bool, known: bool
+) -> None:
+    """On every way in: by the application, without it, and for requests of a kind that is known by its head."""
+    with connected(url) as connection:
+        for _ in range(3 if known else 0):
+            connection.sendall(SMALL)
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(good)
+        connection.sendall(bad)
+        if half_closed:
+            connection.shutdown(socket.SHUT_WR)
+        text = told(connection)
+    *answers, last = text.split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200"] * good.count(b" HTTP/1.1")
+    assert last[:3] in (b"400", b"431")
+    assert b'"code":"%b"' % code in last
+    assert b"connection: close" in last or code == b"malformed_body"  # which the application answers
+
+
 def test_requests_that_do_not_wait_for_answers_are_answered_up_to_a_number_and_told_of_it(url: str) -> None:
     most = connections.MAX_PIPELINED
     with connected(url) as connection:

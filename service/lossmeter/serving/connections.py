@@ -63,6 +63,7 @@ class Connection(HttpToolsProtocol):
         discarding: set once nothing that comes is read any more.
         half_closed: set once the client has said that it sends no more; it may still read.
         surplus: the request that is one too many of those that wait; nothing after it is read.
+        refusal: what is said after the answers that are owed to the requests before it.
     """
 
     def __init__(self, monitor: ConnectionMonitor, *arguments: Any, **options: Any) -> None:
@@ -73,6 +74,7 @@ class Connection(HttpToolsProtocol):
         self.messages = self.received = self.read_size = self.body_size = self.part_start = self.message_end = 0
         self.discarding = self.half_closed = False
         self.surplus: RequestResponseCycle | None = None
+        self.refusal = b""
         self._offers = Offers()
         self._first_size = 0  # bytes that came together with the beginning of the message
         self._state: tuple[object, ...] = ()  # at the last check, since when, and how far it was
@@ -94,11 +96,11 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Leaves the connection open for answers to whole requests; TLS has no such state."""
-        if self.discarding:
-            self.transport.close()
-        elif self.phase == IDLE and self.answering and self.scheme == "http":
+        if self.answering and self.scheme == "http" and (self.discarding or self.phase == IDLE):
             self.half_closed = True
             return True
+        if self.discarding:
+            self.transport.close()
         return None
 
     def data_received(self, data: bytes) -> None:
@@ -189,9 +191,12 @@ class Connection(HttpToolsProtocol):
                 self._refuse_surplus()
             else:
                 self._start_asgi_task(cycle, app)
+        elif self.refusal:
+            self.transport.write(self.refusal)
+            self._send_eof()
         elif self.half_closed:
             self.transport.close()
-        if self.discarding:
+        elif self.discarding:
             self._send_eof()
         elif self.phase == BODY and self.expect_100_continue and not self.body_size and not self.answering:
             # The client was never told to send the body: what comes next would be taken for it.
@@ -256,8 +261,8 @@ class Connection(HttpToolsProtocol):
         if unsent:
             if self._is_slow(waited, self._progress - unsent, unsent):
                 self.transport.abort()
-        elif self.surplus is not None and self.answering:
-            pass
+        elif (self.surplus is not None or self.discarding) and self.answering and not closing:
+            pass  # the turn of the server
         elif self.discarding or closing:
             if waited >= LINGER_SECONDS:
                 self.transport.abort()
@@ -294,8 +299,10 @@ class Connection(HttpToolsProtocol):
     # --- refusing ---------------------------------------------------------------------------------------------------------
 
     def _send_eof(self) -> None:
-        """Sends what is written, and says that this was all."""
-        if self.transport.can_write_eof() and not self.transport.is_closing():
+        """Sends what is written, and says that this was all; closes what has nothing more to read either."""
+        if self.half_closed:
+            self.transport.close()
+        elif self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
 
     def _fail_body(self, error: LossmeterError) -> None:
@@ -321,20 +328,19 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, "header_too_large", "The header is over a limit", detail)
 
     def _refuse(self, status: int, code: str, title: str, detail: str) -> None:
-        """Answers without the application, and reads nothing any more."""
+        """Answers without the application, after those that are owed, and reads nothing any more."""
         self.discarding = True
-        if self.answering:
-            # An answer to something else is under way: another in its midst would be taken for a part of it.
-            self.transport.close()
-            return
         request_id = secrets.token_hex(8)
         content = problems.encode_problem(status, code, title, detail, request_id)
         headers = [(b"connection", b"close"), *([(b"retry-after", b"1")] if status in (429, 503) else ())]
         answer = encode_answer(
             status, content, problems.MEDIA_TYPE, request_id, self.server_state.default_headers, headers
         )
-        self.transport.write(answer)
         self.logger.info("Refused with %d: %s", status, detail)
+        if self.answering:
+            self.refusal = answer
+            return
+        self.transport.write(answer)
         if status == 408:
             self.transport.close()
         else:

@@ -37,7 +37,7 @@ TEXT_BLOCK = 1 << 16
 SLAB_DRAWS = 1 << 25
 """Most draws that are held at a time: 32 MiB."""
 BLOCK_NUMBERS = 1 << 14
-"""Numbers of 64 bits that are mixed at a time: what fits the cache next to the core."""
+"""Numbers of 64 bits that are mixed at a time: what fits the cache of the core."""
 
 
 def hashes(ids: Sequence[str] | Sequence[int] | npt.NDArray[np.int64]) -> Hashes:
@@ -86,8 +86,20 @@ def _continued(state: int, letters: npt.NDArray[np.uint8]) -> int:
 
 
 def positions(batch_id: str, count: int) -> Hashes:
-    """Hashes the samples of a batch without ids: of `batch id/0`, `batch id/1`, …"""
-    return hashes([f"{batch_id}/{position}" for position in range(count)])
+    """Hashes the samples of a batch without ids: of `batch id/0`, `batch id/1`, …
+
+    A number's hash is that of its digits but the last, continued by the last: no text is made of any.
+    """
+    digits = np.arange(ord("0"), ord("9") + 1, dtype=np.uint64)
+    longer = (hashes([f"{batch_id}/"])[:, None] ^ digits[: min(count, 10)]) * FNV_PRIME
+    found = [longer.reshape(-1)]
+    made = len(found[0])
+    while made < count:
+        prefixes = found[-1][1:] if len(found) == 1 else found[-1]  # no number begins with 0
+        prefixes = prefixes[: -(-(count - made) // 10)]
+        found.append(((prefixes[:, None] ^ digits) * FNV_PRIME).reshape(-1)[: count - made])
+        made += len(found[-1])
+    return np.concatenate(found)
 
 
 def draws(units: Hashes, first: int, last: int) -> Draws:
@@ -106,7 +118,7 @@ def draws(units: Hashes, first: int, last: int) -> Draws:
         # On any machine the lowest 16 bits come first.
         quarters = numbers.astype("<u8", copy=False).view("<u2")
         above = reached[: len(drawn)]
-        drawn[...] = quarters >= THRESHOLDS[0]
+        np.greater_equal(quarters, THRESHOLDS[0], out=drawn.view(np.bool_))
         for threshold in THRESHOLDS[1:]:
             np.greater_equal(quarters, threshold, out=above)
             np.add(drawn, above.view(np.uint8), out=drawn)

@@ -28,11 +28,12 @@ def flaws(entry: Entry, language: str) -> list[str]:
     translated = translation(entry, language)
     if translated is None:
         return ["is not translated"]
-    found = [f"has no {name}" for name in FIELDS if not HAN.search(translated.get(name, ""))]
+    said = {name: (getattr(entry, name), translated.get(name, "")) for name in FIELDS}
+    said |= {f"suits.{one}": (why, translated.get("suits", {}).get(one, "")) for one, why in entry.suits.items()}
+    found = [f"has no {name}" for name, (_, theirs) in said.items() if not HAN.search(theirs)]
     if translated.get("digest") != digest(entry):
         found.append(f'translates another English text: bring it up to date, and then say digest = "{digest(entry)}"')
-    for name in FIELDS:
-        ours, theirs = getattr(entry, name), translated.get(name, "")
+    for name, (ours, theirs) in said.items():
         found += [
             f"{name} does not name {word}" for word in sorted(set(CODE.findall(ours)) - set(CODE.findall(theirs)))
         ]
@@ -52,7 +53,8 @@ def test_nothing_is_translated_that_is_not_there(package: str, folder: str) -> N
         translated = tomllib.loads(file.read_text("utf-8"))
         members = {entry.name for entry in PACKAGES[package].values() if f"{entry.family}.toml" == file.name}
         assert set(translated) == members
-        assert all(set(one) == {"digest", *FIELDS} for one in translated.values())
+        assert all(set(one) - {"suits"} == {"digest", *FIELDS} for one in translated.values())
+        assert all(set(one.get("suits", ())) == set(PACKAGES[package][name].suits) for name, one in translated.items())
 
 
 def test_a_changed_english_text_and_a_missing_one_are_found() -> None:
@@ -61,6 +63,8 @@ def test_a_changed_english_text_and_a_missing_one_are_found() -> None:
         "avoid_when does not name `pinball`"
     ]
     assert flaws(replace(LOSSES["huber"], name="hubert"), "zh") == ["is not translated"]
+    assert len(flaws(replace(LOSSES["huber"], suits={"outliers": "They count less."}), "zh")) == 1
+    assert flaws(replace(LOSSES["huber"], suits={"counts": "Why not?"}), "zh")[0] == "has no suits.counts"
 
 
 def test_what_is_not_translated_is_in_english() -> None:

@@ -20,6 +20,7 @@ from lossmeter.losses.vocabulary import Fraction, Positive, Quantiles, Unreduced
 from tests.support.wire import wired
 
 FAMILY = "differences"
+TASKS = ("regression",)
 DOCUMENTED = """One line that says it.
 
 More about it.
@@ -270,10 +271,22 @@ def test_prose_in_a_type_documents_an_argument_unless_the_docstring_does() -> No
     assert declared(DOCUMENTED.replace("    delta: a threshold.\n", ""), shared).parameters[0].description == "a share."
 
 
-def test_a_module_without_a_family_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(globals(), "FAMILY")
-    with pytest.raises(ValueError, match=r"^difference: its module declares no FAMILY$"):
+@pytest.mark.parametrize("name", ["FAMILY", "TASKS"])
+def test_a_module_without_a_family_or_tasks_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delitem(globals(), name)
+    with pytest.raises(ValueError, match=rf"^difference: its module declares no {name}$"):
         declared()
+
+
+def test_a_loss_says_what_it_is_for_in_the_words_of_the_vocabulary() -> None:
+    entry = declared(suits={"counts": "It adds up."})
+    assert (entry.tasks, entry.suits) == (("regression",), {"counts": "It adds up."})
+    for options, message in (
+        ({"suits": {"chaos": "It copes."}}, "there is no situation chaos"),
+        ({"tasks": ["divination"]}, "there is no task divination"),
+    ):
+        with pytest.raises(ValueError, match=f"^difference: {message}$"):
+            declared(**options)
 
 
 def test_choices_and_null_are_read_from_the_type_of_a_parameter() -> None:

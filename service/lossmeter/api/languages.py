@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -22,9 +23,9 @@ Language = Annotated[str, Depends(_choose)]
 """An argument of a route: the language of the answer, of which its headers then tell."""
 
 
-def in_languages(*errors: int) -> dict[str, Any]:
-    """Declares a route that answers in several languages, with the errors that have their own place."""
+def in_languages(*errors: int, parameters: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Declares a route that answers in several languages, with its parameters and the errors that have their own place."""
     return {
-        "openapi_extra": {"parameters": [{"$ref": "#/components/parameters/AcceptLanguage"}]},
+        "openapi_extra": {"parameters": [*parameters, {"$ref": "#/components/parameters/AcceptLanguage"}]},
         "responses": {200: {"headers": header_refs(LANGUAGE_HEADERS)}, **error_answers(*errors)},
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -62,11 +62,13 @@ class Entry:
     Attributes:
         aliases: other names that lead to it, those of other libraries among them; one spelling of each.
         shared_names: names that mean other entries just as well, so that they lead to none.
+        suits: the situations that it suits, each with the reason; the one that it is made for first.
     """
 
     name: str
     aliases: tuple[str, ...] = ()
     shared_names: tuple[str, ...] = ()
+    suits: Mapping[str, str] = field(default_factory=dict)
     family: str
     function: Callable[..., Any]
     summary: str

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from lossmeter.catalogue.entries import Entry
 
 FIELDS = ("summary", "explanation", "use_when", "avoid_when")
-"""The fields of an entry that are translated."""
+"""The fields of an entry that are translated, beside the reasons in `suits`."""
 ENGLISH = "en"
 FOLDERS = {"zh": "chinese"}
 """By language, the folder beside the functions that holds its files."""
@@ -22,8 +24,17 @@ def texts(entry: Entry, language: str) -> dict[str, str]:
     return {name: translated.get(name, getattr(entry, name)) for name in FIELDS}
 
 
-def translation(entry: Entry, language: str) -> dict[str, str] | None:
-    """Returns what the file of a family says of an entry: its texts, and under `digest` that of the English ones."""
+def reasons(entry: Entry, language: str) -> Mapping[str, str]:
+    """Returns why an entry suits each of its situations, in one of `LANGUAGES`; in English where it is not translated."""
+    translated = translation(entry, language) or {}
+    return {**entry.suits, **translated.get("suits", {})}
+
+
+def translation(entry: Entry, language: str) -> dict[str, Any] | None:
+    """Returns what the file of a family says of an entry.
+
+    These are its texts, its reasons under `suits`, and under `digest` that of the English ones.
+    """
     if language not in FOLDERS:
         return None
     return _family(entry.function.__module__.rpartition(".")[0], FOLDERS[language], entry.family).get(entry.name)
@@ -31,16 +42,19 @@ def translation(entry: Entry, language: str) -> dict[str, str] | None:
 
 def digest(entry: Entry) -> str:
     """Returns what changes whenever an English text of an entry does."""
-    english = "\0".join(getattr(entry, name) for name in FIELDS)
+    said = [getattr(entry, name) for name in FIELDS]
+    english = "\0".join([*said, *(text for reason in entry.suits.items() for text in reason)])
     return hashlib.sha256(english.encode()).hexdigest()[:12]
 
 
 @cache
-def _family(package: str, folder: str, family: str) -> dict[str, dict[str, str]]:
+def _family(package: str, folder: str, family: str) -> dict[str, dict[str, Any]]:
     import tomllib  # whoever reads English needs none of its patterns
 
     file = files(package) / folder / f"{family}.toml"
     if not file.is_file():
         return {}
     entries = tomllib.loads(file.read_text("utf-8"))
-    return {name: {key: text.strip() for key, text in entry.items()} for name, entry in entries.items()}
+    for entry in entries.values():
+        entry.update({name: entry[name].strip() for name in FIELDS if name in entry})
+    return entries

@@ -22,6 +22,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "classification"
+TASKS = ("multiclass",)
 
 
 def _divergence(log_true: Tensor, log_model: Tensor) -> Tensor:
@@ -40,6 +41,10 @@ def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], s
 
 
 @loss(
+    suits={
+        "calibration": "It is a proper score whose cost is bounded, so that no single confident mistake dominates.",
+        "soft_labels": "Its minimum over soft labels is at exactly those probabilities.",
+    },
     aliases=["brier_score", "brier_score_loss"],
     check=_labels.class_flaws,
     examples=[
@@ -84,6 +89,7 @@ def brier(predictions: Probabilities[Tensor, "N C"], labels: ClassIndices[Tensor
 
 
 @loss(
+    suits={"soft_labels": "It compares two distributions without taking either for the truth, and stays below log 2."},
     aliases=["jensen_shannon_divergence", "js_divergence"],
     chunked=False,
     check=_labels.class_flaws,
@@ -133,6 +139,7 @@ def js_div(
 
 
 @loss(
+    suits={"ordered_classes": "Probability costs more the farther from the right class it lies."},
     check=_labels.class_flaws,
     examples=[
         Example(predictions=[[0.5, 0.5, 0.0]], labels=[2], value=1.25),
@@ -184,6 +191,10 @@ def _steep(logits: Tensor, temperature: float) -> Tensor:
 
 
 @loss(
+    suits={
+        "distillation": "It matches the softened probabilities of a teacher whose logits are at hand.",
+        "soft_labels": "The answers of a teacher are soft labels, given as logits.",
+    },
     check=_labels.class_flaws,
     examples=[
         Example(
@@ -234,6 +245,10 @@ def distillation(
 
 
 @loss(
+    tasks=["text"],
+    suits={
+        "distillation": "`beta` chooses between covering all that the teacher would say and sticking to its likeliest.",
+    },
     chunked=False,
     check=_labels.class_flaws,
     examples=[

@@ -17,6 +17,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import ClassIndices, Embeddings, Positive, Real, Unreduced
 
 FAMILY = "embeddings"
+TASKS = ("embeddings",)
 PLANE = [[1.0, 0.0], [0.0, 1.0]]
 
 Angle = Annotated[float, Field(ge=0, le=pi, allow_inf_nan=False)]
@@ -40,6 +41,10 @@ def _margin_cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, own:
 
 
 @loss(
+    suits={
+        "unseen_classes": "A margin on angles keeps identities apart, also those that come later.",
+        "many_classes": "Its margin keeps classes apart where there are many thousands of them.",
+    },
     aliases=["arcface_loss"],
     sweeps=25,
     products="N C D",
@@ -118,6 +123,10 @@ def _is_direction(vectors: Tensor) -> Tensor:
 
 
 @loss(
+    suits={
+        "unseen_classes": "A margin on cosines keeps identities apart, and is easier to train than one on angles.",
+        "many_classes": "Its margin keeps classes apart where there are many thousands of them.",
+    },
     aliases=["cosface_loss", "am_softmax"],
     sweeps=25,
     products="N C D",

@@ -20,9 +20,14 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "binary"
+TASKS = ("binary", "multilabel")
 
 
 @loss(
+    suits={
+        "calibration": "It is the log-likelihood of probabilities that the model already gives.",
+        "soft_labels": "Labels may be any probability of yes.",
+    },
     aliases=["bce", "bce_loss"],
     examples=[
         Example(predictions=[0.9, 0.2], labels=[1.0, 0.0], value=-(log(0.9) + log(0.8)) / 2),
@@ -70,6 +75,14 @@ def binary_cross_entropy(
 
 
 @loss(
+    tasks=["binary", "multilabel", "segmentation"],
+    suits={
+        "usual": "Each label is a yes or a no, and the model gives logits.",
+        "calibration": "It is a likelihood: at its minimum, probabilities are right, unless `pos_weight` shifts them.",
+        "imbalance": "`pos_weight` weighs a rare yes, and leaves all samples in play.",
+        "missing_labels": "Each label stands alone, so that `mask` leaves out those that are unknown.",
+        "soft_labels": "Labels may be any probability of yes.",
+    },
     aliases=["bce_with_logits", "bce_with_logits_loss", "sigmoid_cross_entropy", "sigmoid_cross_entropy_with_logits"],
     # Its gradient takes a sigmoid, which rounds differently in the last few elements of a tensor: pieces are not bit-equal.
     chunked=False,
@@ -133,6 +146,12 @@ def binary_cross_entropy_with_logits(
 
 
 @loss(
+    tasks=["binary", "multilabel", "detection", "segmentation"],
+    suits={
+        "imbalance": "Easy cases fade out, so that countless sure negatives do not drown the few positives.",
+        "small_regions": "Background that is surely right hardly counts, pixel by pixel.",
+        "long_tail": "Rare tags among many keep their gradient.",
+    },
     aliases=["binary_focal_loss", "sigmoid_focal_loss"],
     copies=10,
     sweeps=35,

@@ -17,6 +17,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import Boxes, Unreduced
 
 FAMILY = "boxes"
+TASKS = ("detection",)
 
 BoxFormat = Annotated[
     Literal["xyxy", "xywh", "cxcywh"],
@@ -88,6 +89,7 @@ def _pair(predictions: Tensor, labels: Tensor, box_format: str, epsilon: float) 
 
 
 @loss(
+    suits={"overlap": "It is the measure itself, of boxes that already meet."},
     copies=7,
     sweeps=35,
     chunked=False,
@@ -142,6 +144,11 @@ def iou(
 
 
 @loss(
+    suits={
+        "usual": "It has a gradient wherever the boxes lie, and is what DETR takes.",
+        "disjoint_boxes": "Boxes that do not meet are drawn together through the hull of both.",
+        "overlap": "It is IoU, continued to boxes that do not meet.",
+    },
     copies=8,
     sweeps=45,
     chunked=False,
@@ -195,6 +202,10 @@ def giou(
 
 
 @loss(
+    suits={
+        "disjoint_boxes": "The distance of the centres draws boxes together quickly.",
+        "overlap": "It is IoU with a term for the distance of the centres.",
+    },
     copies=8,
     sweeps=45,
     chunked=False,
@@ -257,6 +268,10 @@ _PROPORTION = 4 / pi**2 * (atan(0.5) - atan(2)) ** 2
 
 
 @loss(
+    suits={
+        "disjoint_boxes": "Centres are drawn together, and the proportion of the sides is set right as well.",
+        "overlap": "It is IoU with terms for the centres and the proportion of the sides.",
+    },
     copies=10,
     sweeps=60,
     chunked=False,

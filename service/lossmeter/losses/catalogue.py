@@ -1,8 +1,9 @@
 """Losses as objects, and the decorator that turns a function into one.
 
 The decorator reads everything from the function itself: tensors from the positional arguments (and from keyword-only ones
-whose annotation is a word of `vocabulary`), parameters from the other keyword-only arguments, prose from the docstring, the
-family from the `FAMILY` of its module. It refuses whatever is missing: a loss that imports is a loss that is documented.
+whose annotation is a word of `vocabulary`), parameters from the other keyword-only arguments, prose from the docstring, family
+and tasks from the `FAMILY` and `TASKS` of its module. It refuses whatever is missing: a loss that imports is a loss that is
+documented.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from lossmeter.catalogue import Catalogue, Entry, Parameter, annotated, read
 from lossmeter.errors import Flaw
 from lossmeter.losses.shapes import patterns
+from lossmeter.losses.situations import SITUATIONS, TASKS
 from lossmeter.losses.vocabulary import Role
 
 Arguments = Mapping[str, Any]
@@ -91,6 +93,7 @@ class Loss(Entry):
     tensors: tuple[TensorArgument, ...]
     output: str
     examples: tuple[Example, ...]
+    tasks: tuple[str, ...] = ()
     reductions: tuple[str, ...] = REDUCTIONS
     separable: bool = True
     chunked: bool = True
@@ -138,6 +141,8 @@ find = LOSSES.find
 def loss(
     *,
     examples: Sequence[Example],
+    tasks: Sequence[str] = (),
+    suits: Mapping[str, str] | None = None,
     aliases: Sequence[str] = (),
     shared_names: Sequence[str] = (),
     reductions: Sequence[str] = (),
@@ -159,6 +164,9 @@ def loss(
 
     Args:
         examples: at least one request with its value.
+        tasks: what it is for, of `situations.TASKS`, the chief one first; by default the `TASKS` of its module.
+        suits: situations that it suits, of `situations.SITUATIONS`, each with the reason in a sentence; the one that it is made
+            for first. By it people choose.
         aliases: other names under which the loss answers.
         shared_names: names that mean other losses just as well, and are refused.
         reductions: ways to reduce beyond `mean`, `sum` and `none`, of `FURTHER_REDUCTIONS`.
@@ -184,6 +192,8 @@ def loss(
         entry = _entry(
             function,
             examples=tuple(examples),
+            tasks=tuple(tasks or function.__globals__.get("TASKS", ())),
+            suits=suits or {},
             aliases=tuple(aliases),
             shared_names=tuple(shared_names),
             reductions=REDUCTIONS + tuple(reductions),
@@ -211,9 +221,16 @@ def _entry(function: Callable[..., Tensor], **declared: Any) -> Loss:
     name = function.__name__
     if not declared["examples"]:
         raise ValueError(f"{name}: needs an example")
-    unknown = set(declared["reductions"]) - {*REDUCTIONS, *FURTHER_REDUCTIONS}
-    if unknown:
-        raise ValueError(f"{name}: there is no reduction {', '.join(sorted(unknown))}")
+    if not declared["tasks"]:
+        raise ValueError(f"{name}: its module declares no TASKS")
+    for noun, words, known in (
+        ("reduction", declared["reductions"], {*REDUCTIONS, *FURTHER_REDUCTIONS}),
+        ("task", declared["tasks"], TASKS),
+        ("situation", declared["suits"], SITUATIONS),
+    ):
+        unknown = set(words) - set(known)
+        if unknown:
+            raise ValueError(f"{name}: there is no {noun} {', '.join(sorted(unknown))}")
     declaration = read(function)
     tensors: list[TensorArgument] = []
     parameters: list[Parameter] = []

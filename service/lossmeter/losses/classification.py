@@ -27,6 +27,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "classification"
+TASKS = ("multiclass", "segmentation")
 
 
 def _label_form(arguments: Arguments) -> Iterator[Flaw]:
@@ -53,6 +54,12 @@ def _classifier_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={
+        "usual": "Exactly one class is right, and the model gives logits.",
+        "soft_labels": "Labels may be distributions over the classes.",
+        "calibration": "It is a likelihood: at its minimum, the probabilities are right.",
+        "imbalance": "`weight` gives each class a weight of its own.",
+    },
     aliases=["cross_entropy_loss", "ce", "ce_loss", "softmax_cross_entropy", "softmax_cross_entropy_with_logits"],
     shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
@@ -123,6 +130,10 @@ def cross_entropy(
 
 
 @loss(
+    suits={
+        "calibration": "It is the likelihood of log-probabilities that the model already gives.",
+        "imbalance": "`weight` gives each class a weight of its own.",
+    },
     aliases=["nll_loss"],
     shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
@@ -170,6 +181,8 @@ def nll(
 
 
 @loss(
+    tasks=["multiclass", "text"],
+    suits={"many_classes": "The last layer is part of it, so that logits never travel, nor are held as a whole."},
     aligned=True,
     aliases=["linear_cross_entropy_loss", "fused_linear_cross_entropy"],
     copies=2,
@@ -256,6 +269,12 @@ def _focal_term(log_odds: Tensor, gamma: float) -> Tensor:
 
 
 @loss(
+    tasks=["multiclass", "detection", "segmentation"],
+    suits={
+        "imbalance": "Samples that are easy fade out, and `alpha` weighs the classes.",
+        "small_regions": "Pixels of the background that are surely right hardly count.",
+        "long_tail": "Rare classes are hard, and what is hard keeps its gradient.",
+    },
     aliases=["focal_loss"],
     copies=7,
     support=_labels.counted,

@@ -13,10 +13,18 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Embeddings, Positive, Unreduced, Values
 
 FAMILY = "embeddings"
+TASKS = ("embeddings",)
 PLANE = [[1.0, 0.0], [0.0, 1.0]]
 
 
 @loss(
+    tasks=["embeddings", "ranking"],
+    suits={
+        "usual": "Pairs that belong together are known, and nothing else.",
+        "unlabelled": "Pairs that belong together are enough; the rest of the batch is what they are told apart from.",
+        "cross_modal": "A query and its partner may come of different encoders.",
+        "implicit_feedback": "Users and what they chose are pairs; other choices are the negatives.",
+    },
     aliases=["info_nce_loss"],
     sweeps=25,
     products="N N D | N M D",
@@ -83,6 +91,7 @@ def info_nce(
 
 
 @loss(
+    suits={"unlabelled": "Two views of a sample are found among the views of all others."},
     aliases=["nt_xent_loss"],
     products="2N 2N D",
     separable=False,
@@ -135,6 +144,7 @@ def nt_xent(
 
 
 @loss(
+    suits={"cross_modal": "Each image is matched with its text among all of the batch, and each text with its image."},
     copies=6,
     sweeps=25,
     products="N N D",
@@ -196,6 +206,10 @@ def clip(
 
 
 @loss(
+    suits={
+        "cross_modal": "Each pair of an image and a text is judged by itself.",
+        "small_batches": "Pairs are independent, so that it does not depend on many negatives.",
+    },
     products="N N D",
     separable=False,
     aliases=["siglip_loss"],

@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import Counts, Positives, Real, Unreduced, Values
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 def _mean_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -63,6 +64,7 @@ def _deviance(mean: Tensor, observed: Tensor, power: float) -> Tensor:
 
 
 @loss(
+    suits={"skewed_amounts": "It is the likelihood of amounts that are often 0 and otherwise positive and skewed."},
     aliases=["tweedie_deviance", "mean_tweedie_deviance", "tweedie_deviance_score"],
     copies=9,
     sweeps=45,
@@ -119,6 +121,7 @@ def tweedie(
 
 
 @loss(
+    suits={"counts": "It is the deviance of the usual model of counts, 0 where prediction and count agree."},
     copies=7,
     sweeps=30,
     chunked=False,
@@ -161,6 +164,10 @@ def poisson_deviance(
 
 
 @loss(
+    suits={
+        "skewed_amounts": "Errors count in proportion to the size of a positive label.",
+        "relative_errors": "It depends on the ratio of prediction and label alone.",
+    },
     copies=8,
     sweeps=35,
     chunked=False,

@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import LogProbabilities, NonNegative, Unreduced, Values, Variances
 
 FAMILY = "distributions"
+TASKS = ("regression",)
 
 
 def _target_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -25,6 +26,12 @@ def _target_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    tasks=["multiclass"],
+    suits={
+        "soft_labels": "Labels are whole distributions, as probabilities or as their logarithms.",
+        "distillation": "The teacher is a distribution that is known as a whole.",
+        "divergence_penalty": "It is the exact divergence from a reference whose distribution is known.",
+    },
     aliases=["kl_div_loss", "kl_divergence", "kld", "kullback_leibler_divergence"],
     reductions=["batchmean"],
     check=_target_flaws,
@@ -88,6 +95,9 @@ def _rate_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={
+        "counts": "It is the likelihood of counts whose variance is their mean, and takes the logarithm of the rate.",
+    },
     aliases=["poisson_nll_loss"],
     check=_rate_flaws,
     plain_if={"log_input": False},
@@ -139,6 +149,7 @@ def poisson_nll(
 
 
 @loss(
+    suits={"intervals": "A variance is learned beside the mean, for noise that differs from case to case."},
     aliases=["gaussian_nll_loss"],
     check=_flaws.variances,
     examples=[

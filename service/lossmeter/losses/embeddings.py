@@ -14,9 +14,14 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Embeddings, NonNegative, Positive, Real, Signs, Unreduced, Values
 
 FAMILY = "embeddings"
+TASKS = ("embeddings",)
 
 
-@loss(aliases=["hinge_embedding_loss"], examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)])
+@loss(
+    suits={"labelled_pairs": "It takes distances that are computed already."},
+    aliases=["hinge_embedding_loss"],
+    examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)],
+)
 def hinge_embedding(
     predictions: Values[Tensor, "*shape"], labels: Signs[Tensor, "*shape"], *, margin: Real = 1.0
 ) -> Unreduced[Tensor, "*shape"]:
@@ -52,6 +57,10 @@ def hinge_embedding(
 
 
 @loss(
+    suits={
+        "labelled_pairs": "Pairs that match are drawn together, and the others pushed apart up to a margin.",
+        "small_batches": "A pair is all that it needs; there are no negatives to be found in the batch.",
+    },
     aliases=["contrastive_loss"],
     examples=[
         Example(
@@ -113,6 +122,7 @@ def contrastive(
 
 
 @loss(
+    suits={"labelled_pairs": "Pairs are compared by direction alone, whatever the length of an embedding."},
     aliases=["cosine_embedding_loss"],
     examples=[
         Example(
@@ -162,6 +172,10 @@ def cosine_embedding(
 
 
 @loss(
+    suits={
+        "triplets": "It asks for nothing but that the right one is closer, by a margin.",
+        "unseen_classes": "Distances are learned rather than classes.",
+    },
     aliases=["triplet_margin_loss", "triplet", "triplet_loss"],
     examples=[
         Example(anchor=[[0.0, 0.0]], positive=[[3.0, 4.0]], negative=[[3.3, 4.4]], value=0.5),
@@ -235,6 +249,7 @@ _DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @loss(
+    suits={"triplets": "The distance may be one other than a norm, the cosine distance among them."},
     aliases=["triplet_margin_with_distance_loss"],
     examples=[
         Example(anchor=[[0.0, 0.0]], positive=[[1.0, 1.0]], negative=[[2.0, 0.5]], distance="manhattan", value=0.5),

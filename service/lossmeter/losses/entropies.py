@@ -11,6 +11,7 @@ from lossmeter.losses.tokens import vocabulary_flaws
 from lossmeter.losses.vocabulary import Logits, Unreduced
 
 FAMILY = "policy"
+TASKS = ("reinforcement_learning",)
 
 
 @loss(

@@ -13,6 +13,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import OpenFraction, Quantiles, Scales, Unreduced, Values
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 def _quantile_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -23,6 +24,11 @@ def _quantile_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={
+        "intervals": "Each quantile that is learned is an end of an interval, without any assumption on the noise.",
+        "asymmetric_costs": "Its level is the ratio at which too little and too much cost.",
+        "outliers": "A far-off label pulls no harder than any other on its side.",
+    },
     aliases=["pinball", "pinball_loss", "mean_pinball_loss", "quantile_loss"],
     chunked=False,
     check=_quantile_flaws,
@@ -74,7 +80,13 @@ def quantile(
     return (torch.where(difference < 0, 1 - share, share) * difference.abs()).mean(-1)
 
 
-@loss(examples=[Example(predictions=[1.0, 3.0], labels=[2.0, 2.0], tau=0.9, value=0.5)])
+@loss(
+    suits={
+        "asymmetric_costs": "`tau` weighs squared errors on the two sides.",
+        "large_errors": "Errors count squared, each side with a weight of its own.",
+    },
+    examples=[Example(predictions=[1.0, 3.0], labels=[2.0, 2.0], tau=0.9, value=0.5)],
+)
 def expectile(
     predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"], *, tau: OpenFraction = 0.5
 ) -> Unreduced[Tensor, "*shape"]:
@@ -113,6 +125,10 @@ def expectile(
 
 
 @loss(
+    suits={
+        "intervals": "It scores a normal forecast in the unit of the labels, and is stable where likelihoods are not.",
+        "outliers": "It grows in proportion to the error, where a likelihood grows with its square.",
+    },
     chunked=False,
     examples=[
         Example(predictions=[0.0], labels=[0.0], scale=[1.0], value=(sqrt(2) - 1) / sqrt(pi)),
@@ -178,6 +194,7 @@ def _member_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={"intervals": "It scores forecasts that are samples, without a formula for their distribution."},
     copies=7,
     sweeps=40,
     chunked=False,

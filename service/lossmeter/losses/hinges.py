@@ -8,9 +8,12 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Real, Scores, Signs, Unreduced
 
 FAMILY = "classification"
+TASKS = ("binary",)
 
 
 @loss(
+    tasks=["binary", "generation"],
+    suits={"maximum_margin": "What is right by the margin no longer counts; mistakes cost in proportion."},
     aliases=["hinge_loss"],
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=2.5 / 3)],
 )
@@ -51,6 +54,7 @@ def hinge(
 
 
 @loss(
+    suits={"maximum_margin": "It has no kink, and is what linear support vector machines are often trained with."},
     aliases=["squared_hinge_loss"],
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=4.25 / 3)],
 )

@@ -25,6 +25,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "classification"
+TASKS = ("multiclass",)
 
 Overlap = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -45,6 +46,10 @@ def _balanced_labels(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={
+        "imbalance": "Weights follow from how many samples each class has.",
+        "long_tail": "The weight of a class levels off where further samples say nothing new.",
+    },
     support=_balanced_labels,
     check=_labels.class_flaws,
     examples=[
@@ -109,6 +114,10 @@ def class_balanced_cross_entropy(
 
 
 @loss(
+    suits={
+        "long_tail": "Logits are shifted by how frequent a class is, which is right for the mean accuracy of classes.",
+        "imbalance": "It moves margins rather than weights, and needs nothing but the frequencies.",
+    },
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[
@@ -162,6 +171,10 @@ def logit_adjusted_cross_entropy(
 
 
 @loss(
+    suits={
+        "long_tail": "Rare classes must be right by a larger margin.",
+        "imbalance": "The margin of a class follows from its count.",
+    },
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[
@@ -231,6 +244,13 @@ def ldam(
 
 
 @loss(
+    tasks=["multilabel"],
+    suits={
+        "imbalance": "Of many labels the absent ones fade out faster than the present ones, and the surest do not "
+        "count.",
+        "missing_labels": "An absent label that looks present is let go, since it may merely be missing.",
+        "long_tail": "Rare labels keep their gradient among countless absent ones.",
+    },
     copies=11,
     sweeps=25,
     aliases=["asymmetric_loss"],

@@ -11,9 +11,11 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import LogVariances, Unreduced, Values
 
 FAMILY = "other"
+TASKS = ("generation",)
 
 
 @loss(
+    suits={"divergence_penalty": "It is the exact divergence of a normal distribution from the standard one."},
     chunked=False,
     examples=[
         Example(mean=[[1.0, 2.0]], log_variance=[[0.0, 0.0]], value=2.5),

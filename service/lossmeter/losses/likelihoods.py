@@ -26,6 +26,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 def _scale_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -37,6 +38,7 @@ def _mean_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={"intervals": "Mean and variance are learned together, and samples with a large variance are not given up."},
     chunked=False,
     check=_flaws.variances,
     examples=[
@@ -98,6 +100,10 @@ def beta_nll(
 
 
 @loss(
+    suits={
+        "intervals": "A scale is learned beside the median, for tails heavier than normal ones.",
+        "outliers": "An error counts in proportion, divided by a scale that is learned.",
+    },
     chunked=False,
     check=_scale_flaws,
     examples=[Example(predictions=[1.0], labels=[3.0], scale=[2.0], value=log(4) + 1)],
@@ -145,6 +151,10 @@ def _student_constant(df: float) -> float:
 
 
 @loss(
+    suits={
+        "intervals": "A scale is learned, which outliers cannot inflate as they do under a normal distribution.",
+        "outliers": "An error that is far off pulls ever less, the farther it is.",
+    },
     copies=6,
     sweeps=25,
     chunked=False,
@@ -232,6 +242,10 @@ def _log_defect(number: Tensor, logarithm: Tensor) -> Tensor:
 
 
 @loss(
+    suits={
+        "counts": "It is the likelihood of counts that vary more than their mean says.",
+        "intervals": "A dispersion is learned beside the mean.",
+    },
     copies=25,
     sweeps=140,
     chunked=False,

@@ -25,6 +25,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import ClassIndices, Flags, Logits, Unreduced
 
 FAMILY = "segmentation"
+TASKS = ("segmentation",)
 
 Pixels = Annotated[
     Logits[Tensor, "N *d"],
@@ -63,6 +64,7 @@ def _joined(tensor: Tensor, level: str) -> Tensor:
 
 
 @loss(
+    suits={"overlap": "It descends mean IoU itself, made continuous."},
     copies=12,
     sweeps=55,
     aliases=["lovasz_softmax_loss"],
@@ -126,6 +128,7 @@ def lovasz_softmax(
 
 
 @loss(
+    suits={"overlap": "It descends the IoU of one region itself, made continuous."},
     copies=7,
     sweeps=30,
     aliases=["lovasz_hinge_loss"],

@@ -26,6 +26,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "margins"
+TASKS = ("multilabel",)
 
 
 def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -33,6 +34,8 @@ def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    tasks=["multiclass"],
+    suits={"maximum_margin": "The right class must outscore all others by a margin, and then no longer counts."},
     aliases=["multi_margin_loss"],
     copies=2,
     check=_class_flaws,
@@ -82,6 +85,7 @@ def multi_margin(
 
 
 @loss(
+    suits={"maximum_margin": "Every right label must outscore every wrong one by 1."},
     aliases=["multilabel_margin_loss"],
     copies=2,
     sweeps=25,
@@ -123,6 +127,7 @@ def multilabel_margin(
 
 
 @loss(
+    suits={"usual": "Each sample has a yes or a no for each of a set of labels, and is one unit of counting."},
     aliases=["multilabel_soft_margin_loss"],
     examples=[Example(predictions=[[log(3), 0.0]], labels=[[1.0, 0.0]], value=log(8 / 3) / 2)],
 )
@@ -163,7 +168,10 @@ def multilabel_soft_margin(
 
 
 @loss(
-    aliases=["soft_margin_loss"], examples=[Example(predictions=[0.0, log(3)], labels=[1.0, -1.0], value=1.5 * log(2))]
+    tasks=["binary"],
+    suits={"maximum_margin": "Labels are ±1, and the margin is a smooth one."},
+    aliases=["soft_margin_loss"],
+    examples=[Example(predictions=[0.0, log(3)], labels=[1.0, -1.0], value=1.5 * log(2))],
 )
 def soft_margin(predictions: Scores[Tensor, "*shape"], labels: Signs[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
     r"""Logistic loss for labels of ±1.

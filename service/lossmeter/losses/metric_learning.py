@@ -12,6 +12,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import Embeddings, Groups, Positive, Real, Unreduced
 
 FAMILY = "embeddings"
+TASKS = ("embeddings",)
 CORNER = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
 
 
@@ -22,6 +23,7 @@ def _paired(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={"unseen_classes": "Everything with the same label is drawn together, without a classifier."},
     aliases=["supcon", "sup_con_loss", "supervised_contrastive_loss"],
     copies=6,
     sweeps=25,
@@ -83,6 +85,7 @@ def supervised_contrastive(
 
 
 @loss(
+    suits={"unseen_classes": "Similarities are pulled the harder the farther they are from where they should be."},
     copies=9,
     sweeps=30,
     products="N N D",
@@ -152,6 +155,7 @@ def circle(
 
 
 @loss(
+    suits={"unseen_classes": "The hardest pairs of a batch count most."},
     copies=6,
     sweeps=25,
     products="N N D",

@@ -12,6 +12,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import ClassIndices, Logits, Unreduced
 
 FAMILY = "classification"
+TASKS = ("multiclass",)
 
 
 def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,6 +21,10 @@ def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @loss(
+    suits={
+        "ordered_classes": "All thresholds share one direction, so that their probabilities cannot contradict each "
+        "other.",
+    },
     aliases=["coral_loss"],
     chunked=False,
     examples=[
@@ -69,6 +74,7 @@ def _subset_sizes(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={"ordered_classes": "Thresholds are asked in a chain, which the last layer may answer freely."},
     aliases=["corn_loss"],
     chunked=False,
     support=_subset_sizes,

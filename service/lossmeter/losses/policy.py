@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Example, loss
 from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
 
 FAMILY = "policy"
+TASKS = ("reinforcement_learning",)
 
 Ceiling = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
@@ -28,6 +29,7 @@ def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    suits={"usual": "Answers are used for one step, by the model that wrote them."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["reinforce", "gpg"],
     examples=[Example(log_probs=[[-0.5, -2.0]], advantages=[[1.0, -0.5]], value=(0.5 - 1.0) / 2)],
@@ -64,6 +66,7 @@ def policy_gradient(log_probs: LogProbs, advantages: Advantages) -> Unreduced[Te
 
 
 @loss(
+    suits={"off_policy": "A ratio corrects for having sampled from another model, as long as steps are small."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["rollout_is"],
     examples=[
@@ -110,6 +113,10 @@ def importance_sampling(
 
 
 @loss(
+    suits={
+        "usual": "It is the objective of PPO and GRPO, which trainers take by default.",
+        "off_policy": "It stops where the policy has moved far enough from the one that sampled.",
+    },
     aliases=["ppo", "vanilla", "dual_clip"],
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
@@ -179,6 +186,7 @@ def ppo_clip(
 
 
 @loss(
+    suits={"off_policy": "Ratios are clipped and not losses, so that rare tokens keep a gradient."},
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
@@ -233,6 +241,7 @@ def cispo(
 
 
 @loss(
+    suits={"off_policy": "A square pulls each token back to where it was sampled, over many steps."},
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
@@ -276,6 +285,10 @@ def dro(
 
 
 @loss(
+    suits={
+        "off_policy": "A smooth gate takes the place of clipping.",
+        "sequence_rewards": "It stays stable over long answers, where single ratios jump.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(

@@ -13,6 +13,7 @@ from lossmeter.losses.policy import MOST
 from lossmeter.losses.vocabulary import LogProbabilities, NonNegative, Unreduced
 
 FAMILY = "policy"
+TASKS = ("reinforcement_learning",)
 
 TRUNCATED = 20.0
 
@@ -24,6 +25,7 @@ def _kept(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, inside: 
 
 
 @loss(
+    suits={"off_policy": "It bounds how far the probability of a token moves, not its ratio."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_tv"],
     examples=[
@@ -87,6 +89,7 @@ def _other_tokens(log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    suits={"off_policy": "It bounds the move of a token in nats, and that of rare tokens more tightly."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_kl"],
     examples=[
@@ -148,6 +151,7 @@ def dppo_kl(
 
 
 @loss(
+    suits={"divergence_penalty": "It is the plainest estimate, for watching the divergence or taking it from rewards."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["k1"],
     examples=[Example(log_probs=[[-1.0, -2.0]], reference_log_probs=[[-1.5, -1.5]], value=0.0)],
@@ -182,6 +186,7 @@ def kl_k1(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B 
 
 
 @loss(
+    suits={"divergence_penalty": "Its gradient is that of the divergence, on samples of the policy itself."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["k2"],
     examples=[Example(log_probs=[[-1.0, -2.0]], reference_log_probs=[[-1.5, -1.0]], value=(0.125 + 0.5) / 2)],
@@ -216,6 +221,11 @@ def kl_k2(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B 
 
 
 @loss(
+    tasks=["reinforcement_learning", "text"],
+    suits={
+        "divergence_penalty": "It is never negative and has little noise: the penalty of GRPO.",
+        "distillation": "With the teacher as the reference it needs the sampled tokens alone.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["k3", "low_var_kl"],
     examples=[

@@ -12,6 +12,7 @@ from lossmeter.losses.catalogue import SEQUENCE_REDUCTIONS, Arguments, Example, 
 from lossmeter.losses.vocabulary import NonNegative, Unreduced
 
 FAMILY = "policy"
+TASKS = ("reinforcement_learning",)
 
 
 def _counted_tokens(arguments: Arguments) -> Support:
@@ -26,6 +27,10 @@ def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
 
 
 @loss(
+    suits={
+        "sequence_rewards": "A whole answer has one ratio, as it has one reward.",
+        "off_policy": "The ratio of a whole answer is clipped, which is less noisy than those of its tokens.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     support=_counted_tokens,
     examples=[
@@ -96,6 +101,11 @@ def gspo(
 
 
 @loss(
+    suits={
+        "sequence_rewards": "Ratios are clipped token by token and multiplied over the answer, where a few extreme "
+        "ones do not dominate.",
+        "off_policy": "A few tokens with extreme ratios cannot upset a step.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     support=_counted_tokens,
     aliases=["geo_mean", "gmpo"],

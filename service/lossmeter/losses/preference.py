@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Fraction, OpenFraction, Unreduced
 
 FAMILY = "preference"
+TASKS = ("alignment",)
 
 Noise = Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -40,6 +41,10 @@ def _softplus(number: float) -> float:
 
 
 @loss(
+    suits={
+        "usual": "Pairs of answers were compared, and the model that training began from is the reference.",
+        "preferences": "It raises the better answer above the worse one, measured from a reference.",
+    },
     aliases=["cdpo", "dpo_loss"],
     shared_names=["sigmoid"],
     examples=[
@@ -98,6 +103,7 @@ def dpo(
 
 
 @loss(
+    suits={"preferences": "The margin has a fixed size, so that choices without doubt do not drive it ever farther."},
     examples=[
         Example(
             policy_chosen=[-0.5],
@@ -153,7 +159,14 @@ def ipo(
     return (margin - 0.5 / beta).square()
 
 
-@loss(aliases=["slic_hf"], examples=[Example(**PAIR, beta=0.25, value=0.75)])
+@loss(
+    suits={
+        "preferences": "Pairs that are far enough apart are left alone.",
+        "maximum_margin": "It is the hinge of preferences: what is settled no longer counts.",
+    },
+    aliases=["slic_hf"],
+    examples=[Example(**PAIR, beta=0.25, value=0.75)],
+)
 def dpo_hinge(
     policy_chosen: PolicyChosen,
     policy_rejected: PolicyRejected,
@@ -192,6 +205,10 @@ def dpo_hinge(
 
 
 @loss(
+    suits={
+        "noisy_labels": "It corrects for a known share of comparisons that are wrong.",
+        "preferences": "It is `dpo` for choices of which a known share is wrong.",
+    },
     aliases=["robust"],
     examples=[
         Example(**PAIR, beta=0.5, label_smoothing=0.25, value=(1.5 * _softplus(-1) - 0.5 * _softplus(1) + log(2)) / 2)
@@ -240,6 +257,7 @@ def robust_dpo(
 
 
 @loss(
+    suits={"preferences": "It commits to the preferred way of answering rather than covering all acceptable ones."},
     examples=[
         Example(
             **PAIR,
@@ -293,6 +311,7 @@ def exo_pair(
 
 
 @loss(
+    suits={"preferences": "It did well in comparisons with `dpo`, as an experiment."},
     examples=[
         Example(
             policy_chosen=[-3.0],

@@ -13,6 +13,7 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Divergences, LogProbabilities, NonNegative, Signs, Unreduced
 
 FAMILY = "preference"
+TASKS = ("alignment",)
 
 ANSWER = {
     "policy_chosen": [-9.0],
@@ -27,7 +28,10 @@ def _sigmoid(number: float) -> float:
     return 1 / (1 + exp(-number))
 
 
-@loss(examples=[Example(**ANSWER, beta=1.0, value=1.5 * log(1 + exp(-1)) + 0.5 * log(1 + exp(1)))])
+@loss(
+    suits={"preferences": "It keeps the better answer likely while it lowers the worse one."},
+    examples=[Example(**ANSWER, beta=1.0, value=1.5 * log(1 + exp(-1)) + 0.5 * log(1 + exp(1)))],
+)
 def nca_pair(
     policy_chosen: PolicyChosen,
     policy_rejected: PolicyRejected,
@@ -67,7 +71,10 @@ def nca_pair(
     return -F.logsigmoid(chosen) - 0.5 * F.logsigmoid(-chosen) - 0.5 * F.logsigmoid(-rejected)
 
 
-@loss(examples=[Example(**ANSWER, beta=0.25, value=2.0)])
+@loss(
+    suits={"preferences": "It is for rounds of self-play, each with the last model as the reference."},
+    examples=[Example(**ANSWER, beta=0.25, value=2.0)],
+)
 def sppo_hard(
     policy_chosen: PolicyChosen,
     policy_rejected: PolicyRejected,
@@ -108,7 +115,10 @@ def sppo_hard(
     return (chosen - target).square() + (rejected + target).square()
 
 
-@loss(examples=[Example(**ANSWER, beta=2.0, value=2 * _sigmoid(-2))])
+@loss(
+    suits={"preferences": "It raises the better answers in themselves, where they are better than the model."},
+    examples=[Example(**ANSWER, beta=2.0, value=2 * _sigmoid(-2))],
+)
 def apo_zero(
     policy_chosen: PolicyChosen,
     policy_rejected: PolicyRejected,
@@ -149,7 +159,10 @@ def apo_zero(
     return sigmoid(-beta * chosen) + sigmoid(beta * rejected)
 
 
-@loss(examples=[Example(**ANSWER, beta=2.0, value=_sigmoid(2) + _sigmoid(-4))])
+@loss(
+    suits={"preferences": "It lowers both answers, where the model is better than either."},
+    examples=[Example(**ANSWER, beta=2.0, value=_sigmoid(2) + _sigmoid(-4))],
+)
 def apo_down(
     policy_chosen: PolicyChosen,
     policy_rejected: PolicyRejected,
@@ -189,6 +202,10 @@ def apo_down(
 
 
 @loss(
+    suits={
+        "implicit_feedback": "It learns from thumbs up and down by themselves, without pairs.",
+        "imbalance": "`desirable_weight` and `undesirable_weight` balance many of one kind against few of the other.",
+    },
     chunked=False,
     examples=[
         Example(

@@ -13,9 +13,14 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import LogProbabilities, NonNegative, Positive, Real, Scores, TokenCounts, Unreduced
 
 FAMILY = "preference"
+TASKS = ("alignment",)
 
 
 @loss(
+    suits={
+        "no_reference": "It takes mean log-probabilities, so that length is no advantage, and no second model.",
+        "preferences": "It compares answers by their mean log-probability, with a margin.",
+    },
     examples=[
         Example(
             policy_chosen=[-6.0],
@@ -72,6 +77,10 @@ def simpo(
 
 
 @loss(
+    suits={
+        "no_reference": "The reference is taken to be uniform, and drops out.",
+        "preferences": "It is `dpo` without a reference, for better answers that are worth imitating.",
+    },
     shared_names=["sigmoid"],
     examples=[Example(policy_chosen=[-10.0, -5.0], policy_rejected=[-20.0, -5.0], value=(log1p(exp(-1)) + log(2)) / 2)],
 )
@@ -117,6 +126,10 @@ def _log_complement(log_probabilities: Tensor) -> Tensor:
 
 
 @loss(
+    suits={
+        "no_reference": "Fine-tuning and alignment are one step, with one model in memory.",
+        "preferences": "Odds of the better answer are raised above those of the worse one, beside imitation of it.",
+    },
     copies=10,
     sweeps=40,
     examples=[
@@ -167,6 +180,8 @@ def orpo(
 
 
 @loss(
+    tasks=["alignment", "ranking"],
+    suits={"preferences": "It learns a score from comparisons: the model of rewards itself."},
     aliases=["reward_bt"],
     examples=[
         Example(chosen=[1.0, 0.0], rejected=[0.0, 0.0], value=(log1p(exp(-1)) + log(2)) / 2),

@@ -13,9 +13,14 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import FixedRelevances, Real, Scores, Signs, Unreduced
 
 FAMILY = "ranking"
+TASKS = ("ranking",)
 
 
 @loss(
+    suits={
+        "maximum_margin": "Of two scores the right one must be larger by a margin, and then no longer counts.",
+        "preferences": "It takes scores of pairs of anything, with the better one named.",
+    },
     aliases=["margin_ranking_loss"],
     examples=[Example(input1=[2.0, 1.0], input2=[1.0, 3.0], labels=[1.0, 1.0], margin=0.5, value=1.25)],
 )
@@ -57,6 +62,7 @@ def margin_ranking(
 
 
 @loss(
+    suits={"implicit_feedback": "What somebody chose should score above what they did not."},
     aliases=["bayesian_personalized_ranking", "bpr_loss"],
     examples=[Example(positive=[2.0, 0.0], negative=[1.0, 3.0], value=(log1p(exp(-1)) + log1p(exp(3))) / 2)],
 )
@@ -102,6 +108,7 @@ def _comparable(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={"graded_lists": "Each pair in the wrong order counts alike, wherever it stands."},
     copies=6,
     aliases=["pairwise_logistic"],
     support=_comparable,

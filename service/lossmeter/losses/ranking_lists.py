@@ -12,9 +12,14 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import FixedRelevances, Grades, Positive, Relevances, Unreduced
 
 FAMILY = "ranking"
+TASKS = ("ranking",)
 
 
 @loss(
+    suits={
+        "usual": "It is one pass over a graded list, with a smooth target.",
+        "graded_lists": "Grades become a distribution over the list, which scores match.",
+    },
     aliases=["listnet_loss"],
     support=with_documents,
     examples=[
@@ -71,6 +76,7 @@ def listnet(
 
 
 @loss(
+    suits={"graded_lists": "It is the likelihood of the whole order."},
     aliases=["list_mle_loss"],
     copies=8,
     sweeps=40,
@@ -139,6 +145,7 @@ def _relevant(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={"graded_lists": "It descends NDCG itself, where the top of the list counts most."},
     aliases=["approx_ndcg_loss"],
     chunked=False,  # sigmoid and log2 of the last few elements of a tensor differ in their last bits
     support=_relevant,

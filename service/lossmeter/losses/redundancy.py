@@ -10,6 +10,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import Embeddings, NonNegative, Unreduced
 
 FAMILY = "embeddings"
+TASKS = ("embeddings",)
 
 
 def _with_samples(arguments: Arguments) -> Support:
@@ -26,6 +27,11 @@ def _centred(vectors: Tensor) -> Tensor:
 
 
 @loss(
+    suits={
+        "unlabelled": "Views agree while dimensions vary and are not correlated; there are no negatives.",
+        "small_batches": "Statistics of the batch take the place of negatives.",
+        "cross_modal": "Each side has terms of its own, so that the two may be of different kinds.",
+    },
     aliases=["vicreg_loss"],
     sweeps=25,
     products="N D D",
@@ -99,6 +105,9 @@ def vicreg(
 
 
 @loss(
+    suits={
+        "unlabelled": "The correlation of the dimensions of two views becomes the identity; there are no negatives.",
+    },
     aliases=["barlow_twins_loss"],
     copies=6,
     sweeps=30,

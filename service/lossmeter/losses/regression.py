@@ -9,9 +9,14 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 @loss(
+    suits={
+        "usual": "Noise is roughly normal and the mean is wanted.",
+        "large_errors": "An error twice as large costs four times as much.",
+    },
     aliases=["mse_loss", "mean_squared_error"],
     examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.375)],
 )
@@ -46,6 +51,7 @@ def mse(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
 
 
 @loss(
+    suits={"outliers": "Outliers pull no harder than others, as every unit of error costs the same."},
     aliases=["l1", "l1_loss", "mean_absolute_error"],
     examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.5)],
 )
@@ -80,6 +86,8 @@ def mae(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
 
 
 @loss(
+    tasks=["regression", "detection"],
+    suits={"outliers": "Gradients are bounded by 1, and smooth near zero."},
     aliases=["smooth_l1_loss"],
     # In float32 the last few elements of a tensor are rounded differently: pieces are not bit-equal.
     chunked=False,
@@ -119,6 +127,7 @@ def smooth_l1(
 
 
 @loss(
+    suits={"outliers": "Small errors count squared, outliers beyond `delta` only in proportion."},
     aliases=["huber_loss"],
     # As with `smooth_l1`: the last few elements of a tensor are rounded differently.
     chunked=False,

@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import Positive, Unreduced, Values
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 def _above_minus_one(arguments: Arguments) -> Iterator[Flaw]:
@@ -23,6 +24,10 @@ def _above_minus_one(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={
+        "relative_errors": "Errors count by the ratio of prediction and label, and labels may be 0.",
+        "skewed_amounts": "Logarithms take the skew out of the labels.",
+    },
     aliases=["mean_squared_log_error", "mean_squared_logarithmic_error"],
     copies=7,
     sweeps=30,
@@ -61,6 +66,7 @@ def msle(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]
 
 
 @loss(
+    suits={"relative_errors": "It is the error as a share of the label, which everybody understands."},
     aliases=["mean_absolute_percentage_error"],
     copies=6,
     examples=[Example(predictions=[110.0, 30.0], labels=[100.0, 60.0], value=0.3)],
@@ -107,6 +113,7 @@ def mape(
 
 
 @loss(
+    suits={"relative_errors": "It is a share that stays below 2 where labels are near zero."},
     aliases=["symmetric_mean_absolute_percentage_error"],
     copies=6,
     examples=[Example(predictions=[3.0, 0.0], labels=[1.0, 0.0], value=0.5)],
@@ -167,6 +174,11 @@ def _directions(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    tasks=["regression", "embeddings"],
+    suits={
+        "unlabelled": "It draws the embeddings of two views to one direction, as BYOL and SimSiam do.",
+        "distillation": "Embeddings of one model are matched to those of another by direction.",
+    },
     copies=7,
     sweeps=40,
     check=_directions,

@@ -13,9 +13,11 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import Positive, Real, Unreduced, Values
 
 FAMILY = "regression"
+TASKS = ("regression",)
 
 
 @loss(
+    suits={"outliers": "It is smooth everywhere, and its gradient never exceeds 1."},
     aliases=["log_cosh_error", "log_cosh_loss"],
     copies=6,
     chunked=False,
@@ -58,6 +60,7 @@ def log_cosh(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*sha
 
 
 @loss(
+    suits={"outliers": "It is the absolute error without a kink, which keeps edges of images sharp."},
     chunked=False,
     examples=[Example(predictions=[3.0, 0.0], labels=[0.0, 0.0], epsilon=4.0, value=4.5)],
 )
@@ -99,6 +102,7 @@ def charbonnier(
 
 
 @loss(
+    suits={"outliers": "`alpha` says how little outliers should count, from not at all to as in `mse`."},
     copies=8,
     sweeps=30,
     chunked=False,

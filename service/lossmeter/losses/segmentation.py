@@ -31,10 +31,16 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import Unreduced
 
 FAMILY = "segmentation"
+TASKS = ("segmentation",)
 THIRDS = [[[log(3), log(3), 0.0, 0.0], [0.0, 0.0, log(3), log(3)]]]
 
 
 @loss(
+    suits={
+        "small_regions": "It counts shares of a region, so that background does not outweigh it.",
+        "overlap": "It is the Dice coefficient itself, with probabilities.",
+        "imbalance": "Each class costs its share, however many pixels it has.",
+    },
     aliases=["dice_loss", "soft_dice"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
@@ -106,6 +112,11 @@ def _with_regions(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={
+        "small_regions": "A region weighs the inverse square of its size.",
+        "overlap": "It is one Dice coefficient of all classes together.",
+        "imbalance": "Classes that differ in size by orders of magnitude weigh alike.",
+    },
     aliases=["generalized_dice_loss", "generalised_dice"],
     alternative=shape_by_image,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
@@ -177,6 +188,7 @@ def generalized_dice(
 
 
 @loss(
+    suits={"overlap": "It is IoU itself, with probabilities."},
     aliases=["jaccard_loss", "soft_jaccard"],
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits

@@ -15,6 +15,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import Lengths, LogProbabilities, NonNegativeInteger, Transcripts, Unreduced
 
 FAMILY = "sequences"
+TASKS = ("text",)
 
 
 def _per_symbol(arguments: Arguments) -> Support:
@@ -60,6 +61,7 @@ def _symbol_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    suits={"usual": "The order of symbols is known and their timing is not."},
     aliases=["ctc_loss"],
     intermediate="T N 2S+1 | T N 2L+1 | T 2S+1",
     copies=2,

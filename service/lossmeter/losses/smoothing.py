@@ -25,6 +25,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "classification"
+TASKS = ("multiclass",)
 
 Exponent = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 NonPositive = Annotated[float, Field(le=0, allow_inf_nan=False)]
@@ -38,6 +39,7 @@ def _poly_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    tasks=[],
     support=_labels.weighted,
     check=_poly_flaws,
     examples=[
@@ -114,6 +116,7 @@ def poly1(
 
 
 @loss(
+    suits={"noisy_labels": "What a model strongly disagrees with counts less, as it is likely a wrong label."},
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[
@@ -168,6 +171,7 @@ def generalized_cross_entropy(
 
 
 @loss(
+    suits={"noisy_labels": "A reverse term bounds what wrong labels can do, while the other keeps learning fast."},
     support=_labels.counted,
     check=_labels.class_flaws,
     examples=[Example(predictions=[[log(6), log(3), log(1)]], labels=[0], value=-0.1 * log(0.6) + 1.6)],
@@ -221,6 +225,7 @@ def symmetric_cross_entropy(
 
 
 @loss(
+    tasks=["multiclass", "text"],
     check=_labels.class_flaws,
     examples=[Example(predictions=[[log(6), log(3), log(1)]], value=log(10) ** 2)],
 )

@@ -11,6 +11,7 @@ from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import Flags, Scores, Times, Unreduced
 
 FAMILY = "other"
+TASKS = ("survival",)
 
 
 def _events(arguments: Arguments) -> Support:
@@ -18,6 +19,7 @@ def _events(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={"usual": "Not all have had the event yet, and risks are compared among those who could."},
     copies=10,
     sweeps=25,
     separable=False,

@@ -23,6 +23,7 @@ from lossmeter.losses.vocabulary import (
 )
 
 FAMILY = "sequences"
+TASKS = ("text",)
 
 
 def vocabulary_flaws(arguments: Arguments) -> Iterator[Flaw]:
@@ -37,6 +38,10 @@ def _counted_labels(arguments: Arguments) -> Support:
 
 
 @loss(
+    suits={
+        "usual": "It is the likelihood of the next token, with the vocabulary in the last dimension.",
+        "calibration": "It is a likelihood: at its minimum, the probabilities of tokens are right.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     support=_counted_labels,
     check=vocabulary_flaws,
@@ -114,6 +119,10 @@ def token_cross_entropy(
 
 
 @loss(
+    suits={
+        "distillation": "It needs no more of a teacher than the few likeliest tokens that a server gives.",
+        "many_classes": "A few tokens of the vocabulary stand for all of it.",
+    },
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(

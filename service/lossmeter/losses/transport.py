@@ -11,6 +11,7 @@ from lossmeter.losses.catalogue import Arguments, Example, loss
 from lossmeter.losses.vocabulary import Unreduced, Values
 
 FAMILY = "other"
+TASKS = ("generation",)
 
 
 def _sample_flaws(arguments: Arguments) -> Iterator[Flaw]:

@@ -31,6 +31,7 @@ from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced
 
 FAMILY = "segmentation"
+TASKS = ("segmentation",)
 THIRDS = [[[log(3), log(3), 0.0, 0.0], [0.0, 0.0, log(3), log(3)]]]
 CASES = {"predictions": THIRDS, "labels": [[0, 0, 0, 1]]}
 
@@ -47,6 +48,11 @@ def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: flo
 
 
 @loss(
+    suits={
+        "asymmetric_costs": "`alpha` and `beta` price false positives and misses.",
+        "small_regions": "It counts shares of a region, and missed pixels may cost more.",
+        "imbalance": "Foreground and background need not be of like size.",
+    },
     aliases=["tversky_loss"],
     sweeps=25,
     alternative=shape_by_class,
@@ -114,6 +120,10 @@ def tversky(
 
 
 @loss(
+    suits={
+        "small_regions": "Regions that are nearly right keep a gradient, to their last pixels.",
+        "asymmetric_costs": "`alpha` and `beta` price false positives and misses.",
+    },
     sweeps=25,
     aliases=["focal_tversky_loss"],
     alternative=shape_by_class,

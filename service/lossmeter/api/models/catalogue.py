@@ -6,11 +6,13 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from lossmeter.api.models.entries import ParameterModel, described
 from lossmeter.api.models.schemas import shape_text
 from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.losses import Loss, TensorArgument
+from lossmeter.losses.choosing import Choice
 from lossmeter.tensors import Datatype
 
 
@@ -31,6 +33,22 @@ class LossExample(BaseModel):
 
     request: dict[str, Any]
     answer: dict[str, Any] = Field(description="What the answer holds, among others.")
+
+
+class MatchModel(BaseModel):
+    """A part of a loss that holds words of the query."""
+
+    part: str = Field(description="`name`, `alias`, `tasks`, `suits`, `summary` or `use_when`.")
+    text: str
+
+
+class ChoiceModel(BaseModel):
+    """Why a loss was chosen."""
+
+    reason: str = Field(description="Why it suits the situation; where none was given, when to use it.")
+    tasks: list[str] = Field(description="What it is for, the chief task first.")
+    suits: list[str] = Field(description="The situations that it suits, the one that it is made for first.")
+    matched: list[MatchModel] = Field(description="What the query found, the best first.")
 
 
 class LossEntry(BaseModel):
@@ -54,6 +72,7 @@ class LossEntry(BaseModel):
     elementwise: bool = Field(description="Whether each value depends on the elements at its own place alone.")
     mean: str = Field(description="How `mean` comes about.")
     examples: list[LossExample]
+    choice: ChoiceModel | SkipJsonSchema[None] = Field(default=None, description="Only where losses were chosen.")
 
 
 class LossList(BaseModel):
@@ -78,6 +97,18 @@ def loss_entry(loss: Loss, language: str = ENGLISH) -> LossEntry:
             for example in loss.examples
         ],
     )
+
+
+def chosen_entry(choice: Choice, language: str) -> LossEntry:
+    """Returns the entry of a loss that was chosen, with the reason."""
+    loss = choice.loss
+    why = ChoiceModel(
+        reason=choice.reason,
+        tasks=list(loss.tasks),
+        suits=list(loss.suits),
+        matched=[MatchModel(part=one.part, text=one.text) for one in choice.matched],
+    )
+    return loss_entry(loss, language).model_copy(update={"choice": why})
 
 
 def _role(argument: TensorArgument) -> RoleModel:

@@ -15,7 +15,7 @@ def loss_choices() -> dict[str, Schema]:
     fitting = [loss for loss in LOSSES.values() if {one.name for one in loss.tensors if one.required} == PAIR]
     return _told_apart(
         "LossChoice",
-        "A loss with its parameters, as its own request explains them.",
+        "A loss with its parameters, as its own operation explains them.",
         "loss",
         map(_loss_choice, fitting),
     )
@@ -32,10 +32,10 @@ PAIR = {"predictions", "labels"}
 def _loss_choice(loss: Loss) -> tuple[str, tuple[str, ...], Schema]:
     weight = {**ref(SHARED["weight_in_objective"]), "default": 1.0}
     properties = {one.name: ref("PlainTensor") for one in loss.tensors if one.keyword}
-    # The request of the loss says what they mean.
+    # The operation of the loss says what it is, and its request what they mean.
     properties |= {one.name: {**one.schema, "default": one.default} for one in loss.parameters}
-    described = {"description": loss.summary, "properties": {"weight_in_objective": weight, **properties}}
-    return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), described
+    schema = {"properties": {"weight_in_objective": weight, **properties}}
+    return class_name(loss.name) + "Loss", (loss.name, *loss.aliases), schema
 
 
 def _metric_choice(metric: Metric) -> tuple[str, tuple[str, ...], Schema]:
@@ -57,7 +57,7 @@ def _told_apart(
     for model, names, schema in members:
         word = {"type": "string", "enum": list(names)}
         schemas[model] = {
-            "description": schema["description"],
+            **schema,
             "type": "object",
             "required": [key],
             "additionalProperties": False,

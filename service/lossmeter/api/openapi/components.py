@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lossmeter.catalogue.translations import ENGLISH
 from lossmeter.losses import LOSSES
+from lossmeter.losses.situations import SITUATIONS
+from lossmeter.losses.situations import TASKS as LOSS_TASKS
+from lossmeter.metrics import METRICS
 from lossmeter.metrics.tasks import KINDS, TASKS
 from lossmeter.tensors import Datatype
 
@@ -148,6 +152,15 @@ def _words(description: str, *values: str) -> Schema:
     return {"type": "string", "enum": list(values), "description": description}
 
 
+(AVERAGING,) = (one.description for one in METRICS["f1"].parameters if one.name == "average")
+"""How the values of the classes become one, as most metrics that average them say it."""
+
+
+def _described(description: str, words: Mapping[str, str]) -> Schema:
+    """Returns the enumeration of words that have a meaning each."""
+    return _words("\n".join([description, "", *(f"- `{word}`: {about}" for word, about in words.items())]), *words)
+
+
 ENUMERATIONS: dict[str, Schema] = {
     "Datatype": _words(
         "The type of the elements of a tensor, as the Open Inference Protocol v2 names it.", *Datatype.__members__
@@ -167,6 +180,8 @@ ENUMERATIONS: dict[str, Schema] = {
     "NonFinite": _words("What to do with NaN and infinities, or with values out of their domain.", "error", "allow"),
     "EmptyMean": _words("The mean where nothing counts; `nan` is what torch gives.", "nan", "zero", "error"),
     "Task": _words("What kind of question the predictions answer.", *TASKS),
+    "LossTask": _described("What a loss is for.", LOSS_TASKS),
+    "Situation": _described("What is known of the data, or wanted of the model.", SITUATIONS),
     "PredictionsAre": _words("What the predictions are.", *KINDS),
     "MetricKind": _words(
         "Whether a value is a number, one number per class, a matrix, or curves.",
@@ -174,7 +189,7 @@ ENUMERATIONS: dict[str, Schema] = {
     ),
     "IntervalMethod": _words("How an interval came about.", "student", "wilson", "bootstrap", "newcombe"),
     "Better": _words("Which values are better.", "higher", "lower", "neither"),
-    "Averaging": _words("How the values of the classes become one.", "macro", "micro", "weighted", "none", "binary"),
+    "Averaging": _words(AVERAGING, "macro", "micro", "weighted", "none", "binary"),
     "Absent": _words("The value of what does not occur.", "skip", "zero", "one", "nan"),
 }
 """Lists of words that occur in several places: each is a type of its own in a generated client."""

@@ -94,6 +94,7 @@ ABSENT = {
     "CustomAnswer": {"value", "values"},
     "InferAnswer": {"id", "parameters"},
     "InferOutput": {"parameters", "data"},
+    "LossEntry": {"choice"},
 }
 """Fields of answers that are there or not; all others always are."""
 
@@ -105,6 +106,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= _models()
+    for name, absent in ABSENT.items():
+        schemas[name]["required"] = [field for field in schemas[name]["required"] if field not in absent]
     for path, item in whole["paths"].items():
         for method, operation in item.items():
             _complete(method, path, operation)
@@ -131,8 +134,6 @@ def _models() -> dict[str, Schema]:
     _, taken = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     _, given = models_json_schema([(model, "serialization") for model in ANSWERS], ref_template=REF)
     schemas: dict[str, Schema] = {**taken["$defs"], **given["$defs"]}
-    for name, absent in ABSENT.items():
-        schemas[name]["required"] = [field for field in schemas[name]["required"] if field not in absent]
     tensor = ref("TensorAnswer")
     for name in ("LossAnswer", "CustomAnswer"):
         schemas[name]["properties"]["values"] = {**tensor, "description": "The unreduced loss, under `none` only."}

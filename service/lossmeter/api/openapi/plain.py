@@ -86,6 +86,8 @@ def _words(schema: Schema) -> Schema:
     if name is None or schema.get("type") != "string":
         return schema
     rest = {key: value for key, value in schema.items() if key not in ("enum", "type")}
+    if rest.get("description") == ENUMERATIONS[name]["description"]:
+        del rest["description"]
     return {"$ref": REF.format(model=name), **rest}
 
 

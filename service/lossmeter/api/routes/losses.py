@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from lossmeter.api.addresses import CUSTOM
@@ -12,12 +15,15 @@ from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.languages import Language, in_languages
 from lossmeter.api.lasting import lasting_answer
-from lossmeter.api.models.catalogue import LossEntry, LossList, loss_entry
+from lossmeter.api.models.catalogue import LossEntry, LossList, chosen_entry, loss_entry
+from lossmeter.api.openapi.components import ref
 from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, request_body, tensor_answer
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
+from lossmeter.errors import Invalid, pointer
 from lossmeter.losses import LOSSES, find
+from lossmeter.losses.choosing import MAX_QUERY, choose
 
 CUSTOM_DESCRIPTION = """\
 A graph of operations as torch.fx records it: its placeholders are the names of tensors beside `graph`, its output is the
@@ -53,19 +59,57 @@ CUSTOM_EXAMPLE = {
 }
 
 
+CHOOSING: list[dict[str, Any]] = [
+    {
+        "name": "task",
+        "in": "query",
+        "description": "What is predicted.",
+        "schema": ref("LossTask"),
+    },
+    {
+        "name": "situation",
+        "in": "query",
+        "description": "What is known of the data, or wanted of the model.",
+        "schema": ref("Situation"),
+    },
+    {
+        "name": "query",
+        "in": "query",
+        "description": "Words of names (those of other libraries too), summaries and uses, in English or Chinese.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_QUERY},
+        "example": "rare classes",
+    },
+]
+"""The parameters by which losses are chosen."""
+
+
 def router(resources: Resources) -> APIRouter:
     """Returns the routes."""
     routes = APIRouter(tags=["losses"])
 
-    @routes.get(PATH, operation_id="list_losses", summary="All losses", response_model=LossList, **in_languages())
+    @routes.get(
+        PATH,
+        operation_id="list_losses",
+        summary="All losses, or those for a task, a situation, or words",
+        response_model=LossList,
+        **in_languages(parameters=CHOOSING),
+    )
     async def list_losses(request: Request, language: Language) -> Response:
-        """Every loss with its formula, roles, parameters, application scenarios, source and a request that works."""
-        return lasting_answer(request, _listed(language), language)
+        """Every loss with its formula, roles, parameters, application scenarios, source and a request that works.
+
+        With parameters, only the losses that fit all of them, the best first, each with the reason in `choice`.
+        """
+        if not request.query_params:
+            return lasting_answer(request, _listed(language), language)
+        content = await run_in_threadpool(_chosen, request.query_params, language)
+        headers = {"Vary": "Accept-Language", "Content-Language": language}
+        return Response(content, headers=headers, media_type="application/json")
 
     @routes.get(
         PATH + "/{loss}",
         operation_id="describe_loss",
         summary="One loss: formula, roles, when to use it",
+        response_model_exclude_unset=True,
         **in_languages(404),
     )
     async def describe_loss(loss: str, language: Language) -> LossEntry:
@@ -101,4 +145,25 @@ def router(resources: Resources) -> APIRouter:
 
 @cache
 def _listed(language: str) -> bytes:
-    return LossList(losses=[loss_entry(loss, language) for loss in LOSSES.values()]).model_dump_json().encode()
+    return _encoded([loss_entry(loss, language) for loss in LOSSES.values()])
+
+
+def _chosen(asked: QueryParams, language: str) -> bytes:
+    """Answers with the losses that fit.
+
+    Raises:
+        Invalid: a parameter that is none, is there twice, or whose value is none.
+    """
+    known = [parameter["name"] for parameter in CHOOSING]
+    for name, value in asked.multi_items():
+        if name not in known:
+            message = f"there is no parameter {name!r}; expected {', '.join(known)}"
+            raise Invalid.at("losses", pointer(name), message)
+        if len(asked.getlist(name)) > 1:
+            raise Invalid.at("losses", pointer(name), f"{name} is {value!r} and {asked[name]!r}; expected one of them")
+    chosen = choose(asked.get("task"), asked.get("situation"), asked.get("query"), language)
+    return _encoded([chosen_entry(one, language) for one in chosen])
+
+
+def _encoded(entries: list[LossEntry]) -> bytes:
+    return LossList(losses=entries).model_dump_json(exclude_unset=True).encode()

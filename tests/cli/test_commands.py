@@ -52,6 +52,17 @@ def test_losses_explains_one_and_its_alias() -> None:
         assert title in page
 
 
+def test_losses_are_chosen_with_the_reason() -> None:
+    shown = " ".join(invoke("losses", "--for", "imbalance", "--task", "binary").stdout.split())
+    assert shown.index("binary_focal") < shown.index("binary_cross_entropy_with_logits")
+    assert "Easy cases fade out" in shown
+    assert re.search(r"^ctc\b", invoke("losses", "--query", "speech").stdout, re.MULTILINE)
+    assert "no loss for survival and counts" in invoke("losses", "--for", "counts", "--task", "survival").stdout
+    refused = invoke("losses", "--for", "imbalanced")
+    assert (refused.exit_code, "Did you mean imbalance?" in refused.stderr) == (1, True)
+    assert "give one or the other" in invoke("losses", "mse", "--for", "imbalance").stderr
+
+
 def test_an_unknown_loss_is_answered_with_the_nearest() -> None:
     refused = invoke("losses", "focl")
     assert refused.exit_code == 1

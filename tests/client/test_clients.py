@@ -112,6 +112,10 @@ def test_errors_point_at_the_place(client: Client) -> None:
 def test_the_catalogue_and_the_health_can_be_asked(client: Client) -> None:
     names = [entry["name"] for entry in client.losses()]
     assert {"focal", "mse"} <= set(names)
+    best, *_ = client.losses(task="binary", situation="imbalance", query="rare & few")
+    assert (best["name"], best["choice"]["tasks"][0]) == ("binary_focal", "binary")
+    with pytest.raises(InvalidRequest, match="Did you mean imbalance"):
+        client.losses(situation="imbalanced")
     assert client.describe("focal")["roles"][0]["name"] == "predictions"
     assert client.health() == {"status": "ready", "version": lossmeter.__version__}
 

@@ -21,7 +21,7 @@ from lossmeter.api.openapi.document import laid_out
 from lossmeter.api.routes import objectives
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
-from tests.contracts import answers, chinese_pages, metric_pages, openapi_3_0, pages, tour
+from tests.contracts import answers, chinese_pages, choosing_pages, metric_pages, openapi_3_0, pages, tour
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = Path("openapi/openapi.json")
@@ -34,6 +34,7 @@ EVALUATION = Path("docs/evaluation.md")
 CI = Path("docs/ci.md")
 CLIENT = Path("docs/client.md")
 OBJECTIVES = Path("docs/objectives.md")
+CHOOSING = Path("docs/choosing.md")
 CHINESE = Path("docs/chinese.md")
 CHINESE_PAGES = Path("docs/chinese")
 FIGURES = Path("tests/benchmarks/results.json")
@@ -67,13 +68,17 @@ def files() -> dict[Path, str]:
         ),
         INDEX: _filled(INDEX, decisions=pages.decision_list(ROOT / "docs" / "decisions")),
         CLIENT: _filled(CLIENT, overhead=pages.overhead_table(json.loads((ROOT / FIGURES).read_text()))),
+        CHOOSING: _filled(CHOOSING, tasks=choosing_pages.tasks_table(), situations=choosing_pages.situations()),
         TOUR: tour.page(ROOT / TOUR_SCRIPT),
         CI: _filled(CI, gates=f"```json\n{(ROOT / GATES).read_text()}```"),
         PROMETHEUS_RULE: pages.prometheus_rule((ROOT / RULES).read_text(), RULES),
         OPERATIONS: _filled(OPERATIONS, measures=pages.measure_table()),
         REQUESTS: _filled(REQUESTS, fields=pages.shared_table(), answer=pages.answer_table()),
     }
-    whole |= {LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, found[entry.name]) for entry in entries}
+    whole |= {
+        LOSS_PAGES / f"{entry.name}.md": pages.loss_page(entry, _suits(entry.name), found[entry.name])
+        for entry in entries
+    }
     measured = [metric_entry(metric) for metric in METRICS.values()]
     whole[DEFAULTS] = _defaults(loss=entries, metric=measured)
     whole |= _in_chinese()
@@ -93,6 +98,11 @@ def files() -> dict[Path, str]:
             ),
         }
     )
+
+
+def _suits(name: str) -> list[str]:
+    """What a loss suits, as blocks of its page; none if it suits nothing in particular."""
+    return ["It suits:", choosing_pages.suits_table(LOSSES[name])] if LOSSES[name].suits else []
 
 
 def _in_chinese() -> dict[Path, str]:

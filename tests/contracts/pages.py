@@ -50,8 +50,8 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def loss_page(entry: LossEntry, exchanges: Sequence[Exchange]) -> str:
-    """Tells all about one loss."""
+def loss_page(entry: LossEntry, suits: Sequence[str], exchanges: Sequence[Exchange]) -> str:
+    """Tells all about one loss; `suits` are blocks on when to choose it."""
     tensors = [*entry.roles, *entry.tensor_parameters]
     blocks = [
         NOTE,
@@ -75,6 +75,7 @@ def loss_page(entry: LossEntry, exchanges: Sequence[Exchange]) -> str:
         + (" Samples are independent of each other." if entry.separable else " Samples depend on each other."),
         "## Use when",
         sentence(entry.use_when),
+        *suits,
         "## Avoid when",
         sentence(entry.avoid_when),
         "## Example",

@@ -5,23 +5,37 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from lossmeter.cli.failures import failures_exit
 
 
 @failures_exit(1)
-def show_losses(name: Annotated[str | None, typer.Argument(help="A loss; all of them if left out.")] = None) -> None:
-    """Print the catalogue of losses, or all about one of them."""
+def show_losses(
+    name: Annotated[str | None, typer.Argument(help="A loss; all of them if left out.")] = None,
+    situation: Annotated[
+        str | None, typer.Option("--for", help="What is known of the data, or wanted: imbalance, outliers, …")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What is predicted: binary, regression, …")] = None,
+    query: Annotated[str | None, typer.Option(help="Words to look for.")] = None,
+) -> None:
+    """Print the catalogue of losses, those that fit, or all about one of them."""
     from lossmeter.api.models.catalogue import loss_entry
-    from lossmeter.cli.catalogue_pages import loss_page, loss_table
+    from lossmeter.cli.catalogue_pages import choice_table, loss_page, loss_table
     from lossmeter.losses import LOSSES, find
+    from lossmeter.losses.choosing import choose
 
-    Console().print(
-        loss_table([loss_entry(loss) for loss in LOSSES.values()])
-        if name is None
-        else loss_page(loss_entry(find(name)))
-    )
+    wanted = [one for one in (task, situation, query) if one is not None]
+    if name is not None and wanted:
+        raise typer.BadParameter(f"{name} is one loss, and is not chosen by {', '.join(wanted)}; give one or the other")
+    if name is not None:
+        page: RenderableType = loss_page(loss_entry(find(name)))
+    elif not wanted:
+        page = loss_table([loss_entry(loss) for loss in LOSSES.values()])
+    else:
+        chosen = choose(task, situation, query)
+        page = choice_table(chosen) if chosen else f"There is no loss for {' and '.join(wanted)} together."
+    Console().print(page)
 
 
 @failures_exit(1)

@@ -16,6 +16,7 @@ from lossmeter.cli.layout import section, table
 if TYPE_CHECKING:
     from lossmeter.api.models.catalogue import LossEntry, RoleModel
     from lossmeter.api.models.metrics import MetricEntry
+    from lossmeter.losses.choosing import Choice
 
 
 def loss_table(entries: Sequence[LossEntry]) -> Table:
@@ -24,6 +25,14 @@ def loss_table(entries: Sequence[LossEntry]) -> Table:
     for entry in entries:
         name = ", ".join((entry.name, *entry.aliases))
         page.add_row(Text(name, "bold"), entry.family, entry.summary)
+    return page
+
+
+def choice_table(choices: Sequence[Choice]) -> Table:
+    """Lists losses that were chosen, the best first, with the reason."""
+    page = table("loss", "tasks", "why")
+    for choice in choices:
+        page.add_row(Text(choice.loss.name, "bold"), ", ".join(choice.loss.tasks), Text(choice.reason))
     return page
 
 

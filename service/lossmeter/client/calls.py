@@ -221,14 +221,16 @@ def _listed(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
-def losses() -> Request[list[Entry]]:
-    """Asks for the catalogue."""
+def losses(task: str | None, situation: str | None, query: str | None) -> Request[list[Entry]]:
+    """Asks for the catalogue, or for what in it fits all that is given."""
+    given = {"task": task, "situation": situation, "query": query}
+    asked = urlencode({name: value for name, value in given.items() if value is not None})
 
     def read(reply: Reply) -> list[Entry]:
         entries: list[Entry] = _object(reply)["losses"]
         return entries
 
-    return Request("GET", LOSSES, read, {"Accept": JSON_TYPE})
+    return Request("GET", f"{LOSSES}?{asked}" if asked else LOSSES, read, {"Accept": JSON_TYPE})
 
 
 def metrics() -> Request[list[Entry]]:

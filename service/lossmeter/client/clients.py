@@ -157,9 +157,18 @@ class Client(_Configured, Evaluations):
         """
         return self.send(objectives.objective(self._codec, losses, gradients, fields))
 
-    def losses(self) -> list[Entry]:
-        """Returns the catalogue: an entry for each loss."""
-        return self.send(calls.losses())
+    def losses(self, *, task: str | None = None, situation: str | None = None, query: str | None = None) -> list[Entry]:
+        """Returns the catalogue, an entry for each loss; or the losses that fit, the best first, with the reason in `choice`.
+
+        Args:
+            task: what is predicted: `binary`, `regression`, …
+            situation: what is known of the data, or wanted of the model: `imbalance`, `outliers`, …
+            query: words of names, summaries and uses.
+
+        Raises:
+            InvalidRequest: if a word is none that the service knows; says which it knows.
+        """
+        return self.send(calls.losses(task, situation, query))
 
     def describe(self, loss: str) -> Entry:
         """Returns the entry of one loss: roles, parameters, formula, when to use it.
@@ -233,9 +242,11 @@ class AsyncClient(_Configured, AsyncEvaluations):
         """As `Client.objective`."""
         return await self.send(objectives.objective(self._codec, losses, gradients, fields))
 
-    async def losses(self) -> list[Entry]:
+    async def losses(
+        self, *, task: str | None = None, situation: str | None = None, query: str | None = None
+    ) -> list[Entry]:
         """As `Client.losses`."""
-        return await self.send(calls.losses())
+        return await self.send(calls.losses(task, situation, query))
 
     async def describe(self, loss: str) -> Entry:
         """As `Client.describe`."""

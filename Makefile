@@ -15,7 +15,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-oldest gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
+.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
   check console sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -48,6 +48,16 @@ build/oldest/.installed: pyproject.toml constraints.txt
 	sed '/^\(torch\|triton\|nvidia-.*\|cuda-.*\)==/d' constraints.txt > build/oldest/constraints.txt
 	build/oldest/bin/python -m pip install --quiet --constraint build/oldest/constraints.txt "torch==$(OLDEST_TORCH).*" \
 	  --editable ".[server]" --group test
+	touch $@
+
+# Two nodes of a real cluster on this machine, in an environment of its own: Ray is large, and nothing else needs it.
+test-ray: build/ray/.installed
+	build/ray/bin/python -m pytest tests/cluster
+
+build/ray/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/ray
+	build/ray/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	build/ray/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]" --group test
 	touch $@
 
 # What tests/gpu/run.sh needs on a machine with a GPU and no network, beside its own torch and numpy: wheels for its Python.

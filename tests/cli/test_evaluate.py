@@ -168,7 +168,7 @@ def test_a_bad_row_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "There is no file" in run(tmp_path / "none.csv", *OPTIONS).output
-    assert "is a directory; expected a file" in " ".join(run(tmp_path, *OPTIONS).output.split())
+    assert "that can be read; expected one of .csv" in " ".join(run(tmp_path, *OPTIONS).output.split())
     (tmp_path / "semicolons.csv").write_text("p0;p1;p2;y\n1;2;3;0\n")
     assert "expected commas between columns, not ';'" in run(tmp_path / "semicolons.csv", *OPTIONS).output
     (tmp_path / "d.xls").write_text("")

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import safetensors.numpy as oracle
 
-from lossmeter.cli.measurement import report_file
+from lossmeter.cli.measurement import LocalRunner
 from lossmeter.errors import Invalid
-from lossmeter.wire.tables import Columns, Source
+from lossmeter.wire.datasets import Dataset
+from lossmeter.wire.sources import Source
+from lossmeter.wire.tables import Columns
 from tests.support.evaluations import plan
 
 PATH = "/v1/evaluate"
@@ -134,10 +136,15 @@ def test_a_file_may_hold_texts(tmp_path: Path) -> None:
     rows = ["dog,dog,0.9", "cat,cat,0.2", "dog,cat,0.7", "cat,cat,0.4"]
     file.write_text("\n".join(["guess,truth,p", *rows, ""]))
     decided = plan(task="multiclass", predictions_are="classes", metrics=["accuracy"], losses=[])
-    report = report_file(Source.of_file(file), Columns(("guess",), ("truth",)), decided)
+    report = LocalRunner().measure(Dataset.of(Source.of_file(file)), Columns(("guess",), ("truth",)), decided)
     assert (report["class_names"], report["metrics"][0]["value"]) == (["cat", "dog"], 0.75)
     scored = plan(task="binary", predictions_are="probabilities", metrics=["recall"], losses=[])
-    assert report_file(Source.of_file(file), Columns(("p",), ("truth",)), scored)["metrics"][0]["value"] == 1.0
+    assert (
+        LocalRunner().measure(Dataset.of(Source.of_file(file)), Columns(("p",), ("truth",)), scored)["metrics"][0][
+            "value"
+        ]
+        == 1.0
+    )
     numbers = plan(task="regression", predictions_are="values", metrics=["mae"], losses=[])
     with pytest.raises(Invalid, match=r"row 0: regression: labels\[0\] is 'dog'; expected a number"):
-        report_file(Source.of_file(file), Columns(("p",), ("truth",)), numbers)
+        LocalRunner().measure(Dataset.of(Source.of_file(file)), Columns(("p",), ("truth",)), numbers)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,16 +15,27 @@ from lossmeter.cli.layout import print_json
 from lossmeter.settings import variable
 
 if TYPE_CHECKING:
-    from lossmeter.evaluation import SlicedFields
-    from lossmeter.wire.tables import Columns, Source
+    from lossmeter.evaluation.runners import Runner, Watch
 
 UNUSABLE = 2
 """Exit code where the input, or the service, is of no use; 1 says that a gate fails."""
 
 
+class Engine(StrEnum):
+    """Names what computes."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @failures_exit(UNUSABLE)
 def evaluate_file(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON Lines, Arrow or NPZ; - for standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, Parquet, JSON Lines, Arrow or NPZ; a folder, a quoted pattern or a URL for many; - for standard input."
+        ),
+    ],
     predictions: Annotated[
         str, typer.Option(help="The column of predictions; several, by commas, one for each class.")
     ],
@@ -61,6 +74,9 @@ def evaluate_file(
     server: Annotated[
         str | None, typer.Option(help="URL of a service that evaluates, in a run; otherwise this machine does.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes: this process, or the Ray cluster that RAY_ADDRESS names.")
+    ] = Engine.LOCAL,
     name: Annotated[str, typer.Option(help="Of the run.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag of the run, such as model=b7.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -74,16 +90,17 @@ def evaluate_file(
 
     Under GitHub Actions the report also becomes part of the job's summary.
     """
-    from lossmeter.cli.measurement import opened, report_file
+    from lossmeter.cli.measurement import opened, progress
     from lossmeter.cli.plans import read_plan
     from lossmeter.cli.report import print_page, write_page
-    from lossmeter.evaluation import Plan
     from lossmeter.evaluation.files import column_names
     from lossmeter.reporting import report_page
     from lossmeter.wire.tables import Columns
 
     if server is None and (name or tag):
         raise typer.BadParameter("only a run of a service has a name and tags: give --server too")
+    if server is not None and engine is not Engine.LOCAL:
+        raise typer.BadParameter("a service computes by itself: give --server or --engine", param_hint="--engine")
     options = {
         "task": task,
         "predictions_are": predictions_are,
@@ -101,13 +118,15 @@ def evaluate_file(
     plan = read_plan(config, options)
     columns = Columns(column_names(predictions), column_names(labels), weight, id_, group, tuple(plan.slices))
     try:
-        with opened(file, form) as source:
-            if server is None:
-                report: Mapping[str, Any] = report_file(source, columns, Plan.of(plan), device=device)
-            else:
-                report = _submit(source, columns, plan, server, name, tag or ())
+        with (
+            opened(file, form) as dataset,
+            progress() as watch,
+            _runner(engine, device, server, name, tag or (), watch) as runner,
+        ):
+            report = runner.report(dataset, columns, plan)
     except ModuleNotFoundError as error:
-        raise failure(error, f"{error}: install lossmeter[files].", UNUSABLE) from None
+        extra = "" if "lossmeter[ray]" in str(error) else ": install lossmeter[files]"
+        raise failure(error, f"{error}{extra}.", UNUSABLE) from None
     page = report_page(report)
     if as_json:
         print_json(dict(report))
@@ -123,10 +142,20 @@ def evaluate_file(
         raise typer.Exit(1)
 
 
-def _submit(
-    source: Source, columns: Columns, plan: SlicedFields, server: str, name: str, tags: Sequence[str]
-) -> Mapping[str, Any]:
-    from lossmeter.cli.submission import report_run
+@contextmanager
+def _runner(
+    engine: Engine, device: str, server: str | None, name: str, tags: Sequence[str], watch: Watch
+) -> Iterator[Runner]:
+    if server is not None:
+        from lossmeter.cli.submission import ServiceRunner
 
-    with connected(server, UNUSABLE) as client:
-        return report_run(source, columns, plan, client, name, tags)
+        with connected(server, UNUSABLE) as client:
+            yield ServiceRunner(client, name, tags, watch)
+    elif engine is Engine.RAY:
+        from lossmeter.cluster import RayRunner
+
+        yield RayRunner(device, watch)
+    else:
+        from lossmeter.cli.measurement import LocalRunner
+
+        yield LocalRunner(device, watch)

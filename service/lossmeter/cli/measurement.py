@@ -1,20 +1,23 @@
-"""Reads files for `lossmeter evaluate`, and evaluates them on this machine."""
+"""Finds datasets for `lossmeter evaluate`, and evaluates them on this machine."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmeter.errors import Invalid, UnsupportedFormat
-from lossmeter.evaluation import Plan
-from lossmeter.evaluation.files import evaluate_chunks, with_class_names
-from lossmeter.wire import tables
+from lossmeter.evaluation import Plan, SlicedFields, report
+from lossmeter.evaluation.files import measure_chunks, no_rows, with_class_names
+from lossmeter.evaluation.runners import MergeTree, Reading, Watch, unwatched
+from lossmeter.wire import datasets, tables
+from lossmeter.wire.datasets import Dataset
+from lossmeter.wire.sources import Source, recognized
 
 if TYPE_CHECKING:
     from lossmeter.engine import Engine
@@ -23,12 +26,12 @@ STANDARD_INPUT = ("-", "/dev/stdin")
 
 
 @contextmanager
-def opened(file: Path, form: str | None) -> Iterator[tables.Source]:
-    """Gives what a file is to be read from; standard input is kept in a temporary file meanwhile.
+def opened(location: str, form: str | None) -> Iterator[Dataset]:
+    """Gives what is to be read; standard input is kept in a temporary file meanwhile.
 
     Args:
-        file: a path; `-` for standard input.
-        form: its format; None for what its ending says, or its first bytes where it has none.
+        location: a file, a folder, a pattern or a URL; `-` for standard input.
+        form: the format; None for what the ending says, or the first bytes where there is none.
 
     Raises:
         NotFound: there is no such file.
@@ -36,31 +39,50 @@ def opened(file: Path, form: str | None) -> Iterator[tables.Source]:
     """
     if form is not None and form not in tables.READERS:
         raise UnsupportedFormat(f"--format is {form!r}; expected one of {', '.join(tables.READERS)}.")
-    if str(file) in STANDARD_INPUT:
+    if location in STANDARD_INPUT:
         with tempfile.NamedTemporaryFile(prefix="lossmeter-") as kept:
             shutil.copyfileobj(sys.stdin.buffer, kept)
             kept.flush()
-            yield _chosen(tables.recognized(tables.Source("standard input", "csv", Path(kept.name))), form)
+            yield Dataset.of(_chosen(recognized(Source("standard input", "csv", Path(kept.name))), form))
+    elif not datasets.is_local_file(location):
+        yield datasets.find(location, form)
     elif form is not None:
-        yield tables.Source(file.name, form, file, zipped=file.suffix == ".gz")
+        file = Path(location)
+        yield Dataset.of(Source(file.name, form, file, zipped=file.suffix == ".gz"))
     else:
-        yield tables.Source.of_file(file)
+        yield Dataset.of(Source.of_file(Path(location)))
 
 
-def _chosen(source: tables.Source, form: str | None) -> tables.Source:
+def _chosen(source: Source, form: str | None) -> Source:
     return source if form is None else replace(source, form=form)
 
 
-def report_file(source: tables.Source, columns: tables.Columns, plan: Plan, *, device: str = "auto") -> dict[str, Any]:
-    """Reports on all that the file says.
+@dataclass(frozen=True)
+class LocalRunner:
+    """Evaluates in this process.
 
-    Raises:
-        LossmeterError: the file cannot be read, or its contents do not suit the plan.
+    Attributes:
+        device: of torch, for the losses.
+        watch: is told how far it is.
     """
-    plan = with_class_names(source, columns, plan)
-    engine = _engine(device) if plan.criteria else None
-    with closing(read_watched(source, columns)) as chunks:
-        return evaluate_chunks(source.name, chunks, plan, engine)
+
+    device: str = "auto"
+    watch: Watch = unwatched
+
+    def report(self, dataset: Dataset, columns: tables.Columns, plan: SlicedFields) -> Mapping[str, Any]:
+        return self.measure(dataset, columns, Plan.of(plan))
+
+    def measure(self, dataset: Dataset, columns: tables.Columns, plan: Plan) -> dict[str, Any]:
+        """Reports as `report` does, by a plan that has been checked."""
+        plan = with_class_names(dataset, columns, plan)
+        engine = _engine(self.device) if plan.criteria else None
+        reading, tree = Reading(dataset, columns, self.watch), MergeTree(len(dataset.parts))
+        for number, part in enumerate(dataset.parts):
+            with closing(reading.part(number)) as chunks:
+                tree.add((0, number), measure_chunks(part.name, chunks, plan, engine))
+        if tree.record is None:
+            raise no_rows(dataset.name)
+        return report(plan, tree.record)
 
 
 def _engine(device: str) -> Engine:
@@ -72,14 +94,11 @@ def _engine(device: str) -> Engine:
         raise Invalid.at("--device", "", str(error).partition("\n")[0]) from None
 
 
-def read_watched(source: tables.Source, columns: tables.Columns) -> Generator[tables.Chunk, None, None]:
-    """Reads a file, and shows a bar on the way if somebody watches; close it, so that the bar goes before an error is told.
-
-    Raises:
-        LossmeterError: the file cannot be read.
-    """
+@contextmanager
+def progress() -> Iterator[Watch]:
+    """Shows a bar if somebody watches; it is gone before an error is told."""
     if not sys.stderr.isatty():
-        yield from tables.read(source, columns)
+        yield unwatched
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -94,6 +113,4 @@ def read_watched(source: tables.Source, columns: tables.Columns) -> Generator[ta
     )
     with bar:
         shown = bar.add_task("", total=1.0, rows=0)
-        for chunk in tables.read(source, columns):
-            yield chunk
-            bar.update(shown, completed=chunk.read, rows=chunk.row + chunk.rows)
+        yield lambda share, rows: bar.update(shown, completed=share, rows=rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.reports import report
 from lossmeter.metrics import TASKS
 from lossmeter.validation import validate
-from lossmeter.wire.tables import Chunk, Columns, Source, read
+from lossmeter.wire.datasets import Dataset, Part
+from lossmeter.wire.tables import Chunk, Columns
 
 if TYPE_CHECKING:
     from lossmeter.engine.compute import Engine
@@ -46,22 +47,49 @@ def column_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def with_class_names(source: Source, columns: Columns, plan: Plan) -> Plan:
-    """Returns the plan with the names of all classes that a table has, if they are texts and it has none.
+def with_class_names(dataset: Dataset, columns: Columns, plan: Plan) -> Plan:
+    """Returns the plan with the names of all classes that a dataset has, if they are texts and it has none.
 
     Raises:
-        LossmeterError: the table cannot be read, or has not as many as there have to be.
+        LossmeterError: the dataset cannot be read, or has not as many as there have to be.
     """
-    if plan.class_names is not None or not plan.task.named:
-        return plan
+    names: set[str] = set()
+    for part in dataset.parts if unnamed(plan) else ():
+        more = class_names(part, columns, plan)
+        if more is None:
+            return plan
+        names |= more
+    return named(plan, columns, names)
+
+
+def unnamed(plan: Plan) -> bool:
+    """Tells whether the names of the classes have to be looked for in the data."""
+    return plan.class_names is None and plan.task.named
+
+
+def class_names(part: Part, columns: Columns, plan: Plan) -> set[str] | None:
+    """Returns the names of the classes in a part; None where they are numbers.
+
+    Raises:
+        LossmeterError: the part cannot be read.
+    """
     predictions = columns.predictions if plan.predictions_are == "classes" else columns.labels
     names: set[str] = set()
-    with closing(read(source, Columns(predictions, columns.labels))) as chunks:
+    with closing(part.read(Columns(predictions, columns.labels))) as chunks:
         for chunk in chunks:
             more = texts_of(chunk.fields)
             if not more:
-                return plan
+                return None
             names |= more
+    return names
+
+
+def named(plan: Plan, columns: Columns, names: Collection[str]) -> Plan:
+    """Returns the plan with these names of classes, if there are any.
+
+    Raises:
+        Invalid: there are not as many as there have to be.
+    """
     if not names:
         return plan
     return with_names(plan, names, len(columns.predictions) if len(columns.predictions) > 1 else None)
@@ -79,6 +107,18 @@ def evaluate_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engi
         Invalid: with the row where something is wrong; or there are none.
         DoesNotFit: as `measure`.
     """
+    record = measure_chunks(name, chunks, plan, engine)
+    if record is None:
+        raise no_rows(name)
+    return report(plan, record)
+
+
+def measure_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engine | None = None) -> Record | None:
+    """Measures rows that are read together; None if there are none.
+
+    Raises:
+        Invalid, DoesNotFit: as `evaluate_chunks`.
+    """
     record: Record | None = None
     for chunk in chunks:
         try:
@@ -86,9 +126,12 @@ def evaluate_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engi
         except Invalid as error:
             raise located(name, chunk, error.detail, error.flaws) from error
         record = part if record is None else record.merge(part)
-    if record is None:
-        raise Invalid.at(name, "", "there are no rows")
-    return report(plan, record)
+    return record
+
+
+def no_rows(name: str) -> Invalid:
+    """Makes the error of a table without rows."""
+    return Invalid.at(name, "", "there are no rows")
 
 
 def located(name: str, chunk: Chunk, detail: str, flaws: Sequence[Flaw] = ()) -> Invalid:

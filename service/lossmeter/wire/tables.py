@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from lossmeter.errors import Invalid, NotFound, TooLarge, UnsupportedFormat
+from lossmeter.errors import Invalid, TooLarge
 from lossmeter.tensors import Array, Datatype, Tensor, Texts
 from lossmeter.wire import _untrusted
+from lossmeter.wire.sources import Source
 
 ROWS = 1 << 16
 """Most rows of one chunk."""
@@ -69,59 +69,6 @@ class Chunk:
     read: float
 
 
-@dataclass(frozen=True)
-class Source:
-    """A table, and where its bytes are.
-
-    Attributes:
-        name: of the file, for messages.
-        form: its format, a key of `READERS`.
-        path: of the file; None for a body.
-        body: the bytes of a body.
-        zipped: whether they are compressed by gzip.
-        max_elements: the most elements that all tensors may have together; None for a file of the user's own.
-    """
-
-    name: str
-    form: str
-    path: Path | None = None
-    body: bytes | bytearray = b""
-    zipped: bool = False
-    max_elements: int | None = None
-
-    @classmethod
-    def of_file(cls, path: Path) -> Source:
-        """Makes the source that a file is, by its ending.
-
-        Raises:
-            NotFound: there is no such file.
-            UnsupportedFormat: its ending is none of those known here.
-        """
-        if path.is_dir():
-            raise NotFound(f"{path} is a directory; expected a file.")
-        if not path.is_file():
-            raise NotFound(f"There is no file {path}.")
-        zipped = path.suffix.lower() == ".gz"
-        ending = (path.suffixes[-2] if len(path.suffixes) > 1 else "") if zipped else path.suffix
-        if ending.lower() not in ENDINGS:
-            known = ", ".join(ENDINGS)
-            raise UnsupportedFormat(f"{path.name} ends in {ending.lower() or 'nothing'}; expected one of {known}.")
-        return cls(path.name, ENDINGS[ending.lower()], path, zipped=zipped)
-
-    def open(self) -> Any:
-        """Opens the bytes, compressed or not, as a file."""
-        if self.path is not None:
-            return self.path.open("rb")
-        import pyarrow
-
-        return pyarrow.BufferReader(pyarrow.py_buffer(self.body))
-
-    @property
-    def size(self) -> int:
-        """Returns how many bytes there are."""
-        return len(self.body) if self.path is None else self.path.stat().st_size
-
-
 def _columns_told(source: Source, names: Iterable[str]) -> str:
     """Lists the columns of a table, and says so where they are one that another separator would part."""
     told = list(names)
@@ -138,7 +85,7 @@ def read(source: Source, columns: Columns) -> Generator[Chunk, None, None]:
         Invalid: a column is missing, or holds what it cannot.
         TooLarge: the table has more elements than it may.
     """
-    row = size = 0
+    row, size = source.row, 0
     for table, progress in _read_whole(source, READERS[source.form](source, columns.names)):
         missing = [name for name in columns.names if name not in table]
         if missing:
@@ -151,7 +98,7 @@ def read(source: Source, columns: Columns) -> Generator[Chunk, None, None]:
                     f"{source.name} has more than {source.max_elements} elements, the limit of this server"
                     " (LOSSMETER_MAX_ELEMENTS)."
                 )
-        yield Chunk(row, rows, _fields(source.name, table, columns, row), progress)
+        yield Chunk(row, rows, _fields(source, table, columns, row), progress)
         row += rows
 
 
@@ -167,7 +114,9 @@ def _read_whole(source: Source, tables: Tables) -> Tables:
         raise Invalid.at(source.name, "", f"cannot be read: {error}") from error
 
 
-def _fields(file: str, table: dict[str, Any], columns: Columns, row: int) -> dict[str, Any]:
+def _fields(source: Source, table: dict[str, Any], columns: Columns, row: int) -> dict[str, Any]:
+    file = source.name
+
     def number(name: str) -> Array:
         return _as_numbers(file, name, table[name], row)
 
@@ -188,7 +137,8 @@ def _fields(file: str, table: dict[str, Any], columns: Columns, row: int) -> dic
             if None in fields[role]:
                 raise Invalid.at(file, "", f"column {name!r} has no value in row {row + fields[role].index(None)}")
     if columns.sample_ids is None and columns.groups is None:
-        fields["sample_ids"] = list(range(row, row + len(next(iter(table.values())))))
+        numbers = range(row, row + len(next(iter(table.values()))))
+        fields["sample_ids"] = [f"{file}/{number}" for number in numbers] if source.named else list(numbers)
     fields["slices"] = {
         name: [MISSING if value is None else value for value in _as_list(table[name])] for name in columns.slices
     }
@@ -288,10 +238,20 @@ def _read_parquet(source: Source, names: list[str]) -> Tables:
         if source.max_elements is not None:
             _untrusted.check_parquet(source.name, file.metadata, source.max_elements)
         known = file.schema_arrow.names
-        total, done = max(1, file.metadata.num_rows), 0
-        for batch in file.iter_batches(ROWS, columns=[name for name in names if name in known] or known):
+        groups = range(*(source.groups or (0, file.metadata.num_row_groups)))
+        total, done = max(1, sum(file.metadata.row_group(group).num_rows for group in groups)), 0
+        chosen = [name for name in names if name in known] or known
+        for batch in file.iter_batches(ROWS, row_groups=groups, columns=chosen):
             done += batch.num_rows
             yield _columns_of(batch, names), done / total
+
+
+def row_groups(source: Source) -> list[int]:
+    """Counts the rows of each row group of a Parquet file, whose foot says so."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(source.path if source.path is not None else source.open()) as file:
+        return [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
 
 
 def _read_arrow(source: Source, names: list[str]) -> Tables:
@@ -307,7 +267,7 @@ def _read_arrow(source: Source, names: list[str]) -> Tables:
         except pyarrow.ArrowInvalid:
             opened.seek(0)
             batches = iter(pyarrow.ipc.open_stream(opened))
-        size = max(1, opened.size())
+        size = max(1, source.size)
         for batch in batches:
             if not trusted:
                 batch.validate(full=True)
@@ -337,17 +297,6 @@ READERS: dict[str, Callable[[Source, list[str]], Tables]] = {
     "arrow": _read_arrow,
     "npz": _read_npz,
 }
-ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".npz": "npz",
-}
 MEDIA_TYPES: Mapping[str, str] = {
     "text/csv": "csv",
     "text/tab-separated-values": "tsv",
@@ -357,20 +306,3 @@ MEDIA_TYPES: Mapping[str, str] = {
     "application/jsonl": "jsonl",
     "application/x-ndjson": "jsonl",
 }
-MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"PK": "npz", b"{": "jsonl"}
-GZIP = b"\x1f\x8b"
-
-
-def recognized(source: Source) -> Source:
-    """Returns a source with the format that its first bytes tell: that of the magic number, else CSV or TSV."""
-    import pyarrow
-
-    with source.open() as raw:
-        head = bytes(raw.read(2))
-        zipped = head == GZIP
-        raw.seek(0)
-        head = bytes((pyarrow.CompressedInputStream(raw, "gzip") if zipped else raw).read(1024)).lstrip()
-    line = head.partition(b"\n")[0]
-    text = "tsv" if b"\t" in line and b"," not in line else "csv"
-    form = next((form for magic, form in MAGIC.items() if head.startswith(magic)), text)
-    return replace(source, form=form, zipped=zipped)

@@ -17,6 +17,8 @@ from lossmeter.errors import UnsupportedFormat
 from lossmeter.evaluation import Plan, evaluate
 from lossmeter.evaluation.files import evaluate_chunks, with_class_names
 from lossmeter.wire import tables
+from lossmeter.wire.datasets import Dataset
+from lossmeter.wire.sources import Source
 
 
 class Work(NamedTuple):
@@ -62,7 +64,7 @@ class Table(NamedTuple):
 
     plan: Plan
     columns: tables.Columns
-    source: tables.Source
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,14 @@ class EvaluateTable(ThreadOperation[Table, None, dict[str, Any]]):
 
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Table, None]:  # noqa: ARG002
         plan, columns = parse_table_query(self.query)
-        source = tables.Source("the body", self.form, body=body, max_elements=self.max_elements)
+        source = Source("the body", self.form, body=body, max_elements=self.max_elements)
         # Of the rows that are looked at together; what lists of a body become is bounded by its reader.
         elements = min(self.max_elements, max(len(body), 1) * len(columns.names), tables.ROWS * len(columns.names))
         return DecodedRequest(Table(plan, columns, source), None, elements)
 
     def compute(self, work: Table) -> dict[str, Any]:
         try:
-            plan = with_class_names(work.source, work.columns, work.plan)
+            plan = with_class_names(Dataset.of(work.source), work.columns, work.plan)
             chunks = tables.read(work.source, work.columns)
             report = evaluate_chunks(work.source.name, chunks, plan, self.engine)
         except ModuleNotFoundError as error:

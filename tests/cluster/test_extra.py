@@ -47,3 +47,19 @@ def test_a_replica_asks_everybody_for_a_key(monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setenv("LOSSMETER_AUTH", auth)
         deployment.build()
     assert [one.auth for one in seen] == ["required", "off", "required"]
+
+
+def test_a_replica_takes_its_share_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lossmeter.cluster import deployment
+    from lossmeter.settings import Settings
+
+    seen: list[Settings] = []
+    monkeypatch.setattr("lossmeter.api.app.create_app", seen.append)
+    monkeypatch.setattr("lossmeter.cpus.available", lambda: 16)
+    for cores in ("1", "4", "32"):
+        monkeypatch.setenv("OMP_NUM_THREADS", cores)
+        deployment.build()
+    monkeypatch.setenv("LOSSMETER_WORKERS", "2")
+    deployment.build()
+    assert [one.workers for one in seen] == [16, 4, 1, 2]
+    assert [one.torch_threads for one in seen] == [1, 4, 16, 8]

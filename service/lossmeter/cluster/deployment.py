@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
+from lossmeter import cpus
 from lossmeter.cluster.extra import imported
 from lossmeter.settings import Settings
 
@@ -27,11 +29,15 @@ def build() -> FastAPI:
     from lossmeter.api.app import create_app
 
     settings = Settings()
+    changes: dict[str, Any] = {}
     if settings.auth == "auto":
-        settings = settings.model_copy(update={"auth": "required"})
+        changes["auth"] = "required"
+    if "workers" not in settings.model_fields_set:
+        # As many as there is room for on this node: threads, memory and GPUs are shared by that. Ray says so by this variable.
+        changes["workers"] = max(1, cpus.available() // int(os.environ.get("OMP_NUM_THREADS") or 1))
     if not settings.store_url.startswith("postgres"):
         log.warning("Runs and keys are kept on this node alone: replicas on several nodes need a LOSSMETER_STORE_URL.")
-    return create_app(settings)
+    return create_app(settings.model_copy(update=changes))
 
 
 def application(**options: Any) -> Any:

@@ -50,7 +50,8 @@ class RayRunner:
         imported("ray.data")
         started = not ray.is_initialized()
         if started:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             return self._report(dataset, columns, Plan.of(plan))
         finally:
@@ -61,7 +62,8 @@ class RayRunner:
         context = imported("ray.data").DataContext.get_current()
         context.enable_progress_bars = False  # ours knows rows
         parts = [pickle.dumps(part) for part in dataset.parts]
-        if unnamed(plan):
+        # Most have numbers, as their first rows tell: only texts are worth reading everything for.
+        if unnamed(plan) and class_names(dataset.parts[0], columns, plan) is not None:
             plan = self._with_class_names(parts, columns, plan)
         tree = MergeTree(len(parts))
         rows = done = 0

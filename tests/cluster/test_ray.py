@@ -1,0 +1,229 @@
+"""Two nodes of a real cluster on this machine: what is evaluated there is reported as here, whatever nodes are lost on the way.
+
+A node is lost by killing all of its processes. Needs Ray: `make test-ray`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from lossmeter.cli import program
+from lossmeter.cli.measurement import LocalRunner, opened
+from lossmeter.evaluation import SlicedFields, evaluate
+from lossmeter.validation import validate
+from lossmeter.wire.tables import Columns
+from tests.support.evaluations import plan, tensor
+from tests.support.ray import patient_ray
+
+with warnings.catch_warnings():  # those of Ray's own code
+    warnings.simplefilter("ignore")
+    ray = pytest.importorskip("ray", reason="Ray is not installed: make test-ray")
+    from ray import serve
+    from ray.cluster_utils import Cluster
+
+    from lossmeter.cluster import RayRunner
+    from lossmeter.cluster.deployment import application
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+
+STORE_BYTES = 100_000_000
+FILES, ROWS = 16, 2_000
+COLUMNS = Columns(("p0", "p1", "p2"), ("y",), slices=("country",))
+OPTIONS = ["--predictions", "p0,p1,p2", "--labels", "y", "--slice", "country", "--hardest", "3", "--json"]
+TASK = ["--task", "multiclass", "--predictions-are", "logits", "--replicates", "20"]
+PLAN = validate(
+    SlicedFields,
+    "plan",
+    {"task": "multiclass", "predictions_are": "logits", "replicates": 20, "hardest": 3, "slices": ["country"]},
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head without room for work, and two nodes with it."""
+    patched = pytest.MonkeyPatch()
+    for name, value in patient_ray().items():
+        patched.setenv(name, value)
+    patched.setenv("RAY_health_check_period_ms", "500")  # so that a node that is gone is missed soon
+    patched.setenv("RAY_health_check_failure_threshold", "3")
+    patched.setenv("LOSSMETER_AUTH", "off")
+    patched.setenv("LOSSMETER_STORE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'runs.db'}")
+    patched.setenv("OMP_NUM_THREADS", "1")
+    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        add_node(cluster)
+        add_node(cluster)
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+        cluster.shutdown()
+        patched.undo()
+
+
+def add_node(cluster: Cluster) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+def kill(cluster: Cluster, node: Any) -> None:
+    """Takes a node away as a power cut does."""
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def write(folder: Path) -> Path:
+    """Files of logits, labels and countries."""
+    rng = np.random.default_rng(7)
+    for number in range(FILES):
+        columns: dict[str, Any] = {f"p{one}": rng.normal(size=ROWS) for one in range(3)}
+        columns |= {"y": rng.integers(0, 3, ROWS), "country": rng.choice(["de", "fr"], ROWS)}
+        parquet.write_table(pyarrow.table(columns), folder / f"{number:02}.parquet")
+    return folder
+
+
+def plain(report: Mapping[str, Any]) -> str:
+    """The report as text: equal texts have equal bits."""
+    return json.dumps(report, sort_keys=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data"))
+
+
+def test_the_report_is_that_of_this_machine_to_the_last_digit(cluster: Cluster, folder: Path) -> None:
+    command = ["evaluate", str(folder / "*.parquet"), *TASK, *OPTIONS]
+    here = CliRunner().invoke(program, command)
+    there = CliRunner().invoke(program, [*command, "--engine", "ray"])
+    assert there.exit_code == 0, there.output
+    assert json.loads(there.stdout)["samples"] == FILES * ROWS
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+def test_a_file_that_is_wrong_is_named_with_its_row(cluster: Cluster, tmp_path: Path) -> None:
+    good = {"p": [0.5, 0.25, 0.75], "y": [1, 0, 1]}
+    for number in range(3):
+        columns = {**good, "p": [0.5, 1.5, 0.75]} if number == 1 else good
+        parquet.write_table(pyarrow.table(columns), tmp_path / f"{number}.parquet")
+    options = ["--task", "binary", "--predictions-are", "probabilities", "--predictions", "p", "--labels", "y"]
+    here, there = (
+        CliRunner().invoke(program, ["evaluate", str(tmp_path), *options, "--engine", engine])
+        for engine in ("local", "ray")
+    )
+    assert (here.exit_code, there.exit_code) == (2, 2)
+    assert "1.parquet, row 1: binary: predictions[1] is 1.5" in here.stderr
+    assert there.stderr.splitlines()[-1] == here.stderr.splitlines()[-1]  # Ray tells its own before
+
+
+def test_names_of_classes_are_found_in_all_files(cluster: Cluster, tmp_path: Path) -> None:
+    for number, names in enumerate((["cat", "dog"], ["dog", "eel"], ["cat", "eel"])):
+        parquet.write_table(pyarrow.table({"p": names, "y": names[::-1]}), tmp_path / f"{number}.parquet")
+    plan = validate(SlicedFields, "plan", {"task": "multiclass", "predictions_are": "classes"})
+    with opened(str(tmp_path), None) as dataset:
+        found = RayRunner("cpu").report(dataset, Columns(("p",), ("y",)), plan)
+        assert found["class_names"] == ["cat", "dog", "eel"]
+        assert plain(found) == plain(LocalRunner("cpu").report(dataset, Columns(("p",), ("y",)), plan))
+
+
+def test_what_is_lost_with_a_node_is_computed_again(cluster: Cluster, folder: Path) -> None:
+    node = add_node(cluster)
+    seen: list[float] = []
+
+    def watch(share: float, rows: int) -> None:
+        if not seen:
+            kill(cluster, node)
+        seen.append(share)
+
+    with opened(str(folder), None) as dataset:
+        here = LocalRunner("cpu").report(dataset, COLUMNS, PLAN)
+        there = RayRunner("cpu", watch).report(dataset, COLUMNS, PLAN)
+    assert seen[-1] == 1.0
+    assert plain(there) == plain(here)
+
+
+def test_replicas_on_two_nodes_serve_and_nothing_acknowledged_is_lost_with_one(cluster: Cluster) -> None:
+    lost = add_node(
+        cluster
+    )  # the third: two have a replica, and if it is not this one, the batches are too few to notice
+    address = "http://127.0.0.1:8123"
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": 8123})
+    nodes = {"num_replicas": 3, "max_replicas_per_node": 1, "health_check_period_s": 2, "health_check_timeout_s": 10}
+    serve.run(application(**nodes), route_prefix="/", wait_for_ingress_deployment_creation=True)
+    with httpx.Client(base_url=address, timeout=60) as client:
+        sent = 60
+        with ThreadPoolExecutor(8) as threads:
+            body = {"predictions": [[0.5, 1.0]], "labels": [1]}
+            answers = list(threads.map(lambda _: client.post("/v1/losses/cross_entropy", json=body), range(sent)))
+        assert {one.status_code for one in answers} == {200}
+        counts = [_computed(client) for _ in range(40)]
+        assert len(set(counts) - {0}) >= 2  # of two replicas at least
+        assert max(counts) < sent
+
+        batches = [_batch(number) for number in range(60)]
+        run = client.post("/v1/runs", json=RUN).raise_for_status().json()["id"]
+        refused: list[object] = []
+        acknowledged = threading.Event()
+
+        def add(number: int) -> None:
+            for _ in range(600):
+                try:
+                    answer = client.put(f"/v1/runs/{run}/batches/{number}", json=batches[number])
+                    if answer.status_code in (200, 201):
+                        if number > 15:
+                            acknowledged.set()
+                        return
+                    refused.append(answer.status_code)
+                except httpx.HTTPError as error:
+                    refused.append(type(error).__name__)
+                time.sleep(0.1)
+            raise AssertionError(f"batch {number} was never taken: {refused[-5:]}")
+
+        with ThreadPoolExecutor(4) as threads:
+            added = [threads.submit(add, number) for number in range(len(batches))]
+            assert acknowledged.wait(120)
+            kill(cluster, lost)
+            for one in added:
+                one.result()
+        found = client.get(f"/v1/runs/{run}").raise_for_status().json()
+    joined = {
+        name: [value for batch in batches for value in batch[name]] for name in ("predictions", "labels", "sample_ids")
+    }
+    fields = {name: tensor(joined[name]) for name in ("predictions", "labels")} | {"sample_ids": joined["sample_ids"]}
+    expected = evaluate(plan(**RUN), fields)
+    assert found["run"]["batches"] == len(batches)
+    for kind in ("losses", "metrics"):
+        for one, other in zip(found[kind], expected[kind], strict=True):
+            assert one["value"] == pytest.approx(other["value"], rel=1e-12)
+            if other["interval"] is not None:
+                assert one["interval"]["low"] == pytest.approx(other["interval"]["low"], rel=1e-9)
+
+
+RUN = {"task": "binary", "predictions_are": "probabilities", "metrics": ["recall", "f1"], "replicates": 20}
+
+
+def _batch(number: int) -> dict[str, Any]:
+    rng = np.random.default_rng(number)
+    ids = [f"{number}/{row}" for row in range(50)]
+    return {"predictions": rng.random(50).tolist(), "labels": rng.integers(0, 2, 50).tolist(), "sample_ids": ids}
+
+
+def _computed(client: httpx.Client) -> int:
+    """How many losses the replica that happens to answer has computed."""
+    lines = client.get("/metrics").raise_for_status().text.splitlines()
+    counts = [line for line in lines if line.startswith("lossmeter_requests_total") and "/v1/losses" in line]
+    return int(sum(float(line.rpartition(" ")[2]) for line in counts))

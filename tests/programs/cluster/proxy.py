@@ -1,0 +1,163 @@
+"""One worker behind the ways into Ray Serve, and one without it: the same small request, by wrk.
+
+build/ray/bin/python -m tests.programs.cluster.proxy serve|proxy|throughput|haproxy …
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.ports import reserve_port
+from tests.support.ray import patient_ray
+
+BODY = {"predictions": [[0.2, 1.1, -0.3], [2.0, 0.1, 0.4]], "labels": [1, 0]}
+PATH = "/v1/losses/cross_entropy"
+CONNECTIONS, SECONDS = 16, 8
+SCRIPT = f"""wrk.method = "POST"
+wrk.body = '{json.dumps(BODY)}'
+wrk.headers["Content-Type"] = "application/json"
+"""
+WAYS = {
+    "proxy": {},
+    "default": {"MAX_ONGOING": "5"},
+    "throughput": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+    "haproxy": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
+}
+DEPLOY = """
+import os, sys, time, ray
+from ray import serve
+ray.init(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
+serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+from lossmeter.cluster.deployment import application
+more = {"max_ongoing_requests": int(os.environ["MAX_ONGOING"])} if "MAX_ONGOING" in os.environ else {}
+serve.run(application(**more), route_prefix="/")
+print("ready", flush=True)
+sys.stdin.read()
+serve.shutdown()
+ray.shutdown()
+"""
+
+
+@contextmanager
+def served(way: str, port: int) -> Iterator[int]:
+    """Runs one worker, reached that way, on a port; gives the process above all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            **WAYS.get(way, {}),
+            "LOSSMETER_AUTH": "off",
+            "LOSSMETER_THREADS": "1",
+            "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.db",
+            **patient_ray(),
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+        }
+        if way == "serve":
+            command = [str(Path(sys.executable).parent / "lossmeter"), "serve", "--port", str(port)]
+        else:
+            command = [sys.executable, "-c", DEPLOY, str(port)]
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield process.pid
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                if way == "serve":
+                    process.terminate()
+                process.wait(120)
+
+
+def wait(port: int, seconds: float = 240) -> None:
+    """Returns once the address answers a request."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{PATH}", json.dumps(BODY).encode(), {"Content-Type": "application/json"}
+    )
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                print(answer.status, answer.read()[:80], flush=True)
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+
+
+def descendants(root: int) -> dict[int, str]:
+    """The processes below one, itself included, and how they are called."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parents[int(entry.name)] = int(_stat(int(entry.name))[1])
+                names[int(entry.name)] = (entry / "comm").read_text().strip()
+
+    def below(one: int) -> bool:
+        while one and one != root:
+            one = parents.get(one, 0)
+        return one == root
+
+    return {one: name for one, name in names.items() if below(one)}
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def processor_seconds(root: int) -> float:
+    """Adds up the processor time of a process and its descendants."""
+    ticks = 0
+    for pid in descendants(root):
+        with suppress(OSError):
+            ticks += sum(map(int, _stat(pid)[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure(port: int, root: int) -> str:
+    """Returns requests a second, the median and 99th percentile of latency, and the processor time of a request.
+
+    The last is that of all processes but the client, and holds on a busy machine too.
+    """
+    before = processor_seconds(root)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(SCRIPT)
+        script.flush()
+        address = f"http://127.0.0.1:{port}{PATH}"
+        options = ["-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", script.name, address]
+        told = subprocess.run(["wrk", *options], capture_output=True, text=True, check=True).stdout
+    spent = processor_seconds(root) - before
+    count = re.search(r"(\d+) requests in", told)
+    rate = re.search(r"Requests/sec:\s+(\S+)", told)
+    latency = dict(re.findall(r"\s(50|99)%\s+(\S+)", told))
+    errors = re.search(r"Non-2xx.*|Socket errors.*", told)
+    assert rate is not None, told
+    assert count is not None, told
+    each = f"{1e6 * spent / int(count[1]):.0f} µs of processor time each"
+    failed = errors[0] if errors else ""
+    return f"{float(rate[1]):8.0f} requests/s, median {latency['50']}, 99 % {latency['99']}, {each} {failed}"
+
+
+def main(ways: list[str]) -> None:
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    for way in ways:
+        with reserve_port() as reserved:
+            port = reserved.getsockname()[1]
+        with served(way, port) as root:
+            wait(port)
+            for _ in range(2):
+                print(f"{way:>10}: {measure(port, root)}  (load {os.getloadavg()[0]:.1f})", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["serve", *WAYS])

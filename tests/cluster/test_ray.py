@@ -23,11 +23,11 @@ from typer.testing import CliRunner
 
 from lossmeter.cli import program
 from lossmeter.cli.measurement import LocalRunner, opened
-from lossmeter.evaluation import SlicedFields, evaluate
+from lossmeter.evaluation import Plan, SlicedFields, evaluate
+from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
 from lossmeter.wire.tables import Columns
-from tests.support.evaluations import plan, tensor
-from tests.support.ray import patient_ray
+from tests.support.ray import VARIABLES, wait_for_nodes
 
 with warnings.catch_warnings():  # those of Ray's own code
     warnings.simplefilter("ignore")
@@ -56,13 +56,12 @@ PLAN = validate(
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A head without room for work, and two nodes with it."""
     patched = pytest.MonkeyPatch()
-    for name, value in patient_ray().items():
+    for name, value in VARIABLES.items():
         patched.setenv(name, value)
-    patched.setenv("RAY_health_check_period_ms", "500")  # so that a node that is gone is missed soon
-    patched.setenv("RAY_health_check_failure_threshold", "3")
     patched.setenv("LOSSMETER_AUTH", "off")
     patched.setenv("LOSSMETER_STORE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'runs.db'}")
     patched.setenv("OMP_NUM_THREADS", "1")
+    wait_for_nodes()
     head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -203,8 +202,12 @@ def test_replicas_on_two_nodes_serve_and_nothing_acknowledged_is_lost_with_one(c
     joined = {
         name: [value for batch in batches for value in batch[name]] for name in ("predictions", "labels", "sample_ids")
     }
-    fields = {name: tensor(joined[name]) for name in ("predictions", "labels")} | {"sample_ids": joined["sample_ids"]}
-    expected = evaluate(plan(**RUN), fields)
+    fields = {
+        "predictions": Tensor(Datatype.FP64, (3000,), np.array(joined["predictions"])),
+        "labels": Tensor(Datatype.INT64, (3000,), np.array(joined["labels"])),
+        "sample_ids": joined["sample_ids"],
+    }
+    expected = evaluate(Plan.of(validate(SlicedFields, "plan", RUN)), fields)
     assert found["run"]["batches"] == len(batches)
     for kind in ("losses", "metrics"):
         for one, other in zip(found[kind], expected[kind], strict=True):

@@ -21,8 +21,8 @@ from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import ROWS, Chunk, Columns
-from tests.programs.cluster.proxy import descendants
-from tests.support.ray import patient_ray
+from tests.programs.cluster.proxy import descendants, processor_seconds
+from tests.support.ray import VARIABLES, wait_for_nodes
 
 CHUNKS = 16
 """Of one part, which has about a million samples."""
@@ -78,6 +78,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.begin = time.monotonic()
+        self.spent = processor_seconds(os.getpid())
         self.largest: dict[str, int] = {}
         self.rows = 0
         self.looked = 0.0
@@ -93,11 +94,13 @@ class Figures:
     def told(self) -> str:
         seconds = time.monotonic() - self.begin
         held = {name: f"{size >> 20} MiB" for name, size in self.largest.items() if size > 50 << 20}
-        return f"{self.rows:,} samples in {seconds:.1f} s: {self.rows / seconds:,.0f} a second; {held}"
+        spent = processor_seconds(os.getpid()) - self.spent
+        rates = f"{self.rows / seconds:,.0f} a second, {self.rows / spent:,.0f} a second of processor time"
+        return f"{self.rows:,} samples in {seconds:.1f} s: {rates}; most memory: {held}"
 
 
 def main(engine: str, parts: int) -> None:
-    os.environ |= {"OMP_NUM_THREADS": "1", **patient_ray()}
+    os.environ |= {"OMP_NUM_THREADS": "1", **VARIABLES}
     dataset = Dataset("generated", [Generated(number) for number in range(parts)])
     columns = Columns(("p",), ("y",))
     figures = Figures()
@@ -109,6 +112,7 @@ def main(engine: str, parts: int) -> None:
 
         from lossmeter.cluster import RayRunner
 
+        wait_for_nodes()
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES})
         try:
             for _ in range(2):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.ports import reserve_port
-from tests.support.ray import patient_ray
+from tests.support.ray import VARIABLES
 
 BODY = {"predictions": [[0.2, 1.1, -0.3], [2.0, 0.1, 0.4]], "labels": [1, 0]}
 PATH = "/v1/losses/cross_entropy"
@@ -36,6 +36,8 @@ WAYS = {
 DEPLOY = """
 import os, sys, time, ray
 from ray import serve
+from tests.support.ray import wait_for_nodes
+wait_for_nodes()
 ray.init(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 from lossmeter.cluster.deployment import application
@@ -58,7 +60,7 @@ def served(way: str, port: int) -> Iterator[int]:
             "LOSSMETER_AUTH": "off",
             "LOSSMETER_THREADS": "1",
             "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.db",
-            **patient_ray(),
+            **VARIABLES,
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
         }
         if way == "serve":

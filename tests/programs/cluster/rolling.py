@@ -34,13 +34,14 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  timeout check 4s
 frontend all
   bind 127.0.0.1:{port}
   default_backend replicas
 backend replicas
   balance roundrobin
   option httpchk GET /readyz
-  default-server inter 500ms fall 2 rise 1
+  default-server inter 1s fall 2 rise 1
 {servers}
 """
 

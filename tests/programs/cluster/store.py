@@ -1,4 +1,6 @@
-"""How many batches a second the store keeps, by the size of their states, on each database; and how large states are.
+"""What it takes to keep a batch, by the size of its state, on each database; and how large states are.
+
+Processor time, which holds on a busy machine too, and batches a second, which do not.
 
 python -m tests.programs.cluster.store
 """
@@ -20,9 +22,10 @@ from lossmeter.runs.run import new_id
 from lossmeter.runs.serialization import serialize
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
+from tests.programs.cluster.proxy import processor_seconds
 from tests.support.postgres import Postgres
 
-SECONDS = 4.0
+SECONDS = 8.0
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 THREADS = 8
 SAMPLES = 20_000
@@ -37,8 +40,12 @@ PLANS = {
 }
 
 
-def rate(url: str, size: int, threads: int) -> float:
-    """Batches a second that threads keep, each in a transaction of its own; all of one run."""
+def rate(url: str, size: int, threads: int, server: int = 0) -> str:
+    """Batches a second that threads keep, each in a transaction of its own, all of one run; and processor time of each.
+
+    Args:
+        server: the process of the database, if it has one.
+    """
     database = Database(url)
     database.upgrade()
     store = SqlStore(database)
@@ -52,14 +59,20 @@ def rate(url: str, size: int, threads: int) -> float:
             store.add(run.id, StoredBatch(str(next(numbers)), b"digest", None, 1, state))
             added[place] += 1
 
-    begin = time.monotonic()
+    begin, spent, there = time.monotonic(), time.process_time(), _spent(server)
     workers = [threading.Thread(target=add, args=(place,)) for place in range(threads)]
     for one in workers:
         one.start()
     for one in workers:
         one.join()
+    spent, there = time.process_time() - spent, _spent(server) - there
     database.close()
-    return sum(added) / (time.monotonic() - begin)
+    total = sum(added)
+    return f"{1e3 * spent / total:.2f} + {1e3 * there / total:.2f} ms, {total / (time.monotonic() - begin):,.0f}/s"
+
+
+def _spent(server: int) -> float:
+    return processor_seconds(server) if server else 0.0
 
 
 def state_bytes(fields: dict[str, object]) -> int:
@@ -80,12 +93,13 @@ def main() -> None:
     for name, fields in PLANS.items():
         print(f"| {name} | {state_bytes(fields):,} |", flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| bytes of a state | SQLite | PostgreSQL |\n|---|---|---|")
+    print("| bytes of a state | SQLite | PostgreSQL, worker + server |\n|---|---|---|")
     with Postgres() as postgres:
         for size in SIZES:
             with tempfile.TemporaryDirectory() as folder:
                 sqlite = rate(f"sqlite:///{folder}/runs.db", size, THREADS)
-            print(f"| {size:,} | {sqlite:,.0f} | {rate(postgres.url, size, THREADS):,.0f} |", flush=True)
+            assert postgres.process is not None
+            print(f"| {size:,} | {sqlite} | {rate(postgres.url, size, THREADS, postgres.process.pid)} |", flush=True)
 
 
 if __name__ == "__main__":

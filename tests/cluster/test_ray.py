@@ -27,7 +27,7 @@ from lossmeter.evaluation import Plan, SlicedFields, evaluate
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
 from lossmeter.wire.tables import Columns
-from tests.support.ray import VARIABLES, wait_for_nodes
+from tests.support.ray import VARIABLES, be_patient
 
 with warnings.catch_warnings():  # those of Ray's own code
     warnings.simplefilter("ignore")
@@ -61,7 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     patched.setenv("LOSSMETER_AUTH", "off")
     patched.setenv("LOSSMETER_STORE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'runs.db'}")
     patched.setenv("OMP_NUM_THREADS", "1")
-    wait_for_nodes()
+    be_patient()
     head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -162,7 +162,7 @@ def test_replicas_on_two_nodes_serve_and_nothing_acknowledged_is_lost_with_one(c
     address = "http://127.0.0.1:8123"
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": 8123})
     nodes = {"num_replicas": 3, "max_replicas_per_node": 1, "health_check_period_s": 2, "health_check_timeout_s": 10}
-    serve.run(application(**nodes), route_prefix="/", wait_for_ingress_deployment_creation=True)
+    serve.run(application(**nodes), route_prefix="/")
     with httpx.Client(base_url=address, timeout=60) as client:
         sent = 60
         with ThreadPoolExecutor(8) as threads:

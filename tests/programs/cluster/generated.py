@@ -22,11 +22,12 @@ from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import ROWS, Chunk, Columns
 from tests.programs.cluster.proxy import descendants, processor_seconds
-from tests.support.ray import VARIABLES, wait_for_nodes
+from tests.support.ray import VARIABLES, be_patient
 
 CHUNKS = 16
 """Of one part, which has about a million samples."""
 STORE_BYTES = 200_000_000
+HEAD = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 PLAN = validate(
     SlicedFields,
     "plan",
@@ -112,8 +113,8 @@ def main(engine: str, parts: int) -> None:
 
         from lossmeter.cluster import RayRunner
 
-        wait_for_nodes()
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES})
+        be_patient()
+        cluster = Cluster(initialize_head=True, head_node_args=HEAD)
         try:
             for _ in range(2):
                 cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)

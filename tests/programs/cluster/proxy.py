@@ -36,8 +36,8 @@ WAYS = {
 DEPLOY = """
 import os, sys, time, ray
 from ray import serve
-from tests.support.ray import wait_for_nodes
-wait_for_nodes()
+from tests.support.ray import be_patient
+be_patient()
 ray.init(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 from lossmeter.cluster.deployment import application
@@ -78,7 +78,7 @@ def served(way: str, port: int) -> Iterator[int]:
                 process.wait(120)
 
 
-def wait(port: int, seconds: float = 240) -> None:
+def wait(port: int, seconds: float = 1200) -> None:
     """Returns once the address answers a request."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{PATH}", json.dumps(BODY).encode(), {"Content-Type": "application/json"}

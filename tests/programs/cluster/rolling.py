@@ -87,7 +87,7 @@ def replica(port: int, store: str) -> subprocess.Popen[bytes]:
     command += ["--drain-seconds", str(DRAIN_SECONDS), "--threads", "1", "--log-level", "warning"]
     environment = {**os.environ, "LOSSMETER_STORE_URL": store, "LOSSMETER_AUTH": "off"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 180
+    until = time.monotonic() + 900
     while ready(port) != 200:
         assert process.poll() is None, process.returncode
         assert time.monotonic() < until

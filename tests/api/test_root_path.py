@@ -35,7 +35,7 @@ def test_losses_answer_under_a_root_path() -> None:
             assert answer.status_code == 200, answer.text
             assert answer.json()["value"] == 4.0
             assert (await http.get("/v1/losses/mse")).json()["name"] == "mse"
-            assert 'src="static/docs.js"' in (await http.get("/docs")).text
+            assert 'src="static/console/main.js"' in (await http.get("/docs")).text
 
     anyio.run(main)
 

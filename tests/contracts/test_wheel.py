@@ -15,6 +15,7 @@ import lossmeter
 from tests.contracts.generated import ROOT
 
 PACKAGE = Path(lossmeter.__file__).parent
+GUIDES = ROOT / "docs"
 BUILD = (
     "-m",
     "pip",
@@ -25,6 +26,10 @@ BUILD = (
     "--no-index",
     "--disable-pip-version-check",
 )
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +53,16 @@ def test_there_is_one_package_and_nothing_beside_it(names: set[str]) -> None:
 def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
     files = {
         f"lossmeter/{path.relative_to(PACKAGE).as_posix()}"
-        for path in PACKAGE.rglob("*")
-        if path.is_file() and not {"__pycache__", "source"} & set(path.parts)
+        for path in _files_of(PACKAGE)
+        if "source" not in path.parts
     }
     assert {
         "lossmeter/py.typed",
-        "lossmeter/web/static/swagger-ui/swagger-ui-bundle.js",
         "lossmeter/web/static/console/main.js",
     } <= files
-    assert {name for name in names if name.startswith("lossmeter/")} == files
+    guides = {f"lossmeter/web/guides/{path.relative_to(GUIDES).as_posix()}" for path in _files_of(GUIDES)}
+    assert "lossmeter/web/guides/index.md" in guides
+    assert {name for name in names if name.startswith("lossmeter/")} == files | guides
 
 
 def test_the_metadata_are_complete(wheel: zipfile.ZipFile) -> None:

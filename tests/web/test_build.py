@@ -23,7 +23,7 @@ def test_the_build_is_of_these_sources() -> None:
 
 def test_every_package_of_the_build_has_its_licence_beside_it() -> None:
     listed = (STATIC / "console" / "LICENSES.txt").read_text()
-    bundled = {"preact", "d3-array", "d3-contour"}
+    bundled = {"preact", "d3-array", "d3-contour", "hyparquet", "marked"}
     assert bundled == set(re.findall(r"^== (\S+) ", listed, re.MULTILINE))
     imported = set()
     for path in SOURCE.rglob("*.ts*"):

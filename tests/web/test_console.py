@@ -435,7 +435,7 @@ def test_there_is_a_light_and_a_dark_form(console: Console) -> None:
 
 def test_the_documentation_needs_no_other_network(console: Console) -> None:
     console.browser.open(f"{console.url}/docs")
-    console.wait(lambda: console.texts(".opblock"))
+    console.wait(lambda: console.texts(".markdown h1"))
     asked = [request for request in console.browser.requests() if not request.startswith(("data:", "about:", "blob:"))]
     assert f"{console.url}/openapi.json" in asked
     assert all(request.startswith(console.url) for request in asked)

@@ -65,7 +65,7 @@ def page(browser: Browser, url: str) -> Page:
 
 def test_runs_are_listed_found_and_compared(page: Page, runs: tuple[str, str], http: httpx.Client) -> None:
     page.open("runs?tag=web", "document.querySelectorAll('.runs tbody tr').length === 2")
-    assert page.texts(".runs tbody th > a:first-child") == [HOSTILE, "old"]
+    assert page.texts(".runs .naming > a:first-child") == [HOSTILE, "old"]
     search = page.driver.find_element("id", "search-runs")
     search.send_keys("old")
     page.wait("document.querySelectorAll('.runs tbody tr').length === 1")

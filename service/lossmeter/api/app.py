@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
     ):
         app.include_router(module.router(shared))
+    app.mount("/static/guides", service.guides())
     app.mount("/static", service.static_files())
     app.add_exception_handler(LossmeterError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http)

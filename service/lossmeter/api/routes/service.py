@@ -18,15 +18,16 @@ from starlette.types import Scope
 import lossmeter
 from lossmeter.api.resources import Resources
 
-COMPRESSED = {"text/javascript", "application/javascript", "text/css"}
+COMPRESSED = {"text/javascript", "application/javascript", "text/css", "text/markdown"}
 STATIC = Path(str(files("lossmeter") / "web" / "static"))
+SHIPPED, OF_CHECKOUT = STATIC.parent / "guides", STATIC.parents[3] / "docs"
+GUIDES = SHIPPED if SHIPPED.is_dir() else OF_CHECKOUT
+"""The guides in Markdown: a wheel brings them along, a checkout has them where they are written."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CONSOLE_HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-# The style sheet of Swagger UI has its icons in it.
-DOCS_HEADERS = {**CONSOLE_HEADERS, "Content-Security-Policy": POLICY.replace("img-src 'self'", "img-src 'self' data:")}
 
 
 class Health(BaseModel):
@@ -57,7 +58,8 @@ def router(resources: Resources) -> APIRouter:
 
     @routes.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
-        return FileResponse(STATIC / "docs.html", headers=DOCS_HEADERS)
+        # The same page, which sees from its address that the documentation is wanted.
+        return FileResponse(STATIC / "index.html", headers=CONSOLE_HEADERS)
 
     return routes
 
@@ -93,3 +95,8 @@ def compressed(file: Path, changed: int) -> bytes:  # noqa: ARG001 - a file that
 def static_files() -> StaticFiles:
     """Returns what the pages need: scripts, styles, images."""
     return Assets(directory=STATIC)
+
+
+def guides() -> StaticFiles:
+    """Returns the guides that the pages show, and the files beside them."""
+    return Assets(directory=GUIDES, check_dir=False)

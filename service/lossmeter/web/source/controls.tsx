@@ -103,9 +103,9 @@ export function Code({ text, whole = text }: { text: string; whole?: string }) {
 }
 
 /** Gives a file to the person at the browser. */
-export function save(name: string, type: string, text: string): void {
+export function save(name: string, type: string, content: string | Blob): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

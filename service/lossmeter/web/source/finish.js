@@ -5,7 +5,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const BUILT = "../static/console/";
 const REPORT = "../static/report/";
-const BUNDLED = ["d3-array", "d3-contour", "preact"];
+const BUNDLED = ["d3-array", "d3-contour", "hyparquet", "marked", "preact"];
+const IN_REPORT = ["d3-array", "d3-contour", "preact"];
 
 const licences = BUNDLED.map((name) => {
   const { version } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
@@ -34,7 +35,7 @@ writeFileSync(`${REPORT}report.html`, `<!doctype html>
 </head>
 <body>
 <main id="main" class="page wide" tabindex="-1"><noscript>@text@</noscript></main>
-<!-- Bundled: ${BUNDLED.join(", ")}; their licences, MIT and ISC, are at static/console/LICENSES.txt of lossmeter. -->
+<!-- Bundled: ${IN_REPORT.join(", ")}; their licences, MIT and ISC, are at static/console/LICENSES.txt of lossmeter. -->
 <script type="application/json" id="report-data">@report@</script>
 <script>${script}</script>
 </body>

@@ -15,7 +15,7 @@ import { language, speak, t } from "./strings";
 import "./console.css";
 
 const START = "focal";
-const PAGES = new Set(["evaluate", "runs", "compare", "service"]);
+const PAGES = new Set(["evaluate", "runs", "compare", "service", "docs"]);
 
 function App() {
   const { path, query } = usePlace();
@@ -38,25 +38,33 @@ function App() {
           <a href="#/" aria-current={losing ? "page" : undefined}>{t("Losses")}</a>
           <a href="#/evaluate" aria-current={page === "evaluate" ? "page" : undefined}>{t("Evaluate")}</a>
           <a href="#/runs" aria-current={page === "runs" || page === "compare" ? "page" : undefined}>{t("Runs")}</a>
+          <a href="#/docs" aria-current={page === "docs" ? "page" : undefined}>{t("Documentation")}</a>
           <a href="#/service" aria-current={page === "service" ? "page" : undefined}>{t("Service")}</a>
         </nav>
         {losing && <button class="menu" type="button" aria-expanded={open} aria-controls="catalogue" onClick={() => setOpen(!open)}>{t("All losses")}</button>}
-        <nav class="links" aria-label={t("Documentation")}>
+        <div class="links">
           <button type="button" class="quiet" lang={language === "zh" ? "en" : "zh"} onClick={() => speak(language === "zh" ? "en" : "zh")}>{language === "zh" ? "English" : "中文"}</button>
-          <a href="docs">API</a>
-        </nav>
+        </div>
       </header>
       {reason !== null ? <KeyForm reason={reason} onGiven={() => { setReason(null); setKeys(keys + 1); }} />
         : losing ? <Losses key={keys} name={page} open={open} onOpen={() => setOpen(true)} />
-          : <Page key={`${keys} ${path.join("/")}`} path={path} query={query} />}
+          : page === "docs" ? <Documents key={keys} path={path} query={query} />
+            : <Page key={`${keys} ${path.join("/")}`} path={path} query={query} />}
     </>
   );
 }
 
-function Page({ path: [page, first, second], query }: { path: string[]; query: URLSearchParams }) {
+/** The documentation, which is fetched when somebody first opens it. */
+function Documents(props: { path: string[]; query: URLSearchParams }) {
+  const { given, error } = usePromise(() => import("./docs/documentation"), []);
+  if (error) return <main id="main" tabIndex={-1}><p class="error" role="alert">{error.message}</p></main>;
+  return given ? <given.default {...props} /> : <main id="main" tabIndex={-1} aria-busy />;
+}
+
+function Page({ path: [page, first, ...others], query }: { path: string[]; query: URLSearchParams }) {
   if (page === "evaluate") return <EvaluationPage />;
   if (page === "service") return <OperationsPage />;
-  if (page === "compare" && first && second) return <ComparePage baseline={first} candidate={second} />;
+  if (page === "compare" && first && others.length) return <ComparePage baseline={first} candidates={others} />;
   return page === "runs" && first ? <RunPage id={first} /> : <RunsPage query={query} />;
 }
 
@@ -99,6 +107,12 @@ function KeyForm({ reason, onGiven }: { reason: string; onGiven: () => void }) {
       </form>
     </main>
   );
+}
+
+// The documentation had an address of its own, with the operation behind the #.
+if (/\/docs$/.test(location.pathname)) {
+  const operation = /^#\/[^/]+\/(\w+)$/.exec(location.hash)?.[1];
+  history.replaceState(null, "", `./#/docs${operation ? `/api/${operation}` : ""}`);
 }
 
 const root = document.getElementById("console");

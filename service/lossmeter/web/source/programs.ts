@@ -7,45 +7,50 @@ const LONG = 4000;
 export const FILE = "request.json";
 export const isLong = (body: string) => body.length > LONG;
 
-export function program(target: Target, url: string, body: string): string {
-  const long = isLong(body);
+/** The request as a command or a program; without a body where it has none. */
+export function program(target: Target, method: string, url: string, body?: string): string {
+  const long = body !== undefined && isLong(body);
   const key = hasKey();
+  const content = body === undefined ? "" : body;
   switch (target) {
-    case "curl":
-      return `curl ${url} \\\n${key ? "  -H \"Authorization: Bearer $LOSSMETER_API_KEY\" \\\n" : ""}  -H 'Content-Type: application/json' \\\n  ${long ? `--data-binary @${FILE}` : `-d '${body.replaceAll("'", "'\\''")}'`}`;
-    case "Python":
-      return `import ${key ? "os\nimport " : ""}httpx\n\n${long ? `body = open("${FILE}", "rb").read()` : `body = ${python(body)}`}
-answer = httpx.post(
-    "${url}",
-    content=body,
-    headers={"Content-Type": "application/json"${key ? ", \"Authorization\": f\"Bearer {os.environ['LOSSMETER_API_KEY']}\"" : ""}},
-    timeout=60,
+    case "curl": {
+      const parts = [
+        `curl ${method === (body === undefined ? "GET" : "POST") ? "" : `-X ${method} `}${/[?&{}]/.test(url) ? `'${url.replaceAll("'", "%27")}'` : url}`,
+        ...(key ? ["-H \"Authorization: Bearer $LOSSMETER_API_KEY\""] : []),
+        ...(body === undefined ? [] : ["-H 'Content-Type: application/json'", long ? `--data-binary @${FILE}` : `-d '${content.replaceAll("'", "'\\''")}'`]),
+      ];
+      return parts.join(" \\\n  ");
+    }
+    case "Python": {
+      const headers = [...(body === undefined ? [] : ['"Content-Type": "application/json"']), ...(key ? ["\"Authorization\": f\"Bearer {os.environ['LOSSMETER_API_KEY']}\""] : [])];
+      return `import ${key ? "os\nimport " : ""}httpx\n\n${body === undefined ? "" : long ? `body = open("${FILE}", "rb").read()\n` : `body = ${python(content)}\n`}answer = httpx.request(
+    "${method}",
+    ${python(url)},
+${body === undefined ? "" : "    content=body,\n"}${headers.length ? `    headers={${headers.join(", ")}},\n` : ""}    timeout=60,
 )
 answer.raise_for_status()
-print(answer.json())`;
-    case "JavaScript":
-      return `${long ? "import { readFile } from \"node:fs/promises\";\n\n" : ""}const body = ${long ? `await readFile("${FILE}", "utf8")` : JSON.stringify(body)};
-const answer = await fetch("${url}", {
-  method: "POST",
-  headers: { "Content-Type": "application/json"${key ? ", Authorization: `Bearer ${process.env.LOSSMETER_API_KEY}`" : ""} },
-  body,
-});
+print(${method === "DELETE" ? "answer.status_code" : "answer.json()"})`;
+    }
+    case "JavaScript": {
+      const headers = [...(body === undefined ? [] : ['"Content-Type": "application/json"']), ...(key ? ["Authorization: `Bearer ${process.env.LOSSMETER_API_KEY}`"] : [])];
+      return `${long ? "import { readFile } from \"node:fs/promises\";\n\n" : ""}${body === undefined ? "" : `const body = ${long ? `await readFile("${FILE}", "utf8")` : JSON.stringify(content)};\n`}const answer = await fetch(${JSON.stringify(url)}, {
+  method: "${method}",
+${headers.length ? `  headers: { ${headers.join(", ")} },\n` : ""}${body === undefined ? "" : "  body,\n"}});
 if (!answer.ok) throw new Error(await answer.text());
-console.log(await answer.json());`;
+console.log(await answer.${method === "DELETE" ? "text" : "json"}());`;
+    }
     case "Java":
       return `import java.net.URI;
-import java.net.http.*;
-import java.nio.file.Path;
+import java.net.http.*;${long ? "\nimport java.nio.file.Path;" : ""}
 
-class Evaluate {
+class Request {
     public static void main(String[] args) throws Exception {
-        var body = ${long ? `HttpRequest.BodyPublishers.ofFile(Path.of("${FILE}"))` : `HttpRequest.BodyPublishers.ofString(${JSON.stringify(body)})`};
-        var request = HttpRequest.newBuilder(URI.create("${url}"))
-            .header("Content-Type", "application/json")${key ? "\n            .header(\"Authorization\", \"Bearer \" + System.getenv(\"LOSSMETER_API_KEY\"))" : ""}
-            .POST(body)
+        var body = ${body === undefined ? "HttpRequest.BodyPublishers.noBody()" : long ? `HttpRequest.BodyPublishers.ofFile(Path.of("${FILE}"))` : `HttpRequest.BodyPublishers.ofString(${JSON.stringify(content)})`};
+        var request = HttpRequest.newBuilder(URI.create(${JSON.stringify(url)}))${body === undefined ? "" : "\n            .header(\"Content-Type\", \"application/json\")"}${key ? "\n            .header(\"Authorization\", \"Bearer \" + System.getenv(\"LOSSMETER_API_KEY\"))" : ""}
+            .method("${method}", body)
             .build();
         var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
-        if (answer.statusCode() != 200) throw new RuntimeException(answer.body());
+        if (answer.statusCode() / 100 != 2) throw new RuntimeException(answer.body());
         System.out.println(answer.body());
     }
 }`;
@@ -57,28 +62,24 @@ import (
 	"io"
 	"log"
 	"net/http"
-	${long || key ? "\"os\"" : ""}
-	${long ? "" : "\"strings\""}
-)
+${long || key ? "	\"os\"\n" : ""}${long || body === undefined ? "" : "	\"strings\"\n"})
 
 func main() {
-	${long ? `body, err := os.Open("${FILE}")\n	if err != nil {\n		log.Fatal(err)\n	}` : `body := strings.NewReader(${JSON.stringify(body)})`}
-	request, err := http.NewRequest("POST", "${url}", body)
+${body === undefined ? "" : long ? `	body, err := os.Open("${FILE}")\n	if err != nil {\n		log.Fatal(err)\n	}\n` : `	body := strings.NewReader(${JSON.stringify(content)})\n`}	request, err := http.NewRequest("${method}", ${JSON.stringify(url)}, ${body === undefined ? "nil" : "body"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-${key ? "	request.Header.Set(\"Authorization\", \"Bearer \"+os.Getenv(\"LOSSMETER_API_KEY\"))\n" : ""}	answer, err := http.DefaultClient.Do(request)
+${body === undefined ? "" : "	request.Header.Set(\"Content-Type\", \"application/json\")\n"}${key ? "	request.Header.Set(\"Authorization\", \"Bearer \"+os.Getenv(\"LOSSMETER_API_KEY\"))\n" : ""}	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != 200 {
+	if err != nil || answer.StatusCode/100 != 2 {
 		log.Fatal(answer.Status, string(text), err)
 	}
 	fmt.Println(string(text))
-}`.replace(/\n\t\n/g, "\n").replace(/\n\t\n/g, "\n");
+}`;
   }
 }
 

@@ -10,19 +10,19 @@ export function SameRequest({ path, written, open: start = false }: { path: stri
   return (
     <details class="listing" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>{t("The same request as a program")}</summary>
-      {open && <Programs path={path} body={written()} />}
+      {open && <Programs method="POST" url={address(path)} body={written()} />}
     </details>
   );
 }
 
-function Programs({ path, body }: { path: string; body: string }) {
+export function Programs({ method, url, body }: { method: string; url: string; body?: string }) {
   const [target, setTarget] = useState<Target>("curl");
   return (
     <>
       <div class="row"><Segments label={t("Language")} value={target} options={LANGUAGES.map((one) => [one, one])} onValue={setTarget} />
-        {isLong(body) && <button type="button" class="quiet" onClick={() => save(FILE, "application/json", body)}>{t("Save {file}", { file: FILE })}</button>}
+        {body !== undefined && isLong(body) && <button type="button" class="quiet" onClick={() => save(FILE, "application/json", body)}>{t("Save {file}", { file: FILE })}</button>}
       </div>
-      <div class="program"><Code text={program(target, address(path), body)} /></div>
+      <div class="program"><Code text={program(target, method, url, body)} /></div>
     </>
   );
 }

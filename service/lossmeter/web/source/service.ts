@@ -1,4 +1,5 @@
 // The service behind the page: what it knows and what it answers. The key, where one is asked for, is kept until the tab is closed.
+import { language } from "./strings";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export interface Schema {
@@ -112,8 +113,11 @@ export const address = (path: string) => new URL(path, document.baseURI).href;
 
 function headers(content?: string): Record<string, string> {
   const key = sessionStorage.getItem(KEY);
-  return { ...(content ? { "Content-Type": content } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  return { "Accept-Language": language, ...(content ? { "Content-Type": content } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}) };
 }
+
+/** The answer as it comes, whatever its status; `body` is JSON text. */
+export const exchanged = (method: string, path: string, body?: string) => fetch(address(path), { method, headers: headers(body === undefined ? undefined : "application/json"), body });
 
 /** Calls the service; `body` is JSON text. Throws Refused. */
 export async function call<T>(method: string, path: string, body?: string): Promise<Answer<T>> {
@@ -127,7 +131,7 @@ export const read = async (path: string) => (await answered("GET", path)).text;
 async function answered(method: string, path: string, body?: string): Promise<{ text: string; timing: string }> {
   let response: Response;
   try {
-    response = await fetch(address(path), { method, headers: headers(body === undefined ? undefined : "application/json"), body });
+    response = await exchanged(method, path, body);
   } catch (error) {
     throw new Refused({ status: 0, title: "No answer", detail: `The service did not answer: ${(error as Error).message}.`, errors: [] });
   }

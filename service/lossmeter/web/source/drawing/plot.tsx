@@ -1,7 +1,7 @@
 // A plot of lines, points and bars in a plane: drawn as SVG, so that it follows the colours of the page, prints, and can be read.
 import { ticks } from "d3-array";
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { short } from "../numbers";
 
 export type Numbers = readonly (number | null)[];
@@ -48,6 +48,7 @@ export function Plot({ x, y, series, height = 220, label, marker, children, squa
 }) {
   const node = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(560);
+  const clip = useId();
   useLayoutEffect(() => {
     if (!node.current || typeof ResizeObserver === "undefined") return;
     const observer = new ResizeObserver(([entry]) => entry && entry.contentRect.width > 0 && setWidth(Math.round(entry.contentRect.width)));
@@ -71,7 +72,6 @@ export function Plot({ x, y, series, height = 220, label, marker, children, squa
     onPlace(Math.min(x.to, Math.max(x.from, at)), Math.min(y.to, Math.max(y.from, up)));
   }
   const pointing = onPoint || onPlace ? pointed : undefined;
-  const clip = `clip-${label.replace(/\W+/g, "-")}`;
   return (
     <div class="plot" ref={node}>
       <svg width={wide} height={height} viewBox={`0 0 ${wide} ${height}`} role="img" aria-label={label}

@@ -22,16 +22,16 @@ export function DataInput({ onTable }: { onTable: (table: Table) => void }) {
       setError((reason as Error).message);
     }
   }
-  const file = (one: File | undefined) => one && take(async () => (/\.npz$/i.test(one.name) ? fromNpz(one) : parse(await one.text())));
+  const file = (one: File | undefined) => one && take(async () => (/\.npz$/i.test(one.name) ? fromNpz(one) : /\.(parquet|pq)$/i.test(one.name) ? (await import("./parquet")).fromParquet(one) : parse(await one.text())));
   return (
     <section class={over ? "card drop over" : "card drop"} aria-label={t("Data")}
       onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
       onDrop={(event) => { event.preventDefault(); setOver(false); file(event.dataTransfer?.files[0]); }}>
       <h2>{t("Data")}</h2>
-      <p>{t("Drop a file of predictions and labels here, or paste it below. CSV, JSON, JSON Lines and NPZ are read. It goes to this service and nowhere else.")}</p>
+      <p>{t("Drop a file of predictions and labels here, or paste it below. CSV, JSON, JSON Lines, NPZ and Parquet are read. It goes to this service and nowhere else.")}</p>
       <div class="row">
         <button type="button" class="quiet" onClick={() => input.current?.click()}>{t("Choose a file")}</button>
-        <input ref={input} class="hidden" type="file" tabIndex={-1} aria-label={t("Choose a file")} accept=".csv,.tsv,.json,.jsonl,.ndjson,.npz,.txt" onChange={(event) => file(event.currentTarget.files?.[0])} />
+        <input ref={input} class="hidden" type="file" tabIndex={-1} aria-label={t("Choose a file")} accept=".csv,.tsv,.json,.jsonl,.ndjson,.npz,.parquet,.txt" onChange={(event) => file(event.currentTarget.files?.[0])} />
         {Object.entries(EXAMPLES()).map(([name, make]) => <button key={name} type="button" class="quiet" onClick={() => take(() => parse(make()))}>{t("Example: {name}", { name })}</button>)}
       </div>
       <textarea id="pasted" rows={5} spellcheck={false} aria-label={t("Paste a table")} placeholder={"score,label,country\n0.9,1,de\n0.2,0,fr"} value={text} onInput={(event) => setText(event.currentTarget.value)} />
@@ -74,7 +74,7 @@ export function Columns({ table, setup, onUses, onTable }: { table: Table; setup
               <tr key={row}>
                 {table.columns.map((column, i) => (
                   <td key={column.name}>
-                    {editable ? <input type="text" aria-label={t("{column}, row {row}", { column: column.name, row: row + 1 })} value={shown(column.values[row] ?? null)} onChange={(event) => edit(i, row, event.currentTarget.value)} /> : shown(column.values[row] ?? null)}
+                    {editable ? <input type="text" aria-label={t("{column}, row {row}", { column: column.name, row: row + 1 })} class={typeof column.values[row] === "number" ? "numeric" : undefined} value={shown(column.values[row] ?? null)} onChange={(event) => edit(i, row, event.currentTarget.value)} /> : shown(column.values[row] ?? null)}
                   </td>
                 ))}
               </tr>

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { save, Select } from "../controls";
 import { usePromise } from "../prose";
 import { reportFile } from "../report/file";
+import { Pictures } from "../report/pictures";
 import { ReportView } from "../report/report";
 import type { Report } from "../report/types";
 import { call, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
@@ -146,6 +147,7 @@ function Outcome({ report, request, table, setup }: { report: Report; request: R
       <div class="row">
         <button type="button" class="quiet" onClick={() => save("report.json", "application/json", JSON.stringify(report, null, 1))}>{t("Save as JSON")}</button>
         <button type="button" class="quiet" onClick={async () => save("report.html", "text/html", await reportFile({ ...report, class_names: request.names }))}>{t("Save as HTML")}</button>
+        <Pictures name="report" title={t("Report")} report={report} />
       </div>
       <Keep request={request} />
     </>

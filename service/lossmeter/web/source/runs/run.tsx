@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { href } from "../address";
 import { save } from "../controls";
 import { reportFile } from "../report/file";
+import { Pictures } from "../report/pictures";
 import { ReportView } from "../report/report";
 import { type Report, type Run, scalarsOf } from "../report/types";
 import { call, Refused } from "../service";
@@ -10,6 +11,8 @@ import { t } from "../strings";
 import { titleOf, when } from "./list";
 
 const EVERY_MS = 2000;
+/** A report that takes long is asked for less often. */
+const REST = 4;
 type Reported = Report & { run: Run };
 
 export function RunPage({ id }: { id: string }) {
@@ -25,12 +28,13 @@ export function RunPage({ id }: { id: string }) {
         return;
       }
       try {
+        const begun = performance.now();
         const { given } = await call<Reported>("GET", `v1/runs/${encodeURIComponent(id)}`);
         if (!current) return;
         setReport(given);
         setError("");
         document.title = `${titleOf(given.run)} · lossmeter`;
-        if (given.run.closed === null) timer = setTimeout(follow, EVERY_MS);
+        if (given.run.closed === null) timer = setTimeout(follow, Math.max(EVERY_MS, REST * (performance.now() - begun)));
       } catch (reason) {
         if (!(reason instanceof Refused)) throw reason;
         if (current) setError(reason.message);
@@ -42,14 +46,14 @@ export function RunPage({ id }: { id: string }) {
       clearTimeout(timer);
     };
   }, [id, tick]);
-  if (!report) return <main id="main" class="page wide" tabIndex={-1} aria-busy={!error}>{error && <p class="error" role="alert">{error}</p>}</main>;
+  if (!report) return <main id="main" class="page wide" tabIndex={-1} aria-busy={!error}>{error ? <p class="error" role="alert">{error}</p> : <p class="hint" role="status">{t("The report is being computed …")}</p>}</main>;
   const { run } = report;
   return (
     <main id="main" class="page wide" tabIndex={-1}>
       <header class="title">
         <p class="kind"><a href="#/runs">{t("Runs")}</a> · {String(run.plan.task)} · {String(run.plan.predictions_are)}</p>
-        <h1>{titleOf(run)}</h1>
-        <p class="row">{run.tags.map((tag) => <a key={tag} class="chip" href={href(["runs"], new URLSearchParams({ tag }))}>{tag}</a>)}</p>
+        <h1><bdi>{titleOf(run)}</bdi></h1>
+        <p class="row">{run.tags.map((tag) => <a key={tag} class="chip" href={href(["runs"], new URLSearchParams({ tag }))}><bdi>{tag}</bdi></a>)}</p>
         <p class="hint" role="status" data-batches={run.batches}>
           {run.closed ? t("closed {time}", { time: when(run.closed) }) : t("open since {time}; what arrives is shown", { time: when(run.created) })} · {t("{batches} batches, {samples} samples", { batches: run.batches, samples: run.samples })}
         </p>
@@ -59,6 +63,7 @@ export function RunPage({ id }: { id: string }) {
         <button type="button" class="quiet" onClick={() => save(`${run.id}.json`, "application/json", JSON.stringify(report, null, 1))}>{t("Save as JSON")}</button>
         <button type="button" class="quiet" onClick={async () => save(`${run.id}.html`, "text/html", await reportFile(report))}>{t("Save as HTML")}</button>
         <button type="button" class="quiet" onClick={() => save(`${run.id}.csv`, "text/csv", csv(report))}>{t("Save as CSV")}</button>
+        <Pictures name={run.id} title={titleOf(run)} report={report} />
         {!run.closed && <button type="button" class="quiet" onClick={() => call("POST", `v1/runs/${run.id}/close`).then(() => setTick(tick + 1), (reason: Error) => setError(reason.message))}>{t("Close the run")}</button>}
         <Delete run={run} onError={setError} />
       </div>

@@ -52,9 +52,7 @@ def test_there_is_one_package_and_nothing_beside_it(names: set[str]) -> None:
 
 def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
     files = {
-        f"lossmeter/{path.relative_to(PACKAGE).as_posix()}"
-        for path in _files_of(PACKAGE)
-        if "source" not in path.parts
+        f"lossmeter/{path.relative_to(PACKAGE).as_posix()}" for path in _files_of(PACKAGE) if "source" not in path.parts
     }
     assert {
         "lossmeter/py.typed",

@@ -15,6 +15,8 @@ READY = {
     "#/focal": "document.querySelector('.explorer[data-of=ready]') && document.querySelector('.katex')",
     "#/evaluate": "document.querySelector('#pasted')",
     "#/runs": "document.querySelector('.note, .runs')",
+    "#/docs/guides/evaluation.md": "document.querySelector('[data-page] table')",
+    "#/docs/api/open_run": "document.querySelector('.attempt')",
     "#/service": "document.querySelector('section[aria-label=Routes] td')",
 }
 VIOLATIONS = """

@@ -41,7 +41,9 @@ def test_assets_are_asked_after_before_they_are_used_again(http: httpx.Client) -
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("path", ["/static/console/main.js", "/v1/losses", "/v1/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/static/console/main.js", "/static/guides/evaluation.md", "/v1/losses", "/v1/metrics"]
+)
 def test_what_is_large_goes_compressed_to_those_who_take_it_so(http: httpx.Client, path: str) -> None:
     plain = http.get(path, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 import h11
 import pytest
 
-from lossmeter.client.answers import HEAD_BYTES, Answer, answer
+from lossmeter.client.answers import HEAD_BYTES, Answer, KnownHead, answer
 from lossmeter.client.errors import NoAnswer
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Odd:\t a\xe9b \r\nContent-Length: 5\r\n\r\nhello"
@@ -66,9 +67,9 @@ MUTATIONS = [
 Read = tuple[int, list[tuple[str, str]], bytes, bool]
 
 
-def answer_of(pieces: Iterable[bytes], method: str = "POST") -> Answer:
+def answer_of(pieces: Iterable[bytes], method: str = "POST", known: KnownHead | None = None) -> Answer:
     """The answer that arrives in these pieces."""
-    steps = answer(method, memoryview(bytearray(HEAD_BYTES)))
+    steps = answer(method, memoryview(bytearray(HEAD_BYTES)), known or KnownHead())
     memory = next(steps)
     rest = b""
     waiting = [piece for piece in pieces if piece]
@@ -83,10 +84,10 @@ def answer_of(pieces: Iterable[bytes], method: str = "POST") -> Answer:
         return replace(found, reusable=found.reusable and not rest and not waiting)
 
 
-def read(pieces: Iterable[bytes], method: str = "POST") -> Read | None:
+def read(pieces: Iterable[bytes], method: str = "POST", known: KnownHead | None = None) -> Read | None:
     """What the answer says; none if it is no answer."""
     try:
-        found = answer_of(pieces, method)
+        found = answer_of(pieces, method, known)
     except NoAnswer:
         return None
     return found.status, found.fields, bytes(found.body), found.reusable
@@ -159,6 +160,50 @@ def test_damaged_answers_are_read_as_h11_reads_them() -> None:
         assert agree(read([bytes(data)]), expected), bytes(data)
         read_well += expected is not None
     assert 400 < read_well < 3600
+
+
+@pytest.mark.parametrize("name", ["plain", "an error", "closing"])
+def test_a_head_that_came_before_is_read_as_the_first_time(name: str) -> None:
+    known = KnownHead()
+    varying = b"Date: %b\r\nX-Request-ID:  %b\r\nContent-Length"
+    values = [
+        (b"now", b"a"),
+        (b"then", b"b"),
+        (b"a day", b"c"),
+        (b"x  y", b"d"),
+        (b"\xe9", b"e"),
+        (b"", b"f"),
+        (b"a\0", b""),
+    ]
+    taken = 0
+    for place, value in enumerate(values * 2):
+        data = re.sub(b"(?i)content-length", varying % value, ANSWERS[name], count=1)
+        if place % 3 == 2:  # other bodies of other lengths, one of them cut
+            data = re.sub(
+                rb"(?i)(content-length): \d\r\n(.*\r\n\r\n).*", rb"\1: 12\r\n\2hello, hello", data, flags=re.DOTALL
+            )
+        memory = memoryview(data)
+        taken += known.match(memory, len(data)) is not None
+        expected = read_by_h11(data)
+        assert read([data], known=known) == expected
+        assert agree(read([data[:-3], data[-3:]], known=known), expected)
+    assert taken >= 4  # a head is learned at the second time, and four values in seven are unusual
+
+
+def test_the_head_of_another_answer_is_not_taken_for_the_known_one() -> None:
+    known = KnownHead()
+    for _ in range(3):
+        read([PLAIN], known=known)
+    assert known.match(memoryview(PLAIN), len(PLAIN))
+    chance = random.Random(7)
+    for _ in range(2000):
+        data = bytearray(PLAIN)
+        place = chance.randint(0, len(data))
+        data[place : place + chance.randint(0, 3)] = chance.choice(MUTATIONS)
+        expected = read_by_h11(bytes(data))
+        assert agree(read([bytes(data)], known=known), expected), bytes(data)
+        read([PLAIN], known=known)
+        read([PLAIN], known=known)
 
 
 def test_the_answer_to_head_has_no_body() -> None:

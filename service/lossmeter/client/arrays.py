@@ -58,16 +58,16 @@ def _of_numpy(name: str, array: Array) -> Tensor:
 
 def _of_torch(name: str, tensor: Any) -> Tensor:
     torch = sys.modules["torch"]
-    shape = tuple(tensor.shape)
-    bits = tensor.contiguous().view(torch.int16) if tensor.dtype is torch.bfloat16 else tensor
+    half = tensor.dtype is torch.bfloat16
     try:
-        array = bits.numpy(force=True)
+        array = (tensor.contiguous().view(torch.int16) if half else tensor).numpy(force=True)
     except TypeError:
         raise _unknown(name, tensor.dtype) from None
-    datatype = Datatype.BF16 if tensor.dtype is torch.bfloat16 else BY_DTYPE.get(array.dtype)
+    datatype = Datatype.BF16 if half else BY_DTYPE.get(array.dtype)
     if datatype is None:
         raise _unknown(name, tensor.dtype)
-    return Tensor(datatype, shape, np.ascontiguousarray(array).reshape(-1).view(datatype.dtype))
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return Tensor(datatype, array.shape, flat.view(datatype.dtype) if half else flat)
 
 
 def _unknown(name: str, dtype: object) -> TypeError:
@@ -79,10 +79,10 @@ def array_of(tensor: Tensor, like: Any = None) -> Any:
     if is_torch(like):
         torch = sys.modules["torch"]
         if tensor.datatype is Datatype.BF16:
-            flat = torch.from_numpy(tensor.data.view(np.int16)).view(torch.bfloat16)
+            made = torch.from_numpy(tensor.data.view(np.int16).reshape(tensor.shape)).view(torch.bfloat16)
         else:
-            flat = torch.from_numpy(tensor.data)
-        return flat.reshape(tensor.shape).to(like.device)
+            made = torch.from_numpy(tensor.data.reshape(tensor.shape))
+        return made if like.is_cpu else made.to(like.device)
     if tensor.datatype is Datatype.BF16:  # numpy has none: the same numbers in float32
         return (tensor.data.astype(np.uint32) << 16).view(np.float32).reshape(tensor.shape)
     return tensor.data.reshape(tensor.shape)

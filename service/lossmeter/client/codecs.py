@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +20,16 @@ from lossmeter.wire.safetensors_layout import DTYPES, LENGTH_BYTES, METADATA, RE
 JSON_TYPE = "application/json"
 
 KEPT_LAYOUTS = 64
-LONGEST_KEPT_CHARACTERS = 2048
+LONGEST_KEPT_BYTES = 2048
 """Layouts of requests and answers are worked out once for each shape, and kept if they are not longer."""
-OPENING = f'{{"{METADATA}":{{"{RESPONSE}":'
-"""The beginning of the header of an answer; the string that follows differs from one answer to the next."""
+MEASURED = re.compile(
+    rb'\\"value\\":(NUMBER),\\"sum\\":(NUMBER)(?=[,}])'.replace(
+        rb"NUMBER", rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+    )
+)
+"""What differs from one answer of a loss to the next in the header of its file."""
+VALUE, SUM = 0.8125731, 0.3125732
+"""Stand for the two while the rest is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,6 @@ def _plain(value: Any) -> Any:
     )
 
 
-DECODER = json.JSONDecoder()
 ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain)
 
 
@@ -80,30 +85,26 @@ def _tensor(members: dict[str, Any]) -> Any:
     return Tensor(datatype, shape, np.array(numbers, datatype.dtype))
 
 
-class _Described(NamedTuple):
-    """A tensor of a request without its numbers."""
+Kind = tuple[str, tuple[tuple[str, Datatype, tuple[int, ...]], ...]]
+"""Fields of a request, and its tensors without their numbers."""
 
-    name: str
-    datatype: Datatype
-    shape: tuple[int, ...]
-
-
-_request_headers: dict[tuple[str, tuple[_Described, ...]], bytes] = {}
+_request_headers: dict[Kind, tuple[bytes, list[str]]] = {}
 
 
 def _encode_safetensors(fields: Mapping[str, Any]) -> Sequence[Piece]:
     tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
     rest = ENCODER.encode({name: value for name, value in fields.items() if name not in tensors})
-    kind = rest, tuple(_Described(name, tensor.datatype, tensor.shape) for name, tensor in tensors.items())
-    header = _request_headers.get(kind)
-    if header is not None:
-        ordered = sorted(tensors.values(), key=lambda tensor: -tensor.datatype.size)  # as `pieces` does
-        return [header, *(tensor.bits.data for tensor in ordered if tensor.data.size)]
+    kind = rest, tuple([(name, tensor.datatype, tensor.shape) for name, tensor in tensors.items()])
+    known = _request_headers.get(kind)
+    if known is not None:
+        header, order = known
+        return [header, *[tensors[name].bits.data for name in order]]
     pieces = safetensors_layout.pieces(tensors, {REQUEST: rest}, _dumps)
-    if len(rest) <= LONGEST_KEPT_CHARACTERS:
+    if len(rest) <= LONGEST_KEPT_BYTES:
         if len(_request_headers) >= KEPT_LAYOUTS:
             _request_headers.clear()
-        _request_headers[kind] = bytes(pieces[0])
+        order = [name for name in safetensors_layout.in_order(tensors) if tensors[name].data.size]
+        _request_headers[kind] = bytes(pieces[0]), order
     return pieces
 
 
@@ -117,18 +118,29 @@ class _Placed(NamedTuple):
     begin: int
 
 
+class _Layout(NamedTuple):
+    """What the header of an answer says: the fields but for those that are tensors, and where these are."""
+
+    fields: dict[str, Any]
+    placed: tuple[_Placed, ...]
+
+
+_answer_layouts: dict[tuple[bytes, bytes], _Layout] = {}
+
+
 def _decode_safetensors(body: Body) -> dict[str, Any]:
     try:
         start = LENGTH_BYTES + int.from_bytes(body[:LENGTH_BYTES], "little")
-        header = str(body[LENGTH_BYTES:start], "utf-8")
-        if header.startswith(OPENING):
-            response, end = DECODER.raw_decode(header, len(OPENING))
-            layout = OPENING + '"{}"' + header[end:]
+        header = bytes(body[LENGTH_BYTES:start])
+        before, *numbers = MEASURED.split(header)
+        layout = _known_layout(before, numbers[2].rstrip(b" ")) if len(numbers) == 3 else None
+        if layout is None:
+            layout = _read_layout(header)
+            fields = layout.fields
         else:
-            layout, response = header, json.loads(header).get(METADATA, {}).get(RESPONSE, "{}")
-        placed = _places(layout) if len(layout) <= LONGEST_KEPT_CHARACTERS else _places.__wrapped__(layout)
-        fields: dict[str, Any] = json.loads(response)
-        for parents, name, datatype, shape, begin in placed:
+            value, total, _ = numbers
+            fields = {**layout.fields, "value": float(value), "sum": float(total), "warnings": [], "gradients": {}}
+        for parents, name, datatype, shape, begin in layout.placed:
             place = fields
             for parent in parents:
                 place = place.setdefault(parent, {})
@@ -138,15 +150,32 @@ def _decode_safetensors(body: Body) -> dict[str, Any]:
     return fields
 
 
-@lru_cache(KEPT_LAYOUTS)
-def _places(header: str) -> tuple[_Placed, ...]:
+def _known_layout(before: bytes, after: bytes) -> _Layout | None:
+    """Returns the layout of answers whose header has this around value and sum; None for those that say more than a loss."""
+    layout = _answer_layouts.get((before, after))
+    if layout is not None or len(before) + len(after) > LONGEST_KEPT_BYTES:
+        return layout
+    layout = _read_layout(before + rb"\"value\":%r,\"sum\":%r" % (VALUE, SUM) + after)
+    fields = layout.fields
+    plain = {name: x for name, x in fields.items() if isinstance(x, str | int | float)}
+    outer = plain.get("value") == VALUE and plain.get("sum") == SUM
+    if not outer or {name: x for name, x in fields.items() if name not in plain} != {"gradients": {}, "warnings": []}:
+        return None
+    if len(_answer_layouts) >= KEPT_LAYOUTS:
+        _answer_layouts.clear()
+    _answer_layouts[before, after] = layout
+    return layout
+
+
+def _read_layout(header: bytes) -> _Layout:
+    entries = json.loads(header)
     places = []
-    for path, entry in json.loads(header).items():
+    for path, entry in entries.items():
         if path != METADATA:
             *parents, name = path.split(".")
             datatype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
             places.append(_Placed(tuple(parents), name, datatype, shape, entry["data_offsets"][0]))
-    return tuple(places)
+    return _Layout(json.loads(entries.get(METADATA, {}).get(RESPONSE, "{}")), tuple(places))
 
 
 def _elements(memory: Body, start: int, datatype: Datatype, shape: tuple[int, ...]) -> Array:

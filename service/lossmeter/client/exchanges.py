@@ -10,7 +10,7 @@ import json
 import random
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -23,6 +23,7 @@ Body = bytearray | memoryview
 """The body of an answer, which may be written to."""
 
 PROBLEM = "application/problem+json"
+REQUEST_ID = "X-Request-ID"
 REFUSALS = (429, 503)
 """Of the answers that say "not now", those that the service itself gives, before it has done anything."""
 TOOK_TOO_LONG = "took_too_long"
@@ -142,8 +143,8 @@ def _may_repeat(request: Request[T], failure: ServiceError) -> bool:
 
 def _identified(request: Request[T]) -> Request[T]:
     """Gives the request an id, which all attempts carry, and by which the log of the service knows them."""
-    headers = {"X-Request-ID": secrets.token_hex(8), **request.headers}
-    return replace(request, headers=headers)
+    headers = {REQUEST_ID: secrets.token_hex(8), **request.headers}
+    return Request(request.method, request.path, request.read, headers, request.body, request.repeatable, request.kept)
 
 
 def refusal(reply: Reply) -> Problem:

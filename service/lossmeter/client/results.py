@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from lossmeter.client.arrays import array_of, is_torch
 from lossmeter.tensors import Tensor
+
+USUAL_TIMING = re.compile(", ".join([rf"{stage};dur=([0-9]+\.[0-9]+)" for stage in ("decode", "compute", "encode")]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,11 @@ def loss_result(fields: Mapping[str, Any], headers: Mapping[str, str], like: Map
     value = fields.get("value")
     if value is None and reduction != "none":
         value = next((number(w.value) for w in warnings if w.pointer == "/value"), math.nan)
-    torch = next((array for array in like.values() if is_torch(array)), None)
     return LossResult(
         fields["loss"],
         reduction,
         value,
-        None if values is None else array_of(values, torch),
+        None if values is None else array_of(values, next(filter(is_torch, like.values()), None)),
         fields["sum"] if fields["sum"] is not None else _sum(value, values),
         fields["normalizer"],
         fields["count"],
@@ -135,6 +137,9 @@ def _sum(value: float | None, values: Tensor | None) -> float:
 
 def timing(header: str) -> Timing:
     """Reads the header `Server-Timing`."""
+    usual = USUAL_TIMING.fullmatch(header)
+    if usual is not None:
+        return Timing(*map(float, usual.groups()))
     spent = {}
     for stage in header.split(","):
         name, _, duration = stage.strip().partition(";dur=")

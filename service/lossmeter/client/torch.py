@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -203,11 +203,13 @@ class _Step:
     later: bool
     result: Any = None
 
-    def ask(self, tensors: Sequence[Tensor], wanted: Sequence[str], **more: Any) -> Any:
+    def ask(self, tensors: Sequence[Tensor], wanted: Sequence[str], **more: Any) -> dict[str, Tensor]:
+        """Sends the request; returns the gradients, and keeps the rest of the result."""
         given = dict(zip(self.names, tensors, strict=True))
-        result = self.asks(gradients=wanted, **given, **more)
-        self.result = replace(result, gradients={})
-        return result
+        self.result = self.asks(gradients=wanted, **given, **more)
+        gradients = dict(self.result.gradients)
+        self.result.gradients.clear()  # so that they are not held longer than the graph holds them
+        return gradients
 
 
 class _Remote(Function):
@@ -215,10 +217,11 @@ class _Remote(Function):
     def forward(ctx: Any, step: _Step, *tensors: Tensor) -> Tensor:
         wanted = [name for name, needed in zip(step.names, ctx.needs_input_grad[1:], strict=True) if needed]
         later = step.later and bool(wanted)
-        result = step.ask(tensors, () if later else wanted)
+        gradients = step.ask(tensors, () if later else wanted)
+        result = step.result
         ctx.step, ctx.wanted, ctx.later = step, wanted, later
         ctx.dtypes = [tensor.dtype for tensor in tensors]
-        ctx.save_for_backward(*(tensors if later else [result.gradients[name] for name in wanted]))
+        ctx.save_for_backward(*(tensors if later else [gradients[name] for name in wanted]))
         values: Tensor | None = getattr(result, "values", None)
         if values is not None:
             return values.to(tensors[0].device)
@@ -231,7 +234,7 @@ class _Remote(Function):
         differentiable = torch.is_grad_enabled()  # as it is with create_graph=True
         with torch.no_grad() if differentiable else nullcontext():
             if ctx.later:
-                gradients = ctx.step.ask(saved, ctx.wanted, upstream=inflow).gradients
+                gradients = ctx.step.ask(saved, ctx.wanted, upstream=inflow)
             elif _is_one(inflow):
                 gradients = dict(zip(ctx.wanted, saved, strict=True))
             else:

@@ -16,7 +16,7 @@ import httpx
 
 from lossmeter.client.answers import Answer
 from lossmeter.client.errors import BadAnswer, NoAnswer, ServiceError, TimedOut
-from lossmeter.client.exchanges import Piece, Reply, Request
+from lossmeter.client.exchanges import REQUEST_ID, Piece, Reply, Request
 from lossmeter.client.sockets import Address, AsyncSockets, Outgoing, Sockets
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -30,7 +30,6 @@ JOINED_BYTES = 1 << 16
 HEADS = 256
 """Kinds of requests, at most, whose head is kept."""
 
-REQUEST_ID = "X-Request-ID"
 BARE_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 Progress = Callable[[int, int], None]
@@ -145,12 +144,15 @@ class _Route:
 
     def outgoing(self, request: Request[Any]) -> Outgoing:
         """Makes the bytes that our own sockets send."""
-        identifier = request.headers.get(REQUEST_ID, "")
-        rest = tuple(item for item in request.headers.items() if item[0] != REQUEST_ID)
+        headers = dict(request.headers)
+        identifier = headers.pop(REQUEST_ID, "")
         if not BARE_VALUE.fullmatch(identifier):
             raise NoAnswer(f"LocalProtocolError: Illegal header value {identifier!r}")
         size, progress = request.size, self.endpoint.progress
-        head = self._head(request.method, request.path, rest) + f"{REQUEST_ID}: {identifier}\r\n".encode()
+        head = (
+            self._head(request.method, request.path, tuple(headers.items()))
+            + f"{REQUEST_ID}: {identifier}\r\n".encode()
+        )
         if size or request.method != "GET":
             head += b"Content-Length: %d\r\n" % size
         head += b"\r\n"

@@ -42,7 +42,8 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dumps: Ca
     header: dict[str, Any] = {METADATA: metadata}
     position = 0
     memory: list[Piece] = []
-    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].datatype.size):  # so that all are aligned
+    for name in in_order(tensors):
+        tensor = tensors[name]
         bits = tensor.bits.data
         begin, position = position, position + len(bits)
         header[name] = {"dtype": NAMES[tensor.datatype], "shape": tensor.shape, "data_offsets": (begin, position)}
@@ -51,3 +52,8 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dumps: Ca
     text = dumps(header)
     text += b" " * (-len(text) % ALIGNMENT)
     return [len(text).to_bytes(LENGTH_BYTES, "little") + text, *memory]
+
+
+def in_order(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Returns the names of tensors in the order in which they lie in a file: the widest first, so that all are aligned."""
+    return sorted(tensors, key=lambda name: -tensors[name].datatype.size)

@@ -119,13 +119,13 @@ def test_recorded_or_by_autograd_gives_the_same_bits(loss: Loss, precision: Any)
     assert used or loss.name in CONSTANTS or not WATCHED
 
 
-@pytest.mark.parametrize("expendable", [False, True])
-@pytest.mark.parametrize("loss", DIVIDED, ids=lambda loss: loss.name)
-def test_chunks_by_a_program_have_the_same_bits_as_by_autograd(loss: Loss, expendable: bool) -> None:
+def compare_chunks(loss: Loss, threads: int = 1) -> None:
+    """By a program, in place of its inputs or not, and by autograd."""
     used = 0
     for case in fusable(loss, "float32")[:2]:
         replaying, plain = Engine(NAME, chunk_elements=1 << 10), Engine(NAME, chunk_elements=1 << 10)
         plain.programs.record_after = replaying.programs.record_after = NEVER
+        plain.threads = replaying.threads = threads
         tensors, parameters = split(loss, case)
         call = Call(loss, tensors, parameters, gradients=tuple(differentiable(loss, case)))
         shapes = PLAIN.check(call).shapes
@@ -134,18 +134,26 @@ def test_chunks_by_a_program_have_the_same_bits_as_by_autograd(loss: Loss, expen
         picked = torch.randint(shapes.output[0], (3001,), generator=torch.Generator().manual_seed(0))
         some = {name: case[name][picked] if name in shapes.batched else case[name] for name in tensors}
         for reduction in ("mean", "none"):
-            given, again = (
-                replace(call, tensors=split(loss, {k: x.clone() for k, x in some.items()})[0], reduction=reduction)
-                for _ in range(2)
-            )
-            expected = plain.compute(again)
-            work, kind = recorded(replaying, replace(given, expendable=expendable))
-            if work.plan.chunk_rows < work.plan.rows:
-                assert kind is not None
-                assert kind.program is not None or not WATCHED
-                used += 1
-            assert bits(outcome(work, replaying.run(work))) == bits(expected)
+            copies = [split(loss, {name: one.clone() for name, one in some.items()})[0] for _ in range(3)]
+            again, kept, spent = (replace(call, tensors=copy, reduction=reduction) for copy in copies)
+            expected = bits(plain.compute(again))
+            for given in (kept, replace(spent, expendable=True)):
+                work, kind = recorded(replaying, given)
+                if work.plan.chunk_rows < work.plan.rows:
+                    assert kind is not None
+                    assert kind.program is not None or not WATCHED
+                    used += 1
+                assert bits(outcome(work, replaying.run(work))) == expected
     assert used
+
+
+@pytest.mark.parametrize("loss", DIVIDED, ids=lambda loss: loss.name)
+def test_chunks_by_a_program_have_the_same_bits_as_by_autograd(loss: Loss) -> None:
+    compare_chunks(loss)
+
+
+def test_chunks_have_the_same_bits_with_several_threads() -> None:
+    compare_chunks(find("cross_entropy"), threads=2)
 
 
 @pytest.mark.parametrize("loss", DIVIDED, ids=lambda loss: loss.name)

@@ -105,6 +105,7 @@ def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **enviro
         given = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "LOSSMETER_DEVICE": NAME,
+            "LOSSMETER_THREADS": "1",
             "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.sqlite",
             **environment,
         }

@@ -19,9 +19,12 @@ from tests.support.devices import NAME
 
 @contextmanager
 def serving(listens_on: str = "127.0.0.1", **settings: Any) -> Iterator[str]:
-    """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL."""
+    """Serves an application with these settings on a free port if they name neither port nor socket; gives its URL.
+
+    Long work has one thread, like the tests in this process.
+    """
     folder = tempfile.TemporaryDirectory(prefix="lossmeter-")
-    settings = {"device": NAME, "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
+    settings = {"device": NAME, "threads": 1, "store_url": f"sqlite:///{folder.name}/runs.sqlite", **settings}
     chosen = Settings(**settings)
     told = protocol_options(chosen)
     config = Config(create_app(chosen), port=0, log_level="warning", lifespan="on", **told)

@@ -7,6 +7,7 @@ import sys
 import types
 import unittest
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpx
@@ -15,20 +16,22 @@ import pytest
 import torch
 
 from lossmeter.losses import LOSSES, Loss, find
-
-if "expecttest" not in sys.modules:  # a base class of test cases, which torch's samples name and do not use
-    sys.modules["expecttest"] = types.ModuleType("expecttest")
-    sys.modules["expecttest"].TestCase = unittest.TestCase  # type: ignore[attr-defined]
-
-from torch.testing._internal.common_modules import module_db
+from tests.support.loops import for_each
 
 DATATYPES = {torch.float64: "FP64", torch.int64: "INT64", torch.int32: "INT32"}
-MODULES = {
-    info.module_cls.__name__: info
-    for info in module_db
+
+
+@cache
+def modules() -> dict[str, Any]:
+    """Torch's loss modules, with the samples of each; half of torch is imported for them, which no other test needs."""
+    if "expecttest" not in sys.modules:  # a base class of test cases, which torch's samples name and do not use
+        sys.modules["expecttest"] = types.ModuleType("expecttest")
+        sys.modules["expecttest"].TestCase = unittest.TestCase  # type: ignore[attr-defined]
+    from torch.testing._internal.common_modules import module_db
+
     # LinearCrossEntropyLoss keeps its matrix in the module, and has 857 samples: tests/losses compare it.
-    if info.module_cls.__name__.endswith("Loss") and info.module_cls is not torch.nn.LinearCrossEntropyLoss
-}
+    named = {info.module_cls.__name__: info for info in module_db}
+    return {name: info for name, info in named.items() if name.endswith("Loss") and name != "LinearCrossEntropyLoss"}
 
 
 def wired(tensor: torch.Tensor) -> dict[str, Any]:
@@ -62,9 +65,10 @@ def inputs_of(sample: Any) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore:reduction. .mean. divides")  # torch says so of every KLDivLoss
-@pytest.mark.parametrize("name", MODULES)
-def test_value_and_gradients_of_the_samples_are_those_of_the_module(http: httpx.Client, name: str) -> None:
-    loss, info = find(name), MODULES[name]
+@for_each("info", modules)
+def test_value_and_gradients_of_the_samples_are_those_of_the_module(http: httpx.Client, info: Any) -> None:
+    name = info.module_cls.__name__
+    loss = find(name)
     torch.manual_seed(7)
     made = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=True)
     compared = 0
@@ -98,5 +102,5 @@ def test_value_and_gradients_of_the_samples_are_those_of_the_module(http: httpx.
 
 
 def test_the_samples_are_those_of_the_losses_of_the_catalogue() -> None:
-    assert len(MODULES) >= 18
-    assert all(LOSSES.knows(name) for name in MODULES)
+    assert len(modules()) >= 18
+    assert all(LOSSES.knows(name) for name in modules())

@@ -6,19 +6,22 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+Values = Iterable[Any] | Mapping[str, Any]
 
-def for_each(argument: str, values: Iterable[Any] | Mapping[str, Any]) -> Callable[[Callable[..., None]], Any]:
+
+def for_each(argument: str, values: Values | Callable[[], Values]) -> Callable[[Callable[..., None]], Any]:
     """Runs a test for each of some values, all in one, and names the value for which it fails.
 
     Args:
         argument: the argument of the test that gets a value, by name.
-        values: the values, or values by the names that tell them apart.
+        values: the values, or values by the names that tell them apart; a function of them is called when the test runs.
     """
-    named = list(values.items()) if isinstance(values, Mapping) else [(str(value), value) for value in values]
-    assert named, f"no values of {argument}"
 
     def decorate(test: Callable[..., None]) -> Any:
         def run(**given: Any) -> None:
+            made = values() if callable(values) else values
+            named = list(made.items()) if isinstance(made, Mapping) else [(str(value), value) for value in made]
+            assert named, f"no values of {argument}"
             for name, value in named:
                 try:
                     test(**{argument: value}, **given)

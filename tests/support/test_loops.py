@@ -29,5 +29,8 @@ def test_a_failing_case_is_named() -> None:
 
 
 def test_no_cases_are_no_test() -> None:
+    @for_each("number", list)
+    def holds(number: int) -> None: ...
+
     with pytest.raises(AssertionError, match="no values of number"):
-        for_each("number", [])
+        holds()

@@ -15,7 +15,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity image sbom audit test-image \
+.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity small image hashes sbom audit test-image \
   check console sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -124,23 +124,32 @@ image:
 	  $(foreach name,EXTRAS PIP_ARGS PYTHON_IMAGE,$(if $($(name)),--build-arg $(name)="$($(name))")) \
 	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) .
 
+# Which files the image installs: again after a change of a requirement or a version, with the indexes that pip is set up for.
+hashes: install
+	$(BIN)/python -m tests.programs.hashes
+
 # Everything that the image installs, with versions and licences, as CycloneDX: from an environment that has just that.
+BILL = build/sbom/lossmeter-$(VERSION).cdx.json
 sbom: build/sbom/.installed
 	build/sbom/tools/bin/cyclonedx-py environment build/sbom/venv/bin/python --pyproject pyproject.toml --mc-type application \
-	  --output-reproducible --output-format JSON --output-file build/sbom/lossmeter-$(VERSION).cdx.json
+	  --output-reproducible --output-format JSON --output-file $(BILL)
 
-# Whether anything in it is known to be vulnerable. The tool asks a service on the network; where it cannot, this says so and fails.
-audit: build/sbom/.installed
+# Whether anything that the image may install is known to be vulnerable, and whether all licences are known. The tool asks a service on
+# the network; where that does not answer, this says so and fails. A build of torch has the vulnerabilities of its version.
+audit: sbom
 	rm -f build/sbom/audit.json
-	build/sbom/tools/bin/pip-audit --path "$$(build/sbom/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-	  --skip-editable --progress-spinner off --format json --output build/sbom/audit.json || \
-	  { test -s build/sbom/audit.json || echo "audit: could not look: the list of known vulnerabilities was not reached" >&2; exit 1; }
+	cat docker/hashes/*.txt | sed 's/+cpu//' > build/sbom/audit.txt
+	build/sbom/tools/bin/pip-audit --no-deps --disable-pip --requirement build/sbom/audit.txt \
+	  --progress-spinner off --format json --output build/sbom/audit.json || true
+	$(PYTHON) -m tests.programs.audit build/sbom
 
-build/sbom/.installed: pyproject.toml constraints.txt
+build/sbom/.installed: pyproject.toml constraints.txt $(wildcard docker/hashes/*.txt)
+	rm -rf build/sbom
 	$(PYTHON) -m venv build/sbom/tools
 	build/sbom/tools/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom pip-audit
 	$(PYTHON) -m venv --without-pip build/sbom/venv
-	build/sbom/tools/bin/python -m pip --python build/sbom/venv install --quiet --constraint constraints.txt "lossmeter[server] @ file://$(CURDIR)"
+	build/sbom/tools/bin/python -m pip --python build/sbom/venv install --quiet --no-deps --require-hashes \
+	  --requirement docker/hashes/cpu.txt
 	touch $@
 
 # Builds, runs and stops the image, without Docker and without pulling anything: as root, on Debian.
@@ -206,6 +215,10 @@ confidence: install
 # Attacks a real server and writes what came of it into docs/security.md.
 attacks: install
 	$(BIN)/python -m tests.programs.attacks
+
+# What requests of less than 4 kB may take at most, of everything that can be asked for.
+small: install
+	$(BIN)/python -m tests.programs.small
 
 # Beside the environment, not in it: what LitServe brings along would change how uvicorn starts.
 build/litserve: constraints.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +16,19 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from lossmeter.api.body import SMALL_EXPANDED, Body
 from lossmeter.engine import Engine
 from lossmeter.engine.costs import LONG_OPERATIONS
+from lossmeter.errors import TooLarge
 from lossmeter.losses import LOSSES
 from lossmeter.metrics.draws import hashes
 from tests.support.costs import call_of
 from tests.support.service import serving
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 SECONDS = 4.0
 SAFETENSORS = {"content-type": "application/vnd.safetensors"}
@@ -49,9 +57,9 @@ def refused(answer: httpx.Response, setting: str, pointer: str) -> None:
     assert [flaw["pointer"] for flaw in problem["errors"]] == [pointer]
 
 
-def ended(answer: httpx.Response) -> None:
+def ended(answer: httpx.Response, *statuses: int) -> None:
     """Either is an end: an answer, or the news that there is none in time."""
-    assert answer.status_code in (200, 413, 503, 504), answer.text[:300]
+    assert answer.status_code in (statuses or (200, 413, 503, 504)), answer.text[:300]
 
 
 MEMORY, OPERATIONS = "LOSSMETER_MAX_REQUEST_MEMORY", "LOSSMETER_MAX_REQUEST_OPERATIONS"
@@ -74,6 +82,29 @@ EVALUATIONS = {
 def test_an_evaluation_that_becomes_large_is_refused(client: httpx.Client, name: str) -> None:
     body, setting, pointer = EVALUATIONS[name]
     refused(client.post("/v1/evaluate", json=body), setting, pointer)
+
+
+def test_what_a_request_may_take_grows_with_what_was_sent(client: httpx.Client) -> None:
+    body = {**classes(60_000, {"metric": "f1", "average": "macro"}), "replicates": 20}
+    answer = client.post("/v1/evaluate", json=body)
+    refused(answer, MEMORY, "/metrics/0")
+    assert f"one that comes as {len(answer.request.content)} bytes" in answer.json()["detail"]
+    more = {**body, "predictions": [0] * 4000, "labels": [0] * 4000}
+    ended(client.post("/v1/evaluate", json=more), 200, 503, 504)
+    squeezed = gzip.compress(json.dumps(more).encode())
+    small = client.post("/v1/evaluate", content=squeezed, headers={"content-encoding": "gzip"})
+    refused(small, MEMORY, "/metrics/0")
+
+
+def test_few_bytes_become_no_more_than_many() -> None:
+    def expanded(coding: str, size: int) -> int:
+        compress = {"gzip": gzip.compress, "zstd": zstd.compress}[coding]
+        return len(Body(bytearray(compress(bytes(size))), (coding,), 1 << 28, lambda _: None).take())
+
+    assert expanded("zstd", SMALL_EXPANDED) == SMALL_EXPANDED
+    assert expanded("gzip", 5 * SMALL_EXPANDED) == 5 * SMALL_EXPANDED  # it makes no more than 1032 of anything
+    with pytest.raises(TooLarge, match="as that few bytes"):
+        expanded("zstd", 5 * SMALL_EXPANDED)
 
 
 def test_classes_without_samples_are_refused(client: httpx.Client) -> None:

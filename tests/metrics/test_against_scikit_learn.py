@@ -321,3 +321,15 @@ def test_calibration_bins_agree() -> None:
     ece = evaluate("binary", "probabilities", "ece", {"predictions": p, "labels": y}, bins=10)
     agrees(ece, (gaps * np.array(curve["weight"])).sum() / 400)
     agrees(evaluate("binary", "probabilities", "mce", {"predictions": p, "labels": y}, bins=10), gaps.max())
+
+
+@pytest.mark.parametrize("weights", ["none", "linear", "quadratic"])
+def test_kappa_of_many_classes_is_that_of_the_few_that_occur(weights: str) -> None:
+    """A table of 200,000 classes by as many would have 320 GB."""
+    rng = np.random.default_rng(SEED)
+    far = np.array([0, 7, 1000, 150_000, 199_999])
+    y, p = (far[rng.integers(0, 5, 300)] for _ in range(2))
+    penalty = {"none": lambda d: d != 0, "linear": lambda d: d, "quadratic": lambda d: d.astype(float) ** 2}[weights]
+    expected = 1 - penalty(abs(y - p)).mean() / penalty(abs(y[:, None] - p)).mean()
+    data = {"predictions": p, "labels": y, "classes": 200_000}
+    assert evaluate("multiclass", "classes", "cohen_kappa", data, weights=weights) == pytest.approx(expected, rel=1e-9)

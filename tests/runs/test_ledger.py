@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lossmeter.catalogue.budget import Budget
 from lossmeter.database import Database, connections
 from lossmeter.database.tables import RUNS, STATES
 from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, TooLarge
-from lossmeter.evaluation import measure, report
+from lossmeter.evaluation import measure, merge_all, report
 from lossmeter.runs import Ledger, SqlStore, plan_of, store
 from lossmeter.runs import ledger as ledger_module
 from lossmeter.runs.ledger import FOLDED_STATES, READ_STATES
@@ -158,6 +159,25 @@ def test_a_run_that_keeps_every_sample_says_when_it_is_full(
     assert not put(books, run.id, "1", batches[1])
     assert books.report(run.id)[0].samples == 20
     assert all(put(books, other.id, str(number), batches[number]) for number in range(4))
+
+
+def test_what_a_run_keeps_is_bounded_while_it_is_read(books: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report and state alike, and before all of it is in memory."""
+    exact = {"task": "regression", "predictions_are": "values", "metrics": [{"metric": "spearman"}], "replicates": 0}
+    run, merged, held = opened(books, exact), [], None
+    rows = np.linspace(0, 1, 20).tolist()
+    monkeypatch.setattr(store, "PIECE", 2)
+    for number in range(12):
+        ids = list(range(20 * number, 20 * number + 20))
+        put(books, run.id, str(number), {"predictions": rows, "labels": rows, "sample_ids": ids})
+        held = books.record(run.id)[1] if not number else held
+    assert held is not None
+    monkeypatch.setattr(ledger_module, "merge_all", lambda records: merged.append(0) or merge_all(records))
+    monkeypatch.setattr(books.engine, "budget", Budget(request_memory=5 * held.numbers * 24))
+    for read in (books.report, lambda run_id: books.reading(run_id).__enter__()):
+        with pytest.raises(TooLarge, match="most of them for what its batches keep"):
+            read(run.id)
+    assert len(merged) == 2 * 3  # of six pieces each
 
 
 def test_states_stay_few(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ SHARED_MEMORY, SIZE = b"shared_memory", re.compile(rb"shared_memory_byte_size\"?
 EXPANSION = 4
 """The factor by which a compressed body is taken to become larger, until it is known."""
 
+SMALL_EXPANDED, MAX_EXPANSION = 8 << 20, 1100
+"""Bytes that a compressed body may become however small it is, and for each of its bytes: gzip makes no more of anything."""
+
 
 class ClientGone(Exception):
     """The client hung up before its request was complete: there is nobody to answer."""
@@ -56,6 +59,11 @@ class Body:
     def cost(self) -> int:
         """Returns how large it is, or may become."""
         return self.size * (EXPANSION if self.applied else 1)
+
+    @property
+    def sent(self) -> int:
+        """Returns how many bytes came, with those that were read from shared memory."""
+        return self.size + self._read
 
     @property
     def referred(self) -> int:
@@ -92,7 +100,10 @@ class Body:
             Busy: if there is no room for it.
         """
         raw = self._box.pop()
-        return expand(raw, self.applied, self._limit, self._reserve) if self.applied else raw
+        if not self.applied:
+            return raw
+        most = min(self._limit, max(SMALL_EXPANDED, MAX_EXPANSION * len(raw)))
+        return expand(raw, self.applied, most, self._reserve)
 
 
 async def read_body(

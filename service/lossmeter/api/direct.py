@@ -15,6 +15,7 @@ from lossmeter.api.endpoints import Endpoint, Endpoints
 from lossmeter.api.envelope import Envelope, Passage
 from lossmeter.api.exchange import Exchange
 from lossmeter.api.operation import BatchedOperation, Pieces
+from lossmeter.catalogue.budget import sent
 from lossmeter.scheduling import garbage
 from lossmeter.telemetry import logs
 
@@ -98,7 +99,8 @@ class _DirectExchange:
             exchange = Exchange(operation, limits, operation.negotiate(scope["headers"]), state)
             self._exchange = exchange  # not for the pool, which has no say then
             exchange.decode(take_body(body, state, limits.max_body_bytes, exchange.reservation.grow))
-            operation.submit(exchange.take_work(), self._finish)
+            with sent(exchange.sent):
+                operation.submit(exchange.take_work(), self._finish)
         except Exception as error:  # noqa: BLE001 - answered
             self._fail(error)
         return True

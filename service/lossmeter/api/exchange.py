@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from time import perf_counter
@@ -14,6 +15,7 @@ from lossmeter.api.body import Body, read_body
 from lossmeter.api.headers import Headers, announced_size
 from lossmeter.api.negotiation import answer_coding
 from lossmeter.api.operation import Answer, FormT, Negotiated, Operation, ResultT, ThreadOperation, WorkT
+from lossmeter.catalogue.budget import sent
 from lossmeter.scheduling.deadlines import run_with_deadline
 from lossmeter.scheduling.limits import Limits
 from lossmeter.telemetry.request import RequestState, request_state
@@ -44,11 +46,12 @@ async def respond(
             limits.admit(exchange.cost)
         if isinstance(operation, kinds.BatchedOperation) and exchange.cost <= limits.inline_bytes and not body.applied:
             exchange.decode(body)
-            exchange.keep(await operation.compute_with_others(exchange.take_work()))
+            with sent(exchange.sent):
+                exchange.keep(await operation.compute_with_others(exchange.take_work()))
             exchange.encode()
         elif isinstance(operation, kinds.DurableOperation):
             await exchange.run_in_pool(exchange.decode, body)
-            exchange.keep(await operation.compute_durably(exchange.take_work(), exchange.run_in_pool))
+            exchange.keep(await operation.compute_durably(exchange.take_work(), exchange.compute_in_pool))
             exchange.encode()
         elif isinstance(operation, kinds.DatabaseOperation):
             await operation.store.run(exchange.run_in_thread, operation, body)
@@ -65,11 +68,12 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
     Attributes:
         reservation: the room that the request holds; must be closed.
         cost: its bytes, or what they will become; the pool takes up cheaper jobs first.
+        sent: bytes that it really sent, shared memory included: what it may take follows from them.
         size: of the answer, in bytes.
     """
 
-    __slots__ = ("answer", "cost", "form", "limits", "negotiated", "operation", "reservation", "result", "since", "size",
-                 "stages", "state", "work")  # fmt: skip
+    __slots__ = ("answer", "cost", "form", "limits", "negotiated", "operation", "reservation", "result", "sent", "since",
+                 "size", "stages", "state", "work")  # fmt: skip
 
     work: WorkT
     form: FormT
@@ -85,7 +89,7 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
         self.negotiated = negotiated
         self.state = state
         self.reservation = limits.reserve(state.late_seconds)
-        self.cost = 0
+        self.cost = self.sent = 0
         self.stages = [0.0, 0.0, 0.0]
 
     def admit(self, announced: int | None) -> None:
@@ -97,6 +101,7 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
         """Turns the body into work, for whose tensors there must be room."""
         self.since = perf_counter()
         self.work, self.form, self.state.elements = self.operation.decode(body.take(), self.negotiated)
+        self.sent = body.sent
         self.reservation.grow(elements=self.state.elements)
         self._add_time(DECODE)
 
@@ -122,7 +127,9 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
     def run_in_thread(self, operation: ThreadOperation[WorkT, FormT, ResultT], body: Body) -> None:
         """Decodes, computes and encodes in the calling thread."""
         self.decode(body)
-        self.keep(operation.compute(self.take_work()))
+        # What is read from the database was sent before.
+        with sent(math.inf if isinstance(operation, kinds.DatabaseOperation) else self.sent):
+            self.keep(operation.compute(self.take_work()))
         self.encode()
 
     async def run_in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -131,6 +138,15 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
         return await run_with_deadline(
             limits.compute_seconds, limits.pool, self.reservation, self.cost, function, *arguments
         )
+
+    async def compute_in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Does the same with what the bytes that were sent allow it to take."""
+
+        def compute() -> T:
+            with sent(self.sent):
+                return function(*arguments)
+
+        return await self.run_in_pool(compute)
 
     def coding(self, headers: Headers) -> str | None:
         """Returns the coding to compress the answer with, if the client asks for one of those offered and it is worth it."""

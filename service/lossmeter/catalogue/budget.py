@@ -6,9 +6,26 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from lossmeter.catalogue.cost import Cost
 from lossmeter.errors import Busy, Flaw, TooLarge
+
+SMALL_MEMORY, MEMORY_PER_BYTE = 160 << 20, 1 << 16
+SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 500_000_000, 100_000
+"""What a request may take however small it is, and what each byte adds that was sent: what costs its sender nothing may not
+cost the server much. From 64 kB on only the limits on memory count, from 1 MB on only those on operations."""
+_SENT: ContextVar[float] = ContextVar("sent", default=math.inf)
+
+
+@contextmanager
+def sent(size: float) -> Iterator[None]:
+    """Lets what runs in this context take only what a request of so many bytes may, as they came, before any expansion."""
+    token = _SENT.set(size)
+    try:
+        yield
+    finally:
+        _SENT.reset(token)
 
 
 class Budget:
@@ -38,16 +55,29 @@ class Budget:
     def check(self, subject: str, cost: Cost) -> None:
         """Refuses what one request may not take.
 
+        That is the limit of the server, or less if few bytes were sent (`sent`).
+
         Raises:
             TooLarge: with what it would take, what is allowed, and where it comes from.
         """
-        for amount, limit, unit, setting in (
-            (cost.memory, self.request_memory, "bytes of memory", "LOSSMETER_MAX_REQUEST_MEMORY"),
-            (cost.operations, self.request_operations, "element operations", "LOSSMETER_MAX_REQUEST_OPERATIONS"),
+        size = _SENT.get()
+        memory, operations = SMALL_MEMORY + MEMORY_PER_BYTE * size, SMALL_OPERATIONS + OPERATIONS_PER_BYTE * size
+        for amount, limit, share, unit, setting in (
+            (cost.memory, self.request_memory, memory, "bytes of memory", "LOSSMETER_MAX_REQUEST_MEMORY"),
+            (
+                cost.operations,
+                self.request_operations,
+                operations,
+                "element operations",
+                "LOSSMETER_MAX_REQUEST_OPERATIONS",
+            ),
         ):
-            if amount > limit:
+            if amount > min(limit, share):
                 cause = f", most of them for {cost.cause}" if cost.cause else ""
-                message = f"takes {amount} {unit}{cause}; this server gives a request {round(limit)} ({setting})"
+                reason = setting if limit <= share else f"{setting}; as much to one that comes as {size} bytes"
+                message = (
+                    f"takes {amount} {unit}{cause}; this server gives a request {round(min(limit, share))} ({reason})"
+                )
                 raise TooLarge(f"{subject}: {message}.", [Flaw(cost.pointer, message)])
 
     @contextmanager

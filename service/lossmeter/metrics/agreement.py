@@ -201,7 +201,28 @@ def cohen_kappa(
         Cohen, A Coefficient of Agreement for Nominal Scales, 1960. https://doi.org/10.1177/001316446002000104
     """
     _, actual, predicted, seen = counts.exclusive()
-    places = np.arange(actual.shape[-1])
-    penalty = PENALTIES[weights](np.abs(places[:, None] - places).astype(np.float64))
-    expected = ((actual @ penalty) * predicted).sum(axis=-1)
+    above = _penalties_of_lower(actual, weights)
+    below = _penalties_of_lower(actual[..., ::-1], weights)[..., ::-1]
+    expected = ((above + below) * predicted).sum(axis=-1)
     return 1 - quotient(distance.mean * seen * seen, expected)
+
+
+def _penalties_of_lower(weight: Array, weights: str) -> Array:
+    """For each class, what all classes below it add to its expected penalty, without a table of classes by classes.
+
+    Sums of sums: the number of steps between two classes is how often the lower one is counted on the way to the higher one,
+    and the square of n is the sum of 2k - 1 over k up to n. All terms are positive, so that nothing cancels.
+
+    Args:
+        weight: of each class; shape (..., C).
+        weights: the kind of penalty.
+
+    Returns:
+        shape (..., C).
+    """
+    lower = np.zeros_like(weight)
+    np.cumsum(weight[..., :-1], axis=-1, out=lower[..., 1:])
+    if weights == "none":
+        return lower
+    steps = np.cumsum(lower, axis=-1)
+    return steps if weights == "linear" else np.cumsum(2 * steps - lower, axis=-1)

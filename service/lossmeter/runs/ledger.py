@@ -16,7 +16,7 @@ from lossmeter.catalogue.cost import TEXT_BYTES, Cost
 from lossmeter.engine import Engine
 from lossmeter.errors import MalformedBody, StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
-from lossmeter.evaluation.costs import Extent, cost_of
+from lossmeter.evaluation.costs import NUMBER, Extent, cost_of
 from lossmeter.metrics.scores import Samples
 from lossmeter.runs.run import StoredRun, new_id
 from lossmeter.runs.serialization import deserialize, serialize
@@ -33,6 +33,8 @@ MAX_KEPT_NUMBERS = 1 << 26
 """In a run that keeps every sample: half a gibibyte, of the one that a value in a database may have."""
 MAX_PLAN_BYTES = 1 << 18
 """Of the plan of a run, which is part of each of its reports; room for the weights of some 20,000 classes."""
+MERGE_COPIES = 3
+"""How often the numbers of a record are held while another is merged into it."""
 STATE_COPIES = 3
 """How often the text of a state is held while it is written."""
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -129,7 +131,11 @@ class Ledger:
         return self.store.replace(run_id, states, serialize(merge_all(_read(run_id, state) for state in states)))
 
     def record(self, run_id: str) -> tuple[StoredRun, Record | None]:
-        """Returns the run and its record; None before the first batch."""
+        """Returns the run and its record; None before the first batch.
+
+        Raises:
+            TooLarge: what its batches keep is more than one request may take, found as they are read one after the other.
+        """
         with closing(self.store.states(run_id)) as pieces:
             run = next(pieces)
             assert isinstance(run, StoredRun)
@@ -138,6 +144,7 @@ class Ledger:
                 assert isinstance(piece, list)
                 records = [_read(run_id, state) for state in piece]
                 total = merge_all(records if total is None else [total, *records])
+                self.engine.budget.check(f"run {run_id}", _held(total))
         return run, total
 
     def report(self, run_id: str) -> tuple[StoredRun, dict[str, Any]]:
@@ -167,6 +174,11 @@ class Ledger:
     def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in; the report is final. Closing twice changes nothing."""
         return self.store.close(run_id)
+
+
+def _held(record: Record) -> Cost:
+    """Returns what it takes to hold a record, and to merge another into it."""
+    return Cost(NUMBER * MERGE_COPIES * record.numbers, record.numbers, "what its batches keep")
 
 
 def _read(run_id: str, state: StoredState) -> Record:

@@ -54,6 +54,7 @@ class MicroBatcher:
         """Computes a call before the turn of the event loop ends; what is wrong with the call itself it raises at once."""
         work = self.engine.check(call)
         if work.plan.long and self.limits is not None:
+            self.engine.budget.check(call.loss.name, work.plan.cost)  # others sent more of this kind
             self._compute_in_pool(work, receiver, self.limits)
             return
         batch_key = work.batch_key

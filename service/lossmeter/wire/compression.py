@@ -46,7 +46,9 @@ def expand(body: bytearray, codings: Sequence[str], limit: int, reserve: Callabl
         whole = bytearray()
         for piece in EXPANDERS[coding](memoryview(body)):
             if len(whole) + len(piece) > limit:
-                stated = "the limit of this server (LOSSMETER_MAX_BODY_BYTES) or key"
+                stated = (
+                    "the limit of this server (LOSSMETER_MAX_BODY_BYTES), key, or a body that came as that few bytes"
+                )
                 raise TooLarge(f"The body, expanded, is larger than {limit} bytes, {stated}.")
             reserve(len(piece))
             whole += piece

@@ -13,6 +13,7 @@ import resource
 import sys
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -113,16 +114,22 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="ends after so many, however many runs are left"
+    )
     asked = parser.parse_args()
     dice = random.Random(asked.seed)
     counts: Counter[tuple[str, int]] = Counter()
     wrong: list[str] = []
-    slowest = 0.0
+    slowest, end = 0.0, monotonic() + 60 * asked.minutes
     with started("--workers", "1", **SETTINGS) as service, httpx.Client(base_url=service.url, timeout=300) as client:
         wait_until(lambda: ready(service.url), "ready")
         limit(service.process.pid)
         before = resident_megabytes(service)
         for number in range(asked.runs):
+            if monotonic() > end:
+                sys.stdout.write(f"the time is over after {number} requests\n")
+                break
             address, request = dice.choice([loss_request, evaluation_request])(dice)
             try:
                 answer = client.post(address, **request)
@@ -136,6 +143,7 @@ def main() -> int:
                 sys.stdout.flush()
             if answer.status_code not in ANSWERS or answer.status_code == 507:
                 wrong.append(f"request {number} to {address}: {answer.status_code} {answer.text[:300]}")
+                sys.stdout.write(f"{wrong[-1]}\n{service.output[-3000:]}\n")
         alive = service.process.poll() is None
         if alive:
             small = client.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]})

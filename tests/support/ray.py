@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
+
+from tests.support.ports import reserve_port
 
 VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_raylet_start_wait_time_s": "600",
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_health_check_initial_delay_ms": "60000",
     "RAY_health_check_timeout_ms": "30000",
@@ -19,7 +23,15 @@ VARIABLES = {
     "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "300",
 }
 """Of a cluster of this machine that waits longer than usual for its processes, and reports to nobody."""
+AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 START_SECONDS = 600.0
+
+
+def agent_ports() -> dict[str, int]:
+    """Ports of the agents of a node: chosen by them, the node ends if they take longer than some seconds to say which."""
+    with ExitStack() as reserved:
+        ports = [reserved.enter_context(reserve_port()).getsockname()[1] for _ in AGENTS]
+    return dict(zip(AGENTS, ports, strict=True))
 
 
 def be_patient() -> None:

@@ -22,7 +22,7 @@ from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import ROWS, Chunk, Columns
 from tests.programs.cluster.proxy import descendants, processor_seconds
-from tests.support.ray import VARIABLES, be_patient
+from tests.support.ray import VARIABLES, agent_ports, be_patient
 
 CHUNKS = 16
 """Of one part, which has about a million samples."""
@@ -114,10 +114,10 @@ def main(engine: str, parts: int) -> None:
         from lossmeter.cluster import RayRunner
 
         be_patient()
-        cluster = Cluster(initialize_head=True, head_node_args=HEAD)
+        cluster = Cluster(initialize_head=True, head_node_args={**HEAD, **agent_ports()})
         try:
             for _ in range(2):
-                cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+                cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, **agent_ports())
             ray.init(address=cluster.address, log_to_driver=False)
             figures = Figures()
             report = RayRunner("cpu", figures.watch).report(dataset, columns, PLAN)

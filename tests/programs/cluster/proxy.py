@@ -34,11 +34,14 @@ WAYS = {
     "haproxy": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
 }
 DEPLOY = """
-import os, sys, time, ray
+import os, sys, ray
 from ray import serve
-from tests.support.ray import be_patient
+from ray.cluster_utils import Cluster
+from tests.support.ray import agent_ports, be_patient
 be_patient()
-ray.init(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
+cluster = Cluster()
+cluster.add_node(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, **agent_ports())
+ray.init(address=cluster.address, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 from lossmeter.cluster.deployment import application
 more = {"max_ongoing_requests": int(os.environ["MAX_ONGOING"])} if "MAX_ONGOING" in os.environ else {}
@@ -47,6 +50,7 @@ print("ready", flush=True)
 sys.stdin.read()
 serve.shutdown()
 ray.shutdown()
+cluster.shutdown()
 """
 
 

@@ -15,7 +15,7 @@ import { language, speak, t } from "./strings";
 import "./console.css";
 
 const START = "focal";
-const PAGES = new Set(["evaluate", "runs", "compare", "service", "docs"]);
+const PAGES = new Set(["evaluate", "runs", "compare", "service", "docs", "choose"]);
 
 function App() {
   const { path, query } = usePlace();
@@ -29,13 +29,14 @@ function App() {
   }, [path.join("/")]);
   const page = path[0] ?? "";
   const losing = !PAGES.has(page);
+  const atLosses = losing || page === "choose";
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t("Skip to the content")}</a>
       <header class="top">
         <a class="brand" href="#/"><img src="static/favicon.svg" alt="" width="22" height="22" />lossmeter</a>
         <nav class="pages" aria-label={t("Pages")}>
-          <a href="#/" aria-current={losing ? "page" : undefined}>{t("Losses")}</a>
+          <a href="#/" aria-current={atLosses ? "page" : undefined}>{t("Losses")}</a>
           <a href="#/evaluate" aria-current={page === "evaluate" ? "page" : undefined}>{t("Evaluate")}</a>
           <a href="#/runs" aria-current={page === "runs" || page === "compare" ? "page" : undefined}>{t("Runs")}</a>
           <a href="#/docs" aria-current={page === "docs" ? "page" : undefined}>{t("Documentation")}</a>
@@ -48,8 +49,9 @@ function App() {
       </header>
       {reason !== null ? <KeyForm reason={reason} onGiven={() => { setReason(null); setKeys(keys + 1); }} />
         : losing ? <Losses key={keys} name={page} open={open} onOpen={() => setOpen(true)} />
-          : page === "docs" ? <Documents key={keys} path={path} query={query} />
-            : <Page key={`${keys} ${path.join("/")}`} path={path} query={query} />}
+          : page === "choose" ? <Choose key={keys} query={query} />
+            : page === "docs" ? <Documents key={keys} path={path} query={query} />
+              : <Page key={`${keys} ${path.join("/")}`} path={path} query={query} />}
     </>
   );
 }
@@ -57,6 +59,12 @@ function App() {
 /** The documentation, which is fetched when somebody first opens it. */
 function Documents(props: { path: string[]; query: URLSearchParams }) {
   const { given, error } = usePromise(() => import("./docs/documentation"), []);
+  if (error) return <main id="main" tabIndex={-1}><p class="error" role="alert">{error.message}</p></main>;
+  return given ? <given.default {...props} /> : <main id="main" tabIndex={-1} aria-busy />;
+}
+
+function Choose(props: { query: URLSearchParams }) {
+  const { given, error } = usePromise(() => import("./losses/choose"), []);
   if (error) return <main id="main" tabIndex={-1}><p class="error" role="alert">{error.message}</p></main>;
   return given ? <given.default {...props} /> : <main id="main" tabIndex={-1} aria-busy />;
 }

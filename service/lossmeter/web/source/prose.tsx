@@ -90,7 +90,8 @@ export function Name({ name }: { name: string }) {
 
 export function sentence(text: string): string {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!]$/.test(begun) ? begun : `${begun}.`;
+  if (/[.!。！？]$/.test(begun)) return begun;
+  return /\p{Script=Han}$/u.test(begun) ? `${begun}。` : `${begun}.`;
 }
 
 /** What a promise gave, and why it gave nothing. */

@@ -44,7 +44,6 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
   };
   const situations = wordsOf(schema("situation")).filter(([word]) => !within || within.includes(word));
   const failed = error ?? refused;
-  const [first, second] = found ?? [];
   return (
     <main id="main" class="page wide" tabIndex={-1} aria-busy={!api && !error}>
       <h1>{t("Help me choose")}</h1>
@@ -63,19 +62,16 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
       )}
       <p class="hint" role="status">{found ? (found.length ? t("{count} losses, the best first", { count: found.length }) : t("No loss is like that.")) : ""}</p>
       {found && found.length > 0 && (
-        <>
-          <ol class="choices-found">
-            {found.map((loss) => (
-              <li key={loss.name} class="card">
-                <h2><a href={href([loss.name])}><Name name={loss.name} /></a></h2>
-                <p><Line text={loss.summary} /></p>
-                {loss.choice && <p><strong>{t("Why:")}</strong> <Line text={sentence(loss.choice.reason)} /></p>}
-                {loss.choice && <p class="row">{loss.choice.suits.map((word) => <a key={word} class="chip" href={href(["choose"], new URLSearchParams({ ...(task ? { task } : {}), situation: word }))}>{word}</a>)}</p>}
-              </li>
-            ))}
-          </ol>
-          {first && second && <p><a href={href([first.name], new URLSearchParams({ with: second.name }))}>{t("The curves of the first two")}</a></p>}
-        </>
+        <ol class="choices-found">
+          {found.map((loss) => (
+            <li key={loss.name} class="card">
+              <h2><a href={href([loss.name])}><Name name={loss.name} /></a></h2>
+              <p><Line text={loss.summary} /></p>
+              {loss.choice && <p><strong>{t("Why:")}</strong> <Line text={sentence(loss.choice.reason)} /></p>}
+              {loss.choice && <p class="row">{loss.choice.suits.map((word) => <a key={word} class="chip" href={href(["choose"], new URLSearchParams({ ...(task ? { task } : {}), situation: word }))}>{word}</a>)}</p>}
+            </li>
+          ))}
+      </ol>
       )}
     </main>
   );

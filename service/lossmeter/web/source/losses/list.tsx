@@ -57,6 +57,7 @@ export function LossList({ losses, current, open, onOpen }: { losses: Loss[]; cu
     <nav id="catalogue" class={open ? "open" : ""} aria-label={t("Losses")}>
       <input id="search" ref={input} type="search" placeholder={t("Search")} aria-label={t("Search the losses, by any name")} autocomplete="off" spellcheck={false}
         value={search} onInput={(event) => setSearch(event.currentTarget.value)} onKeyDown={key} />
+      <a class="choose" href="#/choose">{t("Help me choose")}</a>
       <div id="families" ref={list} onKeyDown={move}>
         {ranked.length === 0 && <p class="hint">{t("No loss is like that.")}</p>}
         {ranked.length > 0 && groups.map(([family, members]) => (

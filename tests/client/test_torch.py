@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import pickle
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossmeter.client import Client, InvalidRequest, LossResult, RemoteLoss, Retries
+from lossmeter.client import Client, InvalidRequest, LossResult, RemoteLoss, Retries, sockets
 from tests.support.faults import Proxy, faulty
 
 LABELS = torch.tensor([0, 2, 1, 1, 0, 2])
@@ -207,6 +209,51 @@ def test_a_copy_of_a_module_is_as_good(client: Client) -> None:
     copied = copy.deepcopy(criterion)
     with copied.client:
         assert torch.equal(copied(logits(), LABELS), criterion(logits(), LABELS))
+
+
+def test_a_copy_that_is_forgotten_leaves_no_connection_open(url: str) -> None:
+    copied = pickle.loads(pickle.dumps(RemoteLoss("cross_entropy", url=url)))
+    assert torch.isfinite(copied(logits(), LABELS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        del copied
+        gc.collect()
+
+
+def test_gradients_stay_as_they_are_while_training_goes_on(client: Client) -> None:
+    criterion, given = RemoteLoss("cross_entropy", client=client), logits()
+    loss = criterion(given, LABELS)
+    expected = gradient(F.cross_entropy(given, LABELS), given)
+    kept = []
+    for again in (True, True, False):
+        (found,) = torch.autograd.grad(loss, given, retain_graph=again)
+        torch.testing.assert_close(found, expected)
+        kept.append(found.mul_(2))  # as clipping does
+    for step in range(3):
+        other = logits().detach().add(step).requires_grad_()
+        criterion(other * step, LABELS).backward()
+    for found in kept:
+        torch.testing.assert_close(found, expected * 2)
+
+
+def interrupted(*_: Any) -> sockets.Steps:
+    """Ends as Ctrl-C does while an answer is waited for, which arrives after all."""
+    yield memoryview(bytearray(1))
+    raise KeyboardInterrupt
+
+
+def test_a_step_that_is_interrupted_does_not_disturb_the_next(url: str) -> None:
+    with Client(url) as asked:
+        criterion, given = RemoteLoss("cross_entropy", client=asked), logits()
+        criterion(given, LABELS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sockets, "answer", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                criterion(given, LABELS)
+        for factor in (1.0, 2.0):
+            other = (given.detach() * factor).requires_grad_()
+            loss = criterion(other, LABELS)
+            torch.testing.assert_close(loss, F.cross_entropy(other, LABELS))
 
 
 @pytest.mark.cuda

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import socket
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,13 +84,14 @@ class _Idle:
         self.seconds = seconds
         self.closed = False
         self._idle: deque[Connection] = deque()
+        weakref.finalize(self, _close, self._idle)  # for those that are forgotten without being closed
         self._process = os.getpid()
 
     def _drop_inherited(self) -> bool:
         """Closes the connections that belong to a parent process; tells whether this process is new to them."""
         if self._process == os.getpid():
             return False
-        self._clear()
+        _close(self._idle)
         self._process = os.getpid()  # last, so that no other thread takes what is inherited
         return True
 
@@ -112,7 +114,7 @@ class _Idle:
         connection.idle_since = monotonic()
         self._idle.append(connection)
         if self.closed:
-            self._clear()
+            _close(self._idle)
             return
         try:
             while len(self._idle) > MOST_IDLE or connection.idle_since - self._idle[0].idle_since > IDLE_SECONDS:
@@ -120,17 +122,18 @@ class _Idle:
         except IndexError:  # another thread took them
             pass
 
-    def _clear(self) -> None:
-        while self._idle:
-            try:
-                self._idle.pop().socket.close()
-            except IndexError:
-                return
-
     def close(self) -> None:
         """Closes all connections; those in use as soon as their answer is there."""
         self.closed = True
-        self._clear()
+        _close(self._idle)
+
+
+def _close(idle: deque[Connection]) -> None:
+    while idle:
+        try:
+            idle.pop().socket.close()
+        except IndexError:  # another thread took the last one
+            return
 
 
 def _places() -> SimpleQueue[None]:

@@ -48,12 +48,13 @@ class _Remotely(nn.Module):
         """Returns the tensors of a call and its other fields, those that go with every request among them."""
         _refuse_ours(type(self).__name__, fields)
         kept = {name: value for name, value in (self._buffers | self._parameters).items() if value is not None}
-        given = {**self.fields, **kept, **fields}
-        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+        tensors: dict[str, Tensor] = {}
+        rest: dict[str, Any] = {}
+        for name, value in {**self.fields, **kept, **fields}.items():
+            (tensors if isinstance(value, Tensor) else rest)[name] = value
         if not tensors:
             raise TypeError(f"{type(self).__name__}: no tensor was given")
-        rest = {name: value for name, value in given.items() if name not in tensors}
-        if any(value.dtype is torch.float64 for value in tensors.values()):
+        if torch.float64 in [value.dtype for value in tensors.values()]:
             rest.setdefault("precision", "float64")
         if not torch.is_grad_enabled():
             tensors = {name: tensor.detach() for name, tensor in tensors.items()}
@@ -236,23 +237,30 @@ class _Remote(Function):
             if ctx.later:
                 gradients = ctx.step.ask(saved, ctx.wanted, upstream=inflow)
             elif _is_one(inflow):
-                gradients = dict(zip(ctx.wanted, saved, strict=True))
+                # Whoever gets a gradient may change it, and a graph that is kept gives it away again.
+                given = [gradient.clone() for gradient in saved] if _is_kept() else saved
+                gradients = dict(zip(ctx.wanted, given, strict=True))
             else:
                 pairs = zip(ctx.wanted, saved, strict=True)
                 gradients = {name: gradient * inflow.to(gradient.device) for name, gradient in pairs}
         outflows: list[Tensor | None] = []
         for name, dtype in zip(ctx.step.names, ctx.dtypes, strict=True):
             gradient = gradients.get(name)
-            if gradient is not None:
+            if gradient is not None and gradient.dtype is not dtype:
                 gradient = gradient.to(dtype)
-                gradient = _once(gradient) if differentiable else gradient
-            outflows.append(gradient)
+            outflows.append(_once(gradient) if differentiable and gradient is not None else gradient)
         return (None, *outflows)
 
 
 def _is_one(inflow: Tensor) -> bool:
     """Tells whether the loss itself is differentiated, where no device has to be waited for to know it."""
     return inflow.dim() == 0 and inflow.device.type == "cpu" and inflow.item() == 1.0
+
+
+def _is_kept() -> bool:
+    """Tells whether the graph is kept for another backward pass (`retain_graph=True`), or may be."""
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # not before torch 2.1
+    return ask is None or bool(ask())
 
 
 class _Once(Function):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.client import Client, RemoteLoss
+from lossmeter.client import Client, RemoteLoss, calls
+from lossmeter.client.codecs import CODECS
+from lossmeter.tensors import Array
+from tests.benchmarks.load import Connection, Port, request
 from tests.benchmarks.payloads import classification
 from tests.benchmarks.results import Result
 from tests.benchmarks.servers import CLIENT_CORE, ON_SOCKET, SERVICE, Server, pinned, started
@@ -40,8 +43,9 @@ def measure(quick: bool) -> Result:
             for _ in range(3 if quick else ROUNDS):
                 for server, client in clients.items():
                     way, criterion = WAYS[server.subject.name], RemoteLoss("cross_entropy", client=client)
-                    with server.running():
+                    with server.running() as port:
                         whole, without_server = _step(criterion, logits, labels)
+                        result.add(_name(f"{way}, the same bytes by a bare socket", shape), "ms", _floor(port, arrays))
                     result.add(_name(way, shape), "ms", whole)
                     result.add(_name(f"{way} without what the service reports", shape), "ms", without_server)
                 result.add(_name("in process", shape), "ms", _step(F.cross_entropy, logits, labels)[0])
@@ -55,7 +59,8 @@ def measure(quick: bool) -> Result:
             client.close()
     result.notes.append(
         "float32, safetensors on the wire, one request for both directions; one thread of torch on both sides. "
-        "What the service reports is its Server-Timing: decoding, computing and encoding, but not its part of the socket."
+        "What the service reports is its Server-Timing: decoding, computing and encoding, but not its part of the socket. "
+        "The bare socket sends what the client sends, and reads the answer without looking at it."
     )
     return result
 
@@ -82,6 +87,19 @@ def _step(criterion: Criterion, logits: Tensor, labels: Tensor) -> tuple[float, 
             times.append((time.perf_counter() - start) * 1e3)
             rests.append(times[-1] - _reported(criterion))
     return median(times), median(rests)
+
+
+def _floor(port: Port, arrays: Mapping[str, Array]) -> float:
+    """Milliseconds that the same request takes if nothing is made of its answer; the median of some."""
+    asked = calls.loss(CODECS["safetensors"], "cross_entropy", ["predictions"], arrays)
+    prepared = request(asked.method, asked.path, b"".join(asked.body), asked.headers.items())
+    with pinned(CLIENT_CORE), Connection(port) as connection:
+        connection.exchange(prepared)
+        begin = time.perf_counter()
+        times: list[float] = []
+        while len(times) < REPEATS and time.perf_counter() - begin < PATIENCE_SECONDS:
+            times.append(connection.exchange(prepared).seconds * 1e3)
+    return median(times)
 
 
 def _reported(criterion: Criterion) -> float:

@@ -14,7 +14,7 @@ from lossmeter.metrics.batches import Labelled, Labels
 from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.confidence import Interval
 from lossmeter.metrics.scores import Levels, Samples, ScoreHistogram
-from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
+from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "curves"
 
@@ -64,62 +64,19 @@ def _pooled(scores: Scores, average: str) -> Scores:
     return scores.pooled() if average == "micro" else scores
 
 
-def _areas(scores: Scores) -> tuple[Array, Array, Booleans]:
-    """Per class the area under the ROC curve, half the share of pairs that are tied, and whether there are pairs."""
-    values: list[Array] = []
-    ties: list[Array] = []
-    defined: list[Booleans] = []
-    for column in range(scores.classes):
-        _, tp, fp = scores.steps(column)
-        if not tp.shape[-1]:
-            tp, fp = (np.zeros((*tp.shape[:-1], 1)) for _ in range(2))
-        pairs = tp[..., -1] * fp[..., -1]
-        dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
-        before = np.concatenate([np.zeros_like(tp[..., :1]), tp[..., :-1]], axis=-1)
-        # Running sums do not move where nothing is added: so what is perfect is known without rounding.
-        best = (np.where(df > 0, before, tp[..., -1:]) == tp[..., -1:]).all(axis=-1)
-        worst = (np.where(df > 0, tp, 0.0) == 0).all(axis=-1)
-        value = np.clip(quotient(((tp - dt / 2) * df).sum(axis=-1), pairs, 0.0), 0.0, 1.0)
-        values.append(np.where(best, 1.0, np.where(worst, 0.0, value)))
-        ties.append(quotient((dt * df).sum(axis=-1) / 2, pairs, 0.0))
-        defined.append(pairs > 0)
-    return np.stack(values, axis=-1), np.stack(ties, axis=-1), np.stack(defined, axis=-1)
-
-
 def auroc_error(scores: Scores, *, average: str, absent: str) -> Array:
     """Half the share of pairs in the same bin: within a bin the order is unknown, so each pair is wrong by at most one half."""
     scores = _pooled(scores, average)
-    _, ties, defined = _areas(scores)
+    _, ties, defined = scores.roc_areas
     if isinstance(scores, Samples):
         ties = np.zeros_like(ties)
     return averaged(ties, defined, scores.support, average, "skip" if absent == "skip" else "zero")
 
 
-def _precisions(scores: Scores) -> tuple[Array, Array, Booleans]:
-    """Per class the average precision, how far it can be from the exact one, and whether there are positives."""
-    values, errors, defined = [], [], []
-    for column in range(scores.classes):
-        _, tp, fp = scores.steps(column)
-        positives = tp[..., -1] if tp.shape[-1] else np.zeros(tp.shape[:-1])
-        dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
-        # Divided by what the steps add up to, so that a precision of 1 throughout is 1.
-        rises = dt.sum(axis=-1)
-        value = (dt * quotient(tp, tp + fp, 0.0)).sum(axis=-1)
-        # All positives of a bin before its negatives, at one score; and after them, one by one: ∫ (a + t) / (a + t + b) dt.
-        highest = (dt * quotient(tp, tp + fp - df, 0.0)).sum(axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            missed = np.where(fp > 0, fp * np.log((tp + fp) / (tp - dt + fp)), 0.0)
-        lowest = (dt - np.minimum(missed, dt)).sum(axis=-1)
-        values.append(np.clip(quotient(value, rises, 0.0), 0.0, 1.0))
-        errors.append(quotient(np.maximum(highest - value, value - lowest), positives, 0.0))
-        defined.append(positives > 0)
-    return np.stack(values, axis=-1), np.stack(errors, axis=-1), np.stack(defined, axis=-1)
-
-
 def average_precision_error(scores: Scores, *, average: str, absent: str) -> Array:
     """The larger distance to the best and the worst order that the samples within each bin can have."""
     scores = _pooled(scores, average)
-    _, errors, defined = _precisions(scores)
+    _, errors, defined = scores.precisions
     if isinstance(scores, Samples):
         errors = np.zeros_like(errors)
     return averaged(errors, defined, scores.support, average, "skip" if absent == "skip" else "zero")
@@ -170,7 +127,7 @@ def _support(scores: Samples | ScoreHistogram, drawn: ScoreHistogram | None) -> 
     bounds=(0.0, 1.0),
     usual=("binary",),
     error_bound=auroc_error,
-    interval=_interval(_areas, areas.newcombe),
+    interval=_interval(lambda scores: scores.roc_areas, areas.newcombe),
     examples=[Example("binary", **SCORED, value=0.75)],
 )
 def auroc(
@@ -208,7 +165,7 @@ def auroc(
         https://doi.org/10.1148/radiology.143.1.7063747
     """
     scores = _pooled(scores, average)
-    value, _, defined = _areas(scores)
+    value, _, defined = scores.roc_areas
     return averaged(value, defined, scores.support, average, absent)
 
 
@@ -220,7 +177,7 @@ def auroc(
     better="higher",
     bounds=(0.0, 1.0),
     error_bound=average_precision_error,
-    interval=_interval(_precisions, areas.of_positives),
+    interval=_interval(lambda scores: scores.precisions, areas.of_positives),
     examples=[Example("binary", **SCORED, value=(1 + 2 / 3) / 2)],
 )
 def average_precision(
@@ -256,7 +213,7 @@ def average_precision(
         Zhu, Recall, Precision and Average Precision, 2004.
     """
     scores = _pooled(scores, average)
-    value, _, defined = _precisions(scores)
+    value, _, defined = scores.precisions
     return averaged(value, defined, scores.support, average, absent)
 
 

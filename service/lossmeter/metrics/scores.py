@@ -6,16 +6,28 @@ at or above each threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from lossmeter.metrics.batches import sigmoid
 from lossmeter.metrics.draws import SLAB_DRAWS, Hashes, draws
+from lossmeter.metrics.order import ascending, descending
 from lossmeter.metrics.states import State, merged_by, total
-from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, drawn_tally, quotient
+from lossmeter.metrics.weighting import (
+    COUNTED_BLOCK,
+    Array,
+    Booleans,
+    Integers,
+    Weighting,
+    add_counts,
+    drawn_tally,
+    quotient,
+)
 from lossmeter.stopping import checkpoint
 
 SLAB_ELEMENTS = 1 << 22
@@ -31,8 +43,75 @@ class Steps(NamedTuple):
     negative: Array
 
 
+class Areas(NamedTuple):
+    """Areas under curves per class, how far each can be from the exact one, and whether there is one; shape (…, C)."""
+
+    value: Array
+    error: Array
+    defined: Booleans
+
+
+class Scored:
+    """Scores of C classes, and the areas under their curves, which several figures ask for and are computed once."""
+
+    classes: Any
+    steps: Callable[[int], Steps]
+
+    @cached_property
+    def _areas(self) -> tuple[Areas, Areas]:
+        roc, precision = [], []
+        for column in range(self.classes):
+            _, tp, fp = self.steps(column)
+            roc.append(_roc_area(tp, fp))
+            precision.append(_precision(tp, fp))
+        return _stacked(roc), _stacked(precision)
+
+    @property
+    def roc_areas(self) -> Areas:
+        """Areas under the ROC curves; the error is half the share of pairs that are tied."""
+        return self._areas[0]
+
+    @property
+    def precisions(self) -> Areas:
+        """Average precisions; the error is how far each can be from the exact one."""
+        return self._areas[1]
+
+
+def _stacked(each: Iterable[Areas]) -> Areas:
+    return Areas(*(np.stack(part, axis=-1) for part in zip(*each, strict=True)))
+
+
+def _roc_area(tp: Array, fp: Array) -> Areas:
+    if not tp.shape[-1]:
+        tp, fp = (np.zeros((*tp.shape[:-1], 1)) for _ in range(2))
+    pairs = tp[..., -1] * fp[..., -1]
+    dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
+    before = np.concatenate([np.zeros_like(tp[..., :1]), tp[..., :-1]], axis=-1)
+    # Running sums do not move where nothing is added: so what is perfect is known without rounding.
+    best = (np.where(df > 0, before, tp[..., -1:]) == tp[..., -1:]).all(axis=-1)
+    worst = (np.where(df > 0, tp, 0.0) == 0).all(axis=-1)
+    value = np.clip(quotient(((tp - dt / 2) * df).sum(axis=-1), pairs, 0.0), 0.0, 1.0)
+    ties = quotient((dt * df).sum(axis=-1) / 2, pairs, 0.0)
+    return Areas(np.where(best, 1.0, np.where(worst, 0.0, value)), ties, np.asarray(pairs > 0))
+
+
+def _precision(tp: Array, fp: Array) -> Areas:
+    positives = tp[..., -1] if tp.shape[-1] else np.zeros(tp.shape[:-1])
+    dt, df = (np.diff(part, axis=-1, prepend=0.0) for part in (tp, fp))
+    # Divided by what the steps add up to, so that a precision of 1 throughout is 1.
+    rises = dt.sum(axis=-1)
+    value = (dt * quotient(tp, tp + fp, 0.0)).sum(axis=-1)
+    # All positives of a bin before its negatives, at one score; and after them, one by one: ∫ (a + t) / (a + t + b) dt.
+    highest = (dt * quotient(tp, tp + fp - df, 0.0)).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = np.where(fp > 0, fp * np.log((tp + fp) / (tp - dt + fp)), 0.0)
+    lowest = (dt - np.minimum(missed, dt)).sum(axis=-1)
+    error = quotient(np.maximum(highest - value, value - lowest), positives, 0.0)
+    return Areas(np.clip(quotient(value, rises, 0.0), 0.0, 1.0), error, np.asarray(positives > 0))
+
+
 @dataclass(frozen=True, eq=False)
-class ScoreHistogram(State, kind="score_histogram"):
+class ScoreHistogram(Scored, State, kind="score_histogram"):
     """Weight of positives and negatives by score, for each of C classes; bin j begins at low + j (high - low) / bins.
 
     Attributes:
@@ -89,7 +168,7 @@ class ScoreHistogram(State, kind="score_histogram"):
 
 
 @dataclass(frozen=True, eq=False)
-class Samples(State, kind="samples"):
+class Samples(Scored, State, kind="samples"):
     """The data themselves: exact for everything, as large as the data.
 
     Attributes:
@@ -149,11 +228,32 @@ class Samples(State, kind="samples"):
 
     def ordered(self) -> Samples:
         """Returns them in an order of their own, so that sums do not depend on the order of arrival."""
-        order = np.lexsort((self.weight, self.y, self.x, self.column, self.low, self.high))
+        units = self.units
+        order = ascending(units)
+        (same,) = np.nonzero(np.diff(units[order]) == 0)
+        if len(same):
+            # Elements of one unit, or of equal ids, are ordered by what they say.
+            several = np.zeros(len(order), bool)
+            several[same] = several[same + 1] = True
+            some = order[several]
+            keys = (self.weight, self.y, self.x, self.column, units)
+            order[several] = some[np.lexsort([key[some] for key in keys])]
         return replace(self, **{name: getattr(self, name)[order] for name in self.arrays()})
+
+    @cached_property
+    def falling(self) -> tuple[Integers, Integers]:
+        """The order by column, in each from the highest score down, and where in it each column begins and the last ends."""
+        order = descending(self.x)
+        if self.classes > 1:
+            order = order[ascending(self.column[order])]
+        return order, np.searchsorted(self.column[order], np.arange(self.classes + 1))
 
     def pooled(self) -> Samples:
         """Returns the same of all classes together, as if they were one."""
+        return self if self.classes == 1 else self._together
+
+    @cached_property
+    def _together(self) -> Samples:
         return replace(self, classes=1, column=np.zeros_like(self.column))
 
     @property
@@ -179,36 +279,37 @@ class Samples(State, kind="samples"):
     def effective_units(self, y: int) -> Array:
         """(Σ W)² / Σ W² per class over the units, W being the weight in a unit of elements with that label; once ordered."""
         counts = np.zeros(self.classes)
-        for column in range(self.classes):
+        order = ascending(self.column) if self.classes > 1 else np.arange(len(self.column))
+        chosen = order[self.y[order] == y]
+        bounds = np.searchsorted(self.column[chosen], np.arange(self.classes + 1))
+        high, low, weight = self.high[chosen], self.low[chosen], self.weight[chosen]
+        fresh = np.append(True, (high[1:] != high[:-1]) | (low[1:] != low[:-1]))
+        for column, (start, stop) in enumerate(pairwise(bounds.tolist())):
             checkpoint()
-            chosen = np.flatnonzero((self.column == column) & (self.y == y))
-            high, low, weight = self.high[chosen], self.low[chosen], self.weight[chosen]
-            if len(chosen):
-                begins = np.flatnonzero(np.append(True, (np.diff(high) != 0) | (np.diff(low) != 0)))
-                each = np.add.reduceat(weight, begins)
+            if start < stop:
+                begins = start + np.flatnonzero(np.append(True, fresh[start + 1 : stop]))
+                each = np.add.reduceat(weight[:stop], begins)
                 counts[column] = each.sum() ** 2 / (each @ each)
         return counts
 
-    @property
+    @cached_property
     def support(self) -> Array:
-        positive, sums = self.weight * self.y, []
-        for column in range(self.classes):
-            checkpoint()
-            sums.append(positive[..., self.column == column].sum(axis=-1))
-        return np.stack(sums, axis=-1)
+        order, bounds = self.falling
+        positive = (self.weight * self.y)[..., order]
+        return np.stack([positive[..., slice(*ends)].sum(axis=-1) for ends in pairwise(bounds.tolist())], axis=-1)
 
     def steps(self, column: int) -> Steps:
         checkpoint()
-        chosen = np.flatnonzero(self.column == column)
-        order = chosen[np.argsort(-self.x[chosen], kind="stable")]
+        order, bounds = self.falling
+        order = order[bounds[column] : bounds[column + 1]]
         score, y, weight = self.x[order], self.y[order], self.weight[..., order]
         ends = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(order) else np.zeros(0, np.int64)
         ones, zeros = (np.cumsum(weight * part, axis=-1)[..., ends] for part in (y, 1 - y))
         return Steps(sigmoid(score[ends]) if self.logits else score[ends], ones, zeros)
 
 
-@dataclass(frozen=True)
-class Levels:
+@dataclass(frozen=True, eq=False)
+class Levels(Scored):
     """The weight of positives and negatives at each level, that is in each group of neighbouring scores, in B replicates.
 
     A level holds a single score, or at most a thousandth of the positives and of the negatives. So a replicate's area under a
@@ -242,33 +343,52 @@ class Levels:
 
 
 def levelled(samples: Samples, count: int) -> Iterator[Levels]:
-    """Yields the levels of scores in `count` replicates, a few replicates at a time."""
+    """Yields the levels of scores in `count` replicates, a few replicates at a time; of samples in order."""
     place, sizes = _levels(samples)
     ends = np.cumsum(sizes)
     width = 2 * int(ends[-1])
-    flat = 2 * place + (samples.y == 1)
+    flat, weight, units = 2 * place + (samples.y == 1), samples.weight, samples.units
+    alone = len(units) > 0 and weight.min() == weight.max() and not (units[1:] == units[:-1]).any()
+    if alone:
+        # Each draws for itself, and all weigh the same: so they are drawn place by place, and counted.
+        order = ascending(flat)
+        flat, units = flat[order], units[order]
     step = 4 * max(1, SLAB_ELEMENTS // (4 * max(1, width)))
     for first in range(0, count, step):
         last = min(first + step, count)
-        total = np.zeros((last - first, width))
-        rows = max(1, SLAB_DRAWS // (last - first))
-        for start in range(0, len(flat), rows):
-            checkpoint()
-            part = slice(start, start + rows)
-            units, unit = np.unique(samples.units[part], return_inverse=True)
-            total += drawn_tally(flat[part], samples.weight[part], width, unit, draws(units, first, last))
+        if alone:
+            total = _counted(flat, units, width, first, last) * weight[0]
+        else:
+            total = np.zeros((last - first, width))
+            rows = max(1, SLAB_DRAWS // (last - first))
+            for start in range(0, len(flat), rows):
+                checkpoint()
+                part = slice(start, start + rows)
+                distinct, unit = np.unique(units[part], return_inverse=True)
+                total += drawn_tally(flat[part], weight[part], width, unit, draws(distinct, first, last))
         both = total.reshape(last - first, -1, 2)
         yield Levels(*(np.split(both[..., side], ends[:-1], axis=-1) for side in (1, 0)))
+
+
+def _counted(place: Integers, units: Hashes, size: int, first: int, last: int) -> Array:
+    """Counts how often the units of each place are drawn, in the replicates from `first` up to `last`; shape (B, size)."""
+    total = np.zeros((size, last - first))
+    rows = max(16, COUNTED_BLOCK // (last - first))
+    for start in range(0, len(place), rows):
+        checkpoint()
+        part = slice(start, start + rows)
+        add_counts(total, place[part], draws(units[part], first, last))
+    return np.ascontiguousarray(total.T)
 
 
 def _levels(samples: Samples) -> tuple[Integers, Integers]:
     """Returns the level of each element, counted through all columns from the highest score of each, and how many each has."""
     place = np.zeros(len(samples.x), np.int64)
     sizes = np.zeros(samples.classes, np.int64)
+    falling, bounds = samples.falling
     for column in range(samples.classes):
         checkpoint()
-        chosen = np.flatnonzero(samples.column == column)
-        order = chosen[np.argsort(-samples.x[chosen], kind="stable")]
+        order = falling[bounds[column] : bounds[column + 1]]
         score, y, weight = samples.x[order], samples.y[order], samples.weight[order]
         begins = np.append(True, score[1:] != score[:-1]) if len(order) else np.zeros(0, bool)
         number = np.cumsum(begins) - 1
@@ -276,8 +396,8 @@ def _levels(samples: Samples) -> tuple[Integers, Integers]:
             # Of the positives and of the negatives, how many thousandths lie above a score, and how many at or above it.
             shares = [quotient(np.bincount(number, weights=weight * part), weight @ part, 0.0) for part in (y, 1 - y)]
             reached = np.floor(LEVELS * np.cumsum(sum(shares)))
-            bounds = np.stack([np.append(0, reached[:-1]), reached])
-            level = np.cumsum(np.append(0, (np.diff(bounds, axis=1) != 0).any(axis=0)))
+            limits = np.stack([np.append(0, reached[:-1]), reached])
+            level = np.cumsum(np.append(0, (np.diff(limits, axis=1) != 0).any(axis=0)))
             number = level[number]
         sizes[column] = number[-1] + 1 if len(number) else 0
         place[order] = number + sizes[:column].sum()

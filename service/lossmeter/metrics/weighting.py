@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics.draws import Draws
+from lossmeter.metrics.draws import THRESHOLDS, Draws
+from lossmeter.metrics.order import ascending
 from lossmeter.stopping import checkpoint
 
 Array = npt.NDArray[np.float64]
@@ -25,6 +26,10 @@ DRAWN_BLOCK = 1 << 16
 """Draws that are turned into floating numbers at a time: what fits a cache."""
 PLACES_AT_ONCE = 8
 """Places, on average, of the elements that are tallied in one product of matrices."""
+COUNTED_BLOCK = 1 << 19
+"""Draws that are counted at a time."""
+MOST_ADDED = 255 // len(THRESHOLDS)
+"""Draws of a unit whose sum fits a byte."""
 DENSE_SHARE = 8
 """Places that a table by unit may have for each element."""
 
@@ -107,7 +112,8 @@ def drawn_sums(columns: Array, draws: Draws) -> Array:
 def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDArray[Any] | None, draws: Draws) -> Array:
     """Adds up the weight that falls on each of `size` places in every replicate: (B, size).
 
-    Elements are sorted by place; those of a few places at a time are a small dense matrix.
+    Elements are sorted by place. Where all weigh the same, their draws are counted; otherwise those of a few places at a time
+    are a small dense matrix.
 
     Args:
         index: the place of each element; shape (m,).
@@ -117,9 +123,17 @@ def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDAr
     """
     replicates = draws.shape[1]
     total = np.zeros((size, replicates))
-    order = np.argsort(index, kind="stable")
-    index, value = index[order], value[order]
+    order = ascending(index)
+    index = index[order]
     unit = order if unit is None else unit[order]
+    if len(value) and value.min() == value.max():
+        step = max(16, COUNTED_BLOCK // max(1, replicates))
+        for start in range(0, len(index), step):
+            checkpoint()
+            part = slice(start, start + step)
+            add_counts(total, index[part], draws[unit[part]])
+        return np.ascontiguousarray(total.T) * value[0]
+    value = value[order]
     first = np.append(True, index[1:] != index[:-1]) if len(index) else np.zeros(0, bool)
     dense_rows = PLACES_AT_ONCE * len(index) // max(1, int(first.sum()))
     step = min(max(64, dense_rows), max(16, DRAWN_BLOCK // max(1, replicates)))
@@ -132,6 +146,32 @@ def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDAr
         dense[np.cumsum(begins) - 1, np.arange(len(begins))] = value[part]
         total[index[part][begins]] += dense @ draws[unit[part]].astype(np.float64)
     return np.ascontiguousarray(total.T)
+
+
+def add_counts(total: Array, index: npt.NDArray[Any], draws: Draws) -> None:
+    """Adds to each place how often its elements are drawn, in every replicate.
+
+    Draws are added eight at a time, as the bytes of a whole number of 64 bits, and few enough of them that none overflows.
+
+    Args:
+        total: shape (size, B); added to in place.
+        index: the place of each element, ascending; shape (m,).
+        draws: of each element; shape (m, B).
+    """
+    replicates = draws.shape[1]
+    if not draws.size:
+        return
+    begins = np.flatnonzero(np.append(True, index[1:] != index[:-1]))
+    lengths = np.diff(np.append(begins, len(index)))
+    pieces = -(-lengths // MOST_ADDED)
+    ends = np.cumsum(pieces)
+    within = np.arange(int(ends[-1])) - np.repeat(ends - pieces, pieces)
+    starts = np.repeat(begins, pieces) + MOST_ADDED * within
+    lanes = next(lane for lane in ("u8", "u4", "u2", "u1") if replicates % int(lane[1]) == 0)
+    sums = np.add.reduceat(np.ascontiguousarray(draws).view(lanes), starts, axis=0, dtype=lanes).view(np.uint8)
+    if len(begins) < len(starts):
+        sums = np.add.reduceat(sums, ends - pieces, axis=0, dtype=np.uint32)
+    total[index[begins]] += sums
 
 
 def _counts(index: npt.NDArray[Any], value: Array, size: int) -> Array:

@@ -57,8 +57,16 @@ def as_json(loss: str, tensors: Arrays, **fields: Any) -> Payload:
 
 
 def as_safetensors(loss: str, tensors: Arrays, **fields: Any) -> Payload:
-    remainder = orjson.dumps({"gradients": ["predictions"], **fields}).decode()
-    header: dict[str, Any] = {"__metadata__": {"request": remainder}}
+    return _in_safetensors(f"/v1/losses/{loss}", tensors, {"gradients": ["predictions"], **fields})
+
+
+def evaluation(tensors: Arrays, **plan: Any) -> Payload:
+    """An evaluation of tensors, as safetensors."""
+    return _in_safetensors("/v1/evaluate", tensors, plan)
+
+
+def _in_safetensors(path: str, tensors: Arrays, fields: dict[str, Any]) -> Payload:
+    header: dict[str, Any] = {"__metadata__": {"request": orjson.dumps(fields).decode()}}
     at = 0
     for name, array in tensors.items():
         dtype = {"f4": "F32", "i8": "I64"}[array.dtype.str[1:]]
@@ -68,7 +76,7 @@ def as_safetensors(loss: str, tensors: Arrays, **fields: Any) -> Payload:
     head += b" " * (-len(head) % 8)
     body = b"".join([len(head).to_bytes(8, "little"), head, *(array.tobytes() for array in tensors.values())])
     headers = (("Content-Type", SAFETENSORS), ("Accept", SAFETENSORS))
-    return Payload("safetensors", f"/v1/losses/{loss}", body, headers)
+    return Payload("safetensors", path, body, headers)
 
 
 def as_inference(loss: str, tensors: Arrays, **fields: Any) -> Payload:

@@ -45,8 +45,8 @@ class CrossMoments(State, kind="cross_moments"):
         cx, cy, cd = (quotient(w.value @ v, whole, 0.0) for v in (x, y, d))
         # A second centring removes what rounding left of the mean.
         sx, sy, sd = x - cx, y - cy, d - cd
-        sums = w.total(np.stack([np.ones_like(x), sx, sy, sd, sx * sx, sy * sy, sx * sy, sd * sd], axis=1))
-        weight, tx, ty, td, xx, yy, xy, dd = np.moveaxis(sums, -1, 0)
+        columns = (np.ones_like(x), sx, sy, sd, sx * sx, sy * sy, sx * sy, sd * sd)
+        weight, tx, ty, td, xx, yy, xy, dd = w.totals(columns)
         mx, my, md = (quotient(t, weight, 0.0) for t in (tx, ty, td))
         return cls(
             weight,
@@ -142,11 +142,8 @@ class Deviances(State, kind="deviances"):
     @classmethod
     def of(cls, x: Array, y: Array, power: float, w: Weighting) -> Deviances:
         centre = quotient(w.value @ y, w.value.sum(), 0.0)
-        weight, shift, residual, null = np.moveaxis(
-            w.total(np.stack([np.ones_like(y), y - centre, deviance(y, x, power), deviance(y, centre, power)], axis=1)),
-            -1,
-            0,
-        )
+        columns = (np.ones_like(y), y - centre, deviance(y, x, power), deviance(y, centre, power))
+        weight, shift, residual, null = w.totals(columns)
         mean = np.asarray(centre + quotient(shift, weight, 0.0))
         known = weight > 0
         moved = np.where(known, weight * deviance(np.where(known, mean, centre), centre, power), 0.0)

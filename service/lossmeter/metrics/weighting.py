@@ -7,6 +7,7 @@ query) and may hold several elements. Uncertainty comes from units, so replicate
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,12 @@ class Weighting:
         flat = drawn_sums(units.reshape(self.units, math.prod(units.shape[1:])), self.draws)
         return flat.reshape(*self.lead, *units.shape[1:])
 
+    def totals(self, columns: Sequence[Array]) -> Sequence[Array]:
+        """Sums several columns, weighted, each of shape (m,); in replicates all of them at once."""
+        if self.draws is None:
+            return [self.total(column) for column in columns]
+        return np.moveaxis(self.total(np.stack(columns, axis=1)), -1, 0)  # type: ignore[return-value]
+
     def tally(self, index: npt.NDArray[Any], size: int, chosen: Booleans | None = None, power: int = 1) -> Array:
         """Adds up the weight (or its square) that falls on each of `size` places; (m,) indices become (*lead, size)."""
         value = self.value if power == 1 else self.value**power
@@ -132,7 +139,7 @@ def drawn_tally(index: npt.NDArray[Any], value: Array, size: int, unit: npt.NDAr
             checkpoint()
             part = slice(start, start + step)
             add_counts(total, index[part], draws[unit[part]])
-        return np.ascontiguousarray(total.T) * value[0]
+        return np.ascontiguousarray(total.T) * float(value[0])
     value = value[order]
     first = np.append(True, index[1:] != index[:-1]) if len(index) else np.zeros(0, bool)
     dense_rows = PLACES_AT_ONCE * len(index) // max(1, int(first.sum()))

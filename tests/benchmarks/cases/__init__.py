@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.cases import client, health, large, memory, overload, scaling, shared, small, startup
+from tests.benchmarks.cases import client, evaluation, health, large, memory, overload, scaling, shared, small, startup
 from tests.benchmarks.results import Case
 
 CASES: Mapping[str, Case] = {
     "large": large.measure,
     "small": small.measure,
     "health": health.measure,
+    "evaluation": evaluation.measure,
     "memory": memory.measure,
     "startup": startup.measure,
     "scaling": scaling.measure,

@@ -8,6 +8,7 @@ import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -36,6 +37,8 @@ def test_the_client_trusts_the_certificate_that_it_is_given_and_no_other(certifi
         assert url.startswith("https://")
         with Client(url, verify=trusted, **ONCE) as client:
             assert client.loss("mse", **MSE).value == 1.0
+            for _ in range(2):  # more than is read by the parser
+                assert client.loss("mae", predictions=np.full(1 << 18, 2.5), labels=np.ones(1 << 18)).value == 1.5
         with Client(url, **ONCE) as client, pytest.raises(NoAnswer, match="CERTIFICATE_VERIFY_FAILED"):
             client.health()
         with Client(url.replace("https", "http"), **ONCE) as client, pytest.raises(NoAnswer):

@@ -30,6 +30,8 @@ EXPANSION = 4
 
 SMALL_EXPANDED, MAX_EXPANSION = 8 << 20, 1100
 """Bytes that a compressed body may become however small it is, and for each of its bytes: gzip makes no more of anything."""
+FILLED_BYTES = 1 << 17
+"""Rest of a body of known length beyond which it is read past the parser."""
 
 
 class ClientGone(Exception):
@@ -179,15 +181,22 @@ async def _read_rest(
         async with asyncio.timeout(None) as patience:
             arrival = Arrival(lambda: loop.call_soon_threadsafe(_end, patience))
             admission.expect(arrival, reservation)
+
+            def count(size: int) -> None:
+                reservation.grow(size)
+                arrival.add(size)
+
             try:
                 more = True
+                if state.fill is not None and len(whole) - position > FILLED_BYTES:
+                    await state.fill(memoryview(whole)[position:], count)
+                    more = False
                 while more:
                     message = await receive()
                     piece = _piece(state, message)
                     if position + len(piece) > limit:
                         raise _too_large(limit)
-                    reservation.grow(len(piece))
-                    arrival.add(len(piece))
+                    count(len(piece))
                     whole[position : position + len(piece)] = piece
                     position += len(piece)
                     more = message.get("more_body", False)

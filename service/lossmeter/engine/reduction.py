@@ -59,6 +59,8 @@ class ElementWeights:
 
     def rows(self, start: int, stop: int) -> ElementWeights:
         """Returns the part that belongs to some rows of the batch."""
+        if self.plain:
+            return self
         weight, mask, scale = (None if x is None else x[start:stop] for x in (self.weight, self.mask, self.scale))
         return ElementWeights(weight, mask, scale, self.share, self.counted, self.normalizer, self.count)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from lossmeter.engine import advice, backward
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call, Warned
 from lossmeter.engine.plans import Plan
+from lossmeter.engine.programs import Program
 from lossmeter.engine.reduction import ElementWeights, precise_sum
 from lossmeter.stopping import checkpoint
 
@@ -70,6 +70,11 @@ class Work:
         """Equal for works that can be computed as one batch, bit for bit; None for one that has to be alone."""
         return self.plan.batch_key
 
+    @property
+    def keeps_values(self) -> bool:
+        """Tells whether the values of all pieces are kept until the end."""
+        return self.call.reduction == "none" or len(self.shapes.output) == 1
+
     def run(self, rows: int) -> PassResult:
         """Computes it, so many rows at a time. Pieces that were done before memory ran out are not done again."""
         _count_use(self.plan, min(rows, self.plan.rows))
@@ -80,18 +85,27 @@ class Work:
         pieces = self.pieces = self.pieces or _Pieces.of(self)
         pieces.add(self, rows)
         self.pieces = None
-        return pieces.together()
+        return pieces.together(self)
 
 
 @dataclass(slots=True)
 class _Pieces:
-    """Results of the first rows of a work."""
+    """Results of the first rows of a work.
+
+    Attributes:
+        rows: how many these are.
+        values: of each piece, if they are wanted or few: few are added up at the end, all at once.
+        total, numerator: sums of those that are not kept.
+        gradients: room for all rows.
+        inflow: the gradient of the values of the largest piece, if it is the same for all values.
+    """
 
     rows: int
     values: list[torch.Tensor]
     total: float
     numerator: float
     gradients: dict[str, torch.Tensor]
+    inflow: torch.Tensor | None = None
 
     @classmethod
     def of(cls, work: Work) -> Self:
@@ -105,30 +119,63 @@ class _Pieces:
 
     def add(self, work: Work, rows: int) -> None:
         """Computes the others, so many at a time."""
-        edges = [*range(self.rows, work.plan.rows, rows), work.plan.rows]
-        if rows > 1 and edges[-1] - edges[-2] == 1:
-            del edges[-2]  # the last row goes with the piece before it
-        for start, stop in pairwise(edges):
+        first, left = self.rows, work.plan.rows - self.rows
+        sizes = [rows] * (left // rows) + ([left % rows] if left % rows else [])
+        if rows > 1 and len(sizes) > 1 and sizes[-1] == 1:
+            sizes[-2:] = [sizes[-2] + 1]  # the last row goes with the piece before it
+        batched, call = work.plan.shapes.batched, work.call
+        split = [
+            torch.split(tensor[first:], sizes) if name in batched else [tensor] * len(sizes)
+            for name, tensor in work.tensors.items()
+        ]
+        rooms = [torch.split(room[first:], sizes) for room in self.gradients.values()]
+        # Whatever else takes memory after a tensor has made room for its gradient could not be done again.
+        given = bool(rooms) and (work.weights.plain or not call.expendable)
+        upstream = work.upstream
+        for place, size in enumerate(sizes):
             checkpoint()
-            self._add(work, start, stop)
+            start, stop = self.rows, self.rows + size
+            part = _Part(
+                work,
+                size,
+                work.weights.rows(start, stop),
+                upstream[start:stop] if upstream is not None and call.reduction == "none" else upstream,
+            )
+            tensors = {name: pieces[place] for name, pieces in zip(work.tensors, split, strict=True)}
+            self._add(part, tensors, [pieces[place] for pieces in rooms], given=given)
             self.rows = stop
 
-    def _add(self, work: Work, start: int, stop: int) -> None:
-        batched = work.plan.shapes.batched
-        tensors = {k: x[start:stop] if k in batched else x for k, x in work.tensors.items()}
-        upstream = work.upstream
-        if upstream is not None and work.call.reduction == "none":
-            upstream = upstream[start:stop]
-        (result,) = _compute(tensors, [_Part(work, stop - start, work.weights.rows(start, stop), upstream)])
-        if result.values is not None:
-            self.values.append(result.values)
-        self.total += result.total
-        self.numerator += result.numerator
-        for name, gradient in result.gradients.items():
-            self.gradients[name][start:stop] = gradient
+    def _add(
+        self, part: _Part, tensors: dict[str, torch.Tensor], rooms: Sequence[torch.Tensor], *, given: bool
+    ) -> None:
+        work = part.work
+        if part.uniform and rooms and (self.inflow is None or len(self.inflow) < part.rows):
+            self.inflow = _joined_inflow(work.plan, [part], part.rows)
+        inflow = self.inflow[: part.rows] if part.uniform and self.inflow is not None else None
+        values, gradients = _passed(tensors, [part], rooms if given else (), inflow)
+        if work.keeps_values:
+            self.values.append(values.cpu())
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                result = part.reduce(values)
+            self.total += result.total
+            self.numerator += result.numerator
+        for name, room, gradient in zip(self.gradients, rooms, gradients, strict=True):
+            if gradient is None:
+                room.zero_()
+            elif gradient.data_ptr() != room.data_ptr():
+                room.copy_(gradient)
+            if part.weights.mask is not None:
+                room.copy_(part.keep(name, room))
 
-    def together(self) -> PassResult:
-        return PassResult(torch.cat(self.values) if self.values else None, self.total, self.numerator, self.gradients)
+    def together(self, work: Work) -> PassResult:
+        if not self.values:
+            return PassResult(None, self.total, self.numerator, self.gradients)
+        part = _Part(work, work.plan.rows, work.weights, work.upstream)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = part.reduce(torch.cat(self.values))
+        result.gradients = self.gradients
+        return result
 
 
 def run_together(works: Sequence[Work]) -> list[PassResult]:
@@ -199,7 +246,7 @@ def _compute(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> list[P
     """Forward and backward over rows that lie one part after the other."""
     call = parts[0].work.call
     lengths = [part.rows for part in parts]
-    values, gradients = _replay(tensors, parts) or _differentiate(tensors, parts)
+    values, gradients = _passed(tensors, parts)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, the outcome tells
         results = _reduce(values, parts)
     for name, gradient in zip(call.gradients, gradients, strict=True):
@@ -231,20 +278,44 @@ def _reduce(values: torch.Tensor, parts: Sequence[_Part]) -> list[PassResult]:
 Pass = tuple[torch.Tensor, backward.Gradients]
 
 
-def _replay(tensors: dict[str, torch.Tensor], parts: Sequence[_Part]) -> Pass | None:
-    """Computes values and gradients by the program of this kind, if there is one that holds."""
+def _passed(
+    tensors: dict[str, torch.Tensor],
+    parts: Sequence[_Part],
+    rooms: Sequence[torch.Tensor] = (),
+    inflow: torch.Tensor | None = None,
+) -> Pass:
+    """Computes values and gradients.
+
+    Args:
+        rooms: memory for each gradient, in which it lies if that saves a copy; perhaps that of the tensor itself.
+        inflow: the gradient of the values, if it is there already.
+    """
     plan = parts[0].work.plan
-    if plan.program is None or plan.program.program is None:
-        return None
-    rows = sum([part.rows for part in parts])
-    if not is_for(plan, rows):
-        return None
+    if plan.program is not None and plan.program.program is not None:
+        rows = sum([part.rows for part in parts])
+        if is_for(plan, rows):
+            passed = _replay(plan.program.program, tensors, parts, rooms, inflow, rows)
+            if passed is not None:
+                return passed
+    return _differentiate(tensors, parts)
+
+
+def _replay(
+    program: Program,
+    tensors: dict[str, torch.Tensor],
+    parts: Sequence[_Part],
+    rooms: Sequence[torch.Tensor],
+    inflow: torch.Tensor | None,
+    rows: int,
+) -> Pass | None:
+    """Computes values and gradients by the program of this kind, if it holds."""
+    plan = parts[0].work.plan
     given = [*tensors.values()]
     if parts[0].work.call.gradients:
-        given.append(_joined_inflow(plan, parts, rows))
+        given.append(_joined_inflow(plan, parts, rows) if inflow is None else inflow)
     if plan.device.type != "cpu":
-        given = [tensor.to(plan.device) for tensor in given]
-    return plan.program.program(*given)
+        given, rooms = [tensor.to(plan.device) for tensor in given], ()
+    return program(*given, *rooms)
 
 
 def is_for(plan: Plan, rows: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import frexp, log
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], s
     shares = log_p.new_tensor([1 - share, share]).clamp(min=torch.finfo(log_p.dtype).tiny).log()
     middle = torch.logaddexp(log_p + shares[0], log_q + shares[1])
     # The derivative with respect to the ratios vanishes: they are constants here, and no 0 times infinity arises.
-    values = ((1 - share) * p * (log_p - middle) + share * q * (log_q - middle)).sum(1)
+    values = (1 - share) * (p * (log_p - middle)).sum(1) + share * (q * (log_q - middle)).sum(1)
     return values.detach().clamp(min=0) + (values - values.detach())
 
 
@@ -185,6 +185,8 @@ def emd(
 
 def _steep(logits: Tensor, temperature: float) -> Tensor:
     """log_softmax of logits divided by a temperature, finite for any that is positive."""
+    if temperature >= 4 and frexp(temperature)[0] == 0.5:
+        return (logits / temperature).log_softmax(1)  # a power of two rounds nothing, and no difference overflows
     below = logits - logits.detach().amax(1, keepdim=True)
     bound = torch.finfo(logits.dtype)
     return (below / max(temperature, bound.tiny)).clamp(min=bound.min / 4).log_softmax(1)

@@ -20,6 +20,13 @@ def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(predictions.shape[1], device=labels.device), labels.unsqueeze(1)
 
 
+def _log_right(predictions: Tensor, steps: Tensor, level: Tensor) -> Tensor:
+    """The logarithm of the probability of the right answer to each question."""
+    # log(1 - sigmoid(x)) = log sigmoid(-x); a product with 1 or -1 takes half the passes of a choice between x and -x.
+    signs = (level > steps).to(predictions.dtype).mul_(2).sub_(1)
+    return F.logsigmoid(predictions * signs)
+
+
 @loss(
     suits={
         "ordered_classes": "All thresholds share one direction, so that their probabilities cannot contradict each "
@@ -63,8 +70,7 @@ def coral(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"
         2019. https://arxiv.org/abs/1901.07884; coral-pytorch, coral_loss.
     """
     steps, level = _steps(predictions, labels)
-    # log(1 - sigmoid(x)) = log sigmoid(-x)
-    return -F.logsigmoid(torch.where(level > steps, predictions, -predictions)).sum(1)
+    return -_log_right(predictions, steps, level).sum(1)
 
 
 def _subset_sizes(arguments: Arguments) -> Support:
@@ -118,5 +124,4 @@ def corn(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]
         2021. https://arxiv.org/abs/2111.08851; coral-pytorch, corn_loss.
     """
     steps, level = _steps(predictions, labels)
-    answers = -F.logsigmoid(torch.where(level > steps, predictions, -predictions))
-    return torch.where(level >= steps, answers, 0.0).sum(1)
+    return -torch.where(level >= steps, _log_right(predictions, steps, level), 0.0).sum(1)

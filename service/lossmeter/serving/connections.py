@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Any, cast
 
 import httptools
@@ -15,10 +15,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lossmeter.api import problems
+from lossmeter.api.body import ClientGone
 from lossmeter.errors import Busy, LossmeterError, MalformedBody, TooSlow
 from lossmeter.scheduling.arrivals import FLOOR_BYTES_PER_SECOND
 from lossmeter.serving.answers import encode_answer
 from lossmeter.serving.crowding import make_room
+from lossmeter.serving.filling import Filling
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.upgrades import Offers
 from lossmeter.telemetry.request import request_state
@@ -75,6 +77,8 @@ class Connection(HttpToolsProtocol):
         self.discarding = self.half_closed = False
         self.surplus: RequestResponseCycle | None = None
         self.refusal = b""
+        self._filling: Filling | None = None
+        self._missed = False  # the parser is being told what was read past it
         self._offers = Offers()
         self._first_size = 0  # bytes that came together with the beginning of the message
         self._state: tuple[object, ...] = ()  # at the last check, since when, and how far it was
@@ -119,6 +123,8 @@ class Connection(HttpToolsProtocol):
         elif self.phase == BODY and self._framing_size() > self.bounds.max_header_bytes + FRAMING * self.body_size:
             detail = "The body consists of little but what surrounds it: extensions of chunks, or trailers."
             self._fail_body(MalformedBody(detail))
+        elif self.phase == BODY:
+            request_state(self.scope).fill = self._fill  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
         if self.surplus is not None:
@@ -153,8 +159,9 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self.body_size += len(body)
-        super().on_body(body)
+        if not self._missed:
+            self.body_size += len(body)
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.phase = IDLE
@@ -247,6 +254,41 @@ class Connection(HttpToolsProtocol):
         else:
             self._refuse(408, "too_slow", "The request did not arrive in time", "Others needed the connection.")
 
+    # --- past the parser --------------------------------------------------------------------------------------------------
+
+    async def _fill(self, memory: memoryview, arrived: Callable[[int], None]) -> None:
+        """Reads the rest of a body, which is as long as the memory, into it."""
+        if self.transport.is_closing():
+            raise ClientGone
+        self._filling = Filling(self, memory, arrived)
+        try:
+            await self._filling.run()
+        finally:
+            self._filling = None
+
+    def take_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hands everything that the socket brings to another protocol, or back to itself."""
+        self.flow.pause_reading()  # transports ask a protocol for its kind when they begin to read
+        self.transport.set_protocol(protocol)
+        self.flow.resume_reading()
+
+    def count_filled(self, size: int) -> None:
+        """Counts bytes of the body that came."""
+        self.received += size
+        self.body_size += size
+
+    def end_filled(self) -> None:
+        """Goes on behind a body that is whole; the parser, which waits for the rest of it, is no longer needed."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.on_message_complete()
+
+    def tell_missed(self, piece: memoryview) -> None:
+        """Tells the parser what was read past it, as the body will not be whole."""
+        self._missed = True
+        self.parser.feed_data(piece)
+        self._missed = False
+
     # --- once a second ----------------------------------------------------------------------------------------------------
 
     def check_timeouts(self, now: float) -> None:
@@ -310,6 +352,8 @@ class Connection(HttpToolsProtocol):
         self.discarding = True
         request_state(self.scope).body_error = error  # type: ignore[arg-type]
         self.cycle.message_event.set()
+        if self._filling is not None:
+            self._filling.fail(error)
 
     def _refuse_surplus(self) -> None:
         """Answers the request that is one too many, and none after it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from lossmeter.errors import LossmeterError
@@ -13,6 +13,9 @@ SCOPE_KEY = "lossmeter"
 
 Stages = tuple[float, float, float]
 """Milliseconds of decoding, computing and encoding."""
+
+Fill = Callable[[memoryview, Callable[[int], None]], Awaitable[None]]
+"""Reads the rest of a body into memory of that size, and tells each time how many bytes came."""
 
 
 class RequestState:
@@ -27,6 +30,7 @@ class RequestState:
         arrived: when the request was complete enough to be queued, by `perf_counter`; None if it was not queued.
         late_seconds: how long others have waited, for a request that came with too many of them; 0 if it may be answered.
         body_error: why no more of the body will come; None while it may.
+        fill: reads the rest of the body; None where only ASGI does.
         received_bytes: the size of the body as it came.
         elements: how many elements its tensors have.
         warnings: the codes of the warnings in the answer.
@@ -39,6 +43,7 @@ class RequestState:
         "body_error",
         "elements",
         "error_code",
+        "fill",
         "key",
         "late_seconds",
         "loss",
@@ -58,6 +63,7 @@ class RequestState:
         self.arrived: float | None = None
         self.late_seconds = 0.0
         self.body_error: LossmeterError | None = None
+        self.fill: Fill | None = None
         self.received_bytes = self.elements = 0
         self.warnings: Sequence[str] = ()
         self.stages: Stages | None = None

@@ -28,13 +28,14 @@ def merge(first: Recording, rows: int, second: Recording, other_rows: int) -> Re
             )
         )
         steps.append(Step(one.kernel, arguments, dict(zip(one.named, named, strict=True)), one.results, one.guard))
-    return Recording(first.inputs, steps, first.constants, first.values, first.gradients)
+    return Recording(first.inputs, steps, first.constants, first.views, first.values, first.gradients)
 
 
 def _outline(recording: Recording) -> Any:
     """Returns everything about a recording that holds no sizes."""
     steps = [(str(step.kernel), tuple(step.named), step.results, step.guard) for step in recording.steps]
-    return recording.inputs, recording.values, recording.gradients, tuple(recording.constants), steps
+    outside = recording.inputs, recording.views, recording.values, recording.gradients
+    return *outside, tuple(recording.constants), steps
 
 
 def _require_equal(one: Any, other: Any) -> None:

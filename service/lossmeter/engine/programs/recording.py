@@ -51,12 +51,14 @@ class Recording:
     Attributes:
         inputs: how many of the variables are given from outside; they have the lowest numbers.
         constants: tensors that depend on nothing from outside.
+        views: variables that lie in the memory of an input, the inputs themselves included.
         values, gradients: what the pass gives; None for an input that the values do not depend on.
     """
 
     inputs: int
     steps: list[Step]
     constants: dict[int, torch.Tensor]
+    views: frozenset[int]
     values: Variable
     gradients: tuple[Variable | None, ...]
 
@@ -78,7 +80,8 @@ def record(
     with torch.enable_grad(), recorder:
         values, given = differentiate(function, tensors, parameters, gradients, lambda _: inflow)
     results = tuple(None if gradient is None else recorder.result(gradient) for gradient in given)
-    return Recording(len(inputs), recorder.steps, recorder.constants, recorder.result(values), results)
+    views = recorder.lying_in(inputs)
+    return Recording(len(inputs), recorder.steps, recorder.constants, views, recorder.result(values), results)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -97,6 +100,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self.constants: dict[int, torch.Tensor] = {}
         self._numbers: dict[Any, int] = {}
+        self._memory: list[int] = []  # of each number
         self._fixed: set[int] = set()  # memory that the program must not write to
         self._kept: list[Any] = []
         for tensor in inputs:
@@ -120,6 +124,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if tensor.untyped_storage().data_ptr() in self._fixed:
             raise Unrecordable("an input or a constant is handed out")
         return variable
+
+    def lying_in(self, tensors: Sequence[torch.Tensor]) -> frozenset[int]:
+        """Returns the numbers of all variables that share memory with some tensors."""
+        memory = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        return frozenset(number for number, place in enumerate(self._memory) if place in memory)
 
     def _write_down(self, kernel: Any, arguments: Any, named: Any, result: Any, referred: Any) -> None:
         schema = kernel._schema
@@ -167,7 +176,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Variable(number)
 
     def _number(self, tensor: torch.Tensor) -> int:
-        return self._numbers.setdefault(_place(tensor), len(self._numbers))
+        number = self._numbers.setdefault(_place(tensor), len(self._numbers))
+        if number == len(self._memory):
+            self._memory.append(tensor.untyped_storage().data_ptr())
+        return number
 
 
 def _place(tensor: torch.Tensor) -> Any:

@@ -15,7 +15,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs soak chaos attacks capacity small image hashes sbom audit test-image \
+.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs fuzz-metrics soak chaos attacks capacity small image hashes sbom audit test-image \
   check console sync bench confidence clean
 
 install: $(VENV)/.installed
@@ -95,6 +95,11 @@ fuzz-graphs: install
 
 fuzz: install build/fuzz
 	PYTHONPATH=build/fuzz $(BIN)/python -m tests.programs.fuzz --runs $(RUNS)
+
+# So many random evaluations of all metrics: within bounds, and the same in any order and any parts.
+EVALUATIONS ?= 5000
+fuzz-metrics: install
+	PYTHONPATH=service $(BIN)/python -m tests.programs.random_evaluations $(EVALUATIONS)
 
 # Random valid requests near the limits, to a server that may take little memory: none of them may end it.
 COST_RUNS ?= 5000
@@ -210,7 +215,7 @@ bench: install build/litserve
 
 # How often intervals hold, over 2,000 simulated data sets; rewrites the table of docs/confidence.md.
 confidence: install
-	PYTHONPATH=service $(BIN)/python -m tests.metrics.coverage
+	PYTHONPATH=service $(BIN)/python -m tests.programs.coverage
 
 # Attacks a real server and writes what came of it into docs/security.md.
 attacks: install

@@ -28,6 +28,10 @@ from tests.support.inputs import Case, cases, smooth
 from tests.support.wire import split, unwired, wired
 
 ENGINE = Engine(NAME)
+DIVIDING = Engine(NAME, chunk_elements=1)
+DIVIDING.programs.record_after = (
+    0  # chunks by programs have tests of their own, and each program takes a tenth of a second
+)
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -250,8 +254,8 @@ def test_chunks_give_the_same_bits(loss: Loss, case: Case, precision: Any) -> No
     for reduction in ("none", "mean"):
         fields: dict[str, Any] = {"reduction": reduction, "gradients": wanted, "precision": precision}
         whole = computed(loss, case, **fields)
-        pieces = computed(loss, case, Engine(NAME, chunk_elements=1), **fields)
-        spent = computed(loss, cloned(case), Engine(NAME, chunk_elements=1), **fields, expendable=True)
+        pieces = computed(loss, case, DIVIDING, **fields)
+        spent = computed(loss, cloned(case), DIVIDING, **fields, expendable=True)
         if whole.values is None:
             assert pieces.value == pytest.approx(whole.value, rel=1e-7, nan_ok=True)
             assert pieces.sum == pytest.approx(whole.sum, rel=1e-14)

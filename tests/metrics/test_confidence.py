@@ -14,8 +14,8 @@ from lossmeter.metrics import Ratio, Weighting, discordant, mcnemar, student, wi
 from lossmeter.metrics._distributions import binomial_tail, student_quantile, student_tail
 from lossmeter.metrics.confidence import bootstrap
 from tests.metrics import evaluations
-from tests.metrics.coverage import CASES, coverages
 from tests.metrics.evaluations import SEED, batches, measured, merge_all, metrics_of, part
+from tests.programs.coverage import CASES, coverages
 
 
 def ratio(values: np.ndarray, weight: np.ndarray | None = None) -> Ratio:

@@ -1,6 +1,6 @@
 """Random evaluations of all metrics: within bounds, low ≤ value ≤ high, independent of order and partition.
 
-As a program, `python -m tests.metrics.random_evaluations 5000` makes so many and tells what does not hold.
+As a program, `make fuzz-metrics EVALUATIONS=5000` makes so many and tells what does not hold.
 """
 
 from __future__ import annotations

@@ -263,14 +263,16 @@ def test_wellformed_bodies_with_wrong_content_are_invalid(text: str, pointer: st
         assert caught.value.flaws[0].message.startswith(message)
 
 
-@pytest.mark.parametrize(
-    "long", [[1.5] * 100_000, [[1, 2]] * 50_000, [[1]] * 70_000 + [[1, 2]], [1] * 100_000 + [None]]
-)
+LONG = LARGE_BODY_BYTES // 8  # elements that take more bytes than a large body has
+LONG_ARRAYS = ([1.5] * (2 * LONG), [[1, 2]] * LONG, [[1]] * (2 * LONG) + [[1, 2]], [10_000] * (2 * LONG) + [None])
+
+
+@pytest.mark.parametrize("long", LONG_ARRAYS, ids=range(4))
 @pytest.mark.parametrize("other", ["x", 1, True, None, [], [1], {"a": 1}, ["x"]])
 def test_a_long_array_in_a_list_of_other_things_is_invalid(long: list[Any], other: Any) -> None:
     for value in ([other, long], [long, other]):
         body = json.dumps({"predictions": value}).encode()
-        assert len(body) > LARGE_BODY_BYTES
+        assert LARGE_BODY_BYTES < len(body) < 3 * LARGE_BODY_BYTES
         with pytest.raises(Invalid):
             decode(body, NAMES)
         assert decode(json.dumps({"other": value}).encode(), NAMES) == {"other": value}
@@ -288,7 +290,7 @@ def test_a_body_that_is_mostly_no_tensor_is_too_large() -> None:
             decode(text, NAMES)
 
 
-# --- properties -----------------------------------------------------------------------------------------------------------
+# --- properties: `make fuzz` tries a million bodies for the hundreds here ------------------------------------------------
 
 NUMBERS = st.one_of(
     st.integers(-99, 99),
@@ -374,7 +376,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 WAYS = st.tuples(st.sampled_from([0, 2, 9]), st.integers(1, 24), st.sampled_from([1 << 20, 1, 7]), st.booleans())
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(bodies(), WAYS)
 def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int, bool]) -> None:
     plain = outcome(body)
@@ -383,7 +385,7 @@ def test_both_ways_give_the_same_result(body: bytes, way: tuple[int, int, int, b
     assert plain[0] == expected(body)
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(damaged(), WAYS)
 @example(b'{"predictions": [[1,2],3[,4]]}', (0, 24, 1, False))
 @example(b'{"predictions": [[1,2,]3,[4,5,6]]}', (0, 3, 1, False))
@@ -425,7 +427,7 @@ def test_truncated_bodies_are_malformed_at_every_byte(text: bytes) -> None:
             assert outcome(text[:end])[0] == "MalformedBody"
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.binary(max_size=60), WAYS)
 def test_only_declared_errors_come_out(body: bytes, way: tuple[int, int, int, bool]) -> None:
     outcome(body)

@@ -18,6 +18,7 @@ import yaml
 
 from tests.contracts.generated import ROOT
 from tests.examples.conftest import EXAMPLES
+from tests.support.commands import in_process
 
 FOLDER = EXAMPLES / "ci"
 PAGE = (ROOT / "docs" / "ci.md").read_text()
@@ -100,12 +101,20 @@ def test_recipes_predict_and_then_evaluate() -> None:
         assert len(commands) == 2
 
 
-@pytest.mark.parametrize("command", [*GATED, "python -m pytest -q -p no:cacheprovider test_model.py"])
+@pytest.mark.parametrize("command", GATED)
 def test_a_good_model_passes_and_another_does_not(place: Path, command: str) -> None:
-    assert run(command, place) == 0
+    assert in_process(command, place).exit_code == 0
     if "gates.xml" in command:
         suites = ElementTree.parse(place / "gates.xml").getroot()
         assert (suites.get("tests"), suites.get("failures")) == ("3", "0")
+    stricter(place)
+    assert in_process(command, place).exit_code == 1
+
+
+def test_in_pytest_the_command_that_airflow_runs_passes_and_fails_as_a_process(place: Path) -> None:
+    assert of_pytest()[1] == of_airflow()[1]
+    command = "python -m pytest -q -p no:cacheprovider test_model.py"
+    assert run(command, place) == 0
     stricter(place)
     assert run(command, place) == 1
 

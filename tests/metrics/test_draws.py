@@ -51,7 +51,8 @@ def test_the_page_shows_the_draws_of_its_test_vector() -> None:
 
 def test_ids_are_text_numbers_or_places() -> None:
     assert hashes([7, 12]).tolist() == hashes(["7", "12"]).tolist() == hashes(np.array([7, 12])).tolist()
-    assert positions("b", 2).tolist() == hashes(["b/0", "b/1"]).tolist()
+    for count in (0, 2, 10, 11, 1234):
+        assert positions("b☃", count).tolist() == hashes([f"b☃/{place}" for place in range(count)]).tolist()
 
 
 def test_thresholds_are_those_of_poisson() -> None:

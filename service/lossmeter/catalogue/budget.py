@@ -12,9 +12,10 @@ from lossmeter.catalogue.cost import Cost
 from lossmeter.errors import Busy, Flaw, TooLarge
 
 SMALL_MEMORY, MEMORY_PER_BYTE = 160 << 20, 1 << 16
-SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 500_000_000, 100_000
-"""What a request may take however small it is, and what each byte adds that was sent: what costs its sender nothing may not
-cost the server much. From 64 kB on only the limits on memory count, from 1 MB on only those on operations."""
+SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 150_000_000, 100_000
+SMALL_BYTES = 4096
+"""What a request may take that has no more bytes, and what each further byte adds that was sent: what costs its sender
+nothing may not cost the server much. From 64 kB on only the limits on memory count, from 1 MB on only those on operations."""
 _SENT: ContextVar[float] = ContextVar("sent", default=math.inf)
 
 
@@ -61,7 +62,8 @@ class Budget:
             TooLarge: with what it would take, what is allowed, and where it comes from.
         """
         size = _SENT.get()
-        memory, operations = SMALL_MEMORY + MEMORY_PER_BYTE * size, SMALL_OPERATIONS + OPERATIONS_PER_BYTE * size
+        more = max(0, size - SMALL_BYTES)
+        memory, operations = SMALL_MEMORY + MEMORY_PER_BYTE * more, SMALL_OPERATIONS + OPERATIONS_PER_BYTE * more
         for amount, limit, share, unit, setting in (
             (cost.memory, self.request_memory, memory, "bytes of memory", "LOSSMETER_MAX_REQUEST_MEMORY"),
             (

@@ -12,6 +12,8 @@ T = TypeVar("T", bound=Entry)
 
 NEAR = 0.75
 """How alike two names are, from 0 to 1, of which one may have been meant for the other."""
+LONGEST = 100
+"""Of the names that are compared with others: the time for that grows with the square of their length."""
 SHOWN = 3
 """Names that a message suggests."""
 
@@ -119,6 +121,8 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
     def near(self, name: str) -> list[str]:
         """Returns the proper names of the entries that may have been meant, the likeliest first."""
+        if len(name) > LONGEST:
+            return []
         from difflib import SequenceMatcher
 
         asked, words = fold(name), set(name.lower().replace("-", "_").split("_"))

@@ -12,7 +12,7 @@ from lossmeter.catalogue.cost import Cost
 from lossmeter.errors import Busy, Flaw, TooLarge
 
 SMALL_MEMORY, MEMORY_PER_BYTE = 160 << 20, 1 << 16
-SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 150_000_000, 100_000
+SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 100_000_000, 100_000
 SMALL_BYTES = 4096
 """What a request may take that has no more bytes, and what each further byte adds that was sent: what costs its sender
 nothing may not cost the server much. From 64 kB on only the limits on memory count, from 1 MB on only those on operations."""

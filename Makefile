@@ -16,7 +16,7 @@ TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
 .PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs fuzz-metrics soak chaos attacks capacity small image hashes sbom audit test-image \
-  check console sync bench confidence clean
+  check console sync vectors bench confidence clean
 
 install: $(VENV)/.installed
 
@@ -209,6 +209,10 @@ sync: install
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 	$(BIN)/python -m tests.contracts.generated
+
+# The reference vectors of all losses, which takes minutes, or of those in NAMES.
+vectors: install
+	$(BIN)/python -m tests.contracts.vectors $(NAMES)
 
 bench: install build/litserve
 	$(BIN)/python -m tests.benchmarks

@@ -56,6 +56,7 @@ def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
     }
     assert {
         "lossmeter/py.typed",
+        "lossmeter/losses/vectors/huber.json",
         "lossmeter/web/static/console/main.js",
     } <= files
     guides = {f"lossmeter/web/guides/{path.relative_to(GUIDES).as_posix()}" for path in _files_of(GUIDES)}

@@ -71,7 +71,7 @@ def request_model(loss: Loss) -> type[LossRequest]:
     """Returns the request of one loss as a pydantic model: its tensors, its parameters, and what all losses share."""
     fields: dict[str, Any] = {}
     for argument in loss.tensors:
-        meanings = " or ".join(f"{role.meaning.name}, shape {shape_text(role.shape)}" for role in argument.options)
+        meanings = " or ".join(f"{role.meaning.name} {shape_text(role.shape)}" for role in argument.options)
         fields[argument.name] = (
             TensorField,
             Field(... if argument.required else None, description=f"{argument.description} ({meanings})"),

@@ -140,8 +140,8 @@ SCHEMAS |= {
     },
 }
 BRIEFLY = {
-    "upstream": "The gradient from outside.",
-    "sample_weight": "Not negative: (N,), or as the loss.",
+    "upstream": "The upstream gradient.",
+    "sample_weight": "≥ 0: (N,), or as the loss.",
     "mask": "True counts: (N,), or as the loss.",
     "gradients": "What to derive by.",
 }

@@ -16,6 +16,8 @@ from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.languages import Language, in_languages
 from lossmeter.api.lasting import lasting_answer
 from lossmeter.api.models.catalogue import LossEntry, LossList, chosen_entry, loss_entry
+from lossmeter.api.models.vectors import Vectors, vectors_of
+from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.components import ref
 from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, request_body, tensor_answer
 from lossmeter.api.operations.losses import ComputeLoss
@@ -115,6 +117,17 @@ def router(resources: Resources) -> APIRouter:
     async def describe_loss(loss: str, language: Language) -> LossEntry:
         """Returns all that there is to know of a loss, with a request that works when posted as it stands."""
         return loss_entry(find(loss), language)
+
+    @routes.get(
+        PATH + "/{loss}/vectors",
+        operation_id="loss_vectors",
+        summary="Reference vectors of one loss, for other implementations",
+        response_model=Vectors,
+        responses=error_answers(404),
+    )
+    async def loss_vectors(loss: str) -> Response:
+        """Inputs, parameters, values and gradients in float64, from references that are independent of the service."""
+        return Response(vectors_of(find(loss)), media_type="application/json")
 
     add_raw_route(
         routes,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import pytest
 
 from lossmeter.serving.filling import Filling
@@ -100,3 +104,40 @@ def test_a_client_that_hangs_up_midway_leaves_its_room(narrow: str) -> None:
             connection.sendall(head(body) + body)
             answer = answer_of(connection)
     assert b'"value":1.5' in answer
+
+
+def test_a_client_that_hangs_up_midway_is_no_error_and_leaves_nothing(
+    narrow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fillings: list[Callable[[], Filling | None]] = []
+    plain = Filling.__init__
+
+    def noted(self: Filling, *arguments: Any) -> None:
+        fillings.append(weakref.ref(self))
+        plain(self, *arguments)
+
+    monkeypatch.setattr(Filling, "__init__", noted)
+    before = failures(narrow)
+    body = large()
+    gc.collect()
+    gc.disable()
+    try:
+        with connected(narrow) as connection:
+            connection.sendall(head(body) + body[: SIZE >> 1])
+            wait_for(lambda: bool(fillings))
+        wait_for(lambda: fillings[0]() is None)
+    finally:
+        gc.enable()
+    assert failures(narrow) == before
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def failures(url: str) -> list[str]:
+    """What the server counts of answers with 500."""
+    return [line for line in httpx.get(f"{url}/metrics").text.splitlines() if 'status="500"' in line]

@@ -68,6 +68,7 @@ class Filling(asyncio.BufferedProtocol):
         finally:
             self._give_back()
             self._memory.release()
+            del self._done  # its error leads to the frames that it passed, and those to the memory
 
     def fail(self, error: Exception) -> None:
         """Ends the filling."""

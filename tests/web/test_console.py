@@ -202,7 +202,7 @@ def test_the_command_says_what_was_posted(console: Console, http: httpx.Client) 
     assert body["gradients"] == ["predictions", "labels"]
     assert http.post("/v1/losses/binary_focal", json=body).json()["value"] == console.value()
     for language, word in (
-        ("Python", "httpx.post("),
+        ("Python", "httpx.request("),
         ("JavaScript", "fetch("),
         ("Java", "HttpRequest"),
         ("Go", "http.NewRequest"),

@@ -37,11 +37,14 @@ with warnings.catch_warnings():  # those of Ray's own code
 
     from lossmeter.cluster import RayRunner
     from lossmeter.cluster.deployment import application
+    from lossmeter.cluster.runner import FEW
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 STORE_BYTES = 100_000_000
 FILES, ROWS = 16, 2_000
+MANY = 100
+"""Parts of which records are merged in tasks."""
 COLUMNS = Columns(("p0", "p1", "p2"), ("y",), slices=("country",))
 OPTIONS = ["--predictions", "p0,p1,p2", "--labels", "y", "--slice", "country", "--hardest", "3", "--json"]
 TASK = ["--task", "multiclass", "--predictions-are", "logits", "--replicates", "20"]
@@ -69,7 +72,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         ray.init(address=cluster.address, log_to_driver=False)
         yield cluster
     finally:
-        serve.shutdown()
+        if ray.is_initialized():  # otherwise Serve would start Ray to end it
+            serve.shutdown()
         ray.shutdown()
         cluster.shutdown()
         patched.undo()
@@ -111,6 +115,23 @@ def test_the_report_is_that_of_this_machine_to_the_last_digit(cluster: Cluster, 
     assert there.exit_code == 0, there.output
     assert json.loads(there.stdout)["samples"] == FILES * ROWS
     assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+def test_records_of_many_parts_merge_in_tasks_to_the_same_bits(cluster: Cluster, tmp_path: Path) -> None:
+    assert MANY > FEW
+    rng = np.random.default_rng(11)
+    for number in range(MANY):
+        labels = rng.integers(0, 2, 50)
+        columns = {"p": rng.random(50), "y": labels, "country": rng.choice(["de", "fr"], 50)}
+        parquet.write_table(pyarrow.table(columns), tmp_path / f"{number:03}.parquet")
+    fields = {"task": "binary", "predictions_are": "probabilities", "replicates": 20, "hardest": 3}
+    plan = validate(SlicedFields, "plan", {**fields, "slices": ["country"]})
+    columns_read = Columns(("p",), ("y",), slices=("country",))
+    with opened(str(tmp_path), None) as dataset:
+        here = LocalRunner("cpu").report(dataset, columns_read, plan)
+        there = RayRunner("cpu").report(dataset, columns_read, plan)
+    assert here["samples"] == MANY * 50
+    assert plain(there) == plain(here)
 
 
 def test_a_file_that_is_wrong_is_named_with_its_row(cluster: Cluster, tmp_path: Path) -> None:

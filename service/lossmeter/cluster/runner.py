@@ -101,7 +101,7 @@ class RayRunner:
         if merged is not None:
             rows = rows.map_batches(merged, batch_size=FAN, batch_format="numpy", num_cpus=1, max_retries=-1)
         for row in rows.iter_rows():
-            if row["error"] is not None:
+            if row["error"]:
                 raise pickle.loads(row["error"])  # noqa: S301  # of this program
             yield row
 
@@ -124,7 +124,7 @@ class Names:
             names = class_names(pickle.loads(row["part"]), self.columns, _plan(self.plan))  # noqa: S301
         except LossmeterError as error:
             return {"names": None, "error": _told(error)}
-        return {"names": None if names is None else sorted(names), "error": None}
+        return {"names": None if names is None else sorted(names), "error": b""}
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,13 @@ class Work:
     def merge(self, batch: Rows) -> Rows:
         """Merges those records of a batch that are neighbours; what is left goes on as it is."""
         tree = MergeTree(self.parts)
-        failed = next((error for error in batch["error"] if error is not None), None)
-        for level, number, record in zip(batch["level"], batch["number"], batch["record"], strict=True):
-            tree.add((int(level), int(number)), _record(record))
-        left = [_row(*node, record, 0, 0) for node, record in tree.nodes.items()]
+        failed = next((error for error in batch["error"] if error), b"")
+        try:
+            for level, number, record in zip(batch["level"], batch["number"], batch["record"], strict=True):
+                tree.add((int(level), int(number)), _record(record))
+        except LossmeterError as error:
+            failed = failed or _told(error)
+        left = [_row(*node, record, 0, 0) for node, record in tree.nodes.items()] or [_row(0, 0, None, 0, 0)]
         left[0] |= {"rows": int(batch["rows"].sum()), "parts": int(batch["parts"].sum()), "error": failed}
         return {name: np.array([row[name] for row in left], dtype=_DTYPES.get(name)) for name in left[0]}
 
@@ -178,16 +181,17 @@ _DTYPES: dict[str, Any] = {"record": object, "error": object}
 
 
 def _row(level: int, number: int, record: Record | None, rows: int, parts: int) -> Rows:
+    """Makes a row; what it has not is empty bytes: a column of nothing but None comes out of Ray as numbers that are none."""
     from lossmeter.runs.serialization import serialize
 
-    content = None if record is None else serialize(record)
-    return {"level": level, "number": number, "record": content, "rows": rows, "parts": parts, "error": None}
+    content = b"" if record is None else serialize(record)
+    return {"level": level, "number": number, "record": content, "rows": rows, "parts": parts, "error": b""}
 
 
-def _record(content: bytes | None) -> Record | None:
+def _record(content: bytes) -> Record | None:
     from lossmeter.runs.serialization import deserialize
 
-    return None if content is None else deserialize(content)
+    return deserialize(content) if content else None
 
 
 def _told(error: LossmeterError) -> bytes:

@@ -26,8 +26,9 @@ from lossmeter.cli.measurement import LocalRunner, opened
 from lossmeter.evaluation import Plan, SlicedFields, evaluate
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
+from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import Columns
-from tests.support.ray import VARIABLES, agent_ports, be_patient
+from tests.support.ray import VARIABLES, Held, agent_ports, be_patient
 
 with warnings.catch_warnings():  # those of Ray's own code
     warnings.simplefilter("ignore")
@@ -159,20 +160,24 @@ def test_names_of_classes_are_found_in_all_files(cluster: Cluster, tmp_path: Pat
         assert plain(found) == plain(LocalRunner("cpu").report(dataset, Columns(("p",), ("y",)), plan))
 
 
-def test_what_is_lost_with_a_node_is_computed_again(cluster: Cluster, folder: Path) -> None:
-    node = add_node(cluster)
-    seen: list[float] = []
-
-    def watch(share: float, rows: int) -> None:
-        if not seen:
-            kill(cluster, node)
-        seen.append(share)
-
+def test_what_is_lost_with_a_node_is_computed_again(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    (node,) = cluster.worker_nodes or {add_node(cluster)}
+    killed = threading.Thread(target=_kill_at_work, args=(cluster, node, tmp_path))
     with opened(str(folder), None) as dataset:
         here = LocalRunner("cpu").report(dataset, COLUMNS, PLAN)
-        there = RayRunner("cpu", watch).report(dataset, COLUMNS, PLAN)
-    assert seen[-1] == 1.0
+        parts = [Held(part, number, tmp_path, node.node_id) for number, part in enumerate(dataset.parts)]
+        killed.start()
+        there = RayRunner("cpu").report(Dataset(dataset.name, parts), COLUMNS, PLAN)
+    killed.join()
+    begun = [int(note.name.partition("-")[0]) for note in tmp_path.iterdir()]
+    assert len(begun) > len(set(begun))  # what it was at was begun elsewhere
     assert plain(there) == plain(here)
+
+
+def _kill_at_work(cluster: Cluster, node: Any, folder: Path) -> None:
+    while not list(folder.glob(f"*-{node.node_id}")):
+        time.sleep(0.05)
+    kill(cluster, node)
 
 
 def test_both_replicas_serve_and_nothing_acknowledged_is_lost_with_one(cluster: Cluster) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Generator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lossmeter.wire.datasets import Part
+from lossmeter.wire.tables import Chunk, Columns
 from tests.support.ports import reserve_port
 
 VARIABLES = {
@@ -26,6 +31,37 @@ VARIABLES = {
 """Of a cluster of this machine that waits longer than usual for its processes, and reports to nobody."""
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 START_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A part of a dataset that notes where it is read, and on one node is never done.
+
+    Attributes:
+        part: which one.
+        number: of it.
+        folder: of the notes, which are named by the number and the node.
+        node: the one on which it does not end.
+    """
+
+    part: Part
+    number: int
+    folder: Path
+    node: str
+
+    @property
+    def name(self) -> str:
+        return self.part.name
+
+    def read(self, columns: Columns) -> Generator[Chunk, None, None]:
+        """Reads the rows, unless this is that node."""
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        (self.folder / f"{self.number}-{here}").touch()
+        if here == self.node:
+            time.sleep(START_SECONDS)
+        yield from self.part.read(columns)
 
 
 def agent_ports() -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import sklearn.metrics as sk
 
 from lossmeter.evaluation import metrics as chosen_metrics
 from lossmeter.evaluation.figures import replicate_values
-from lossmeter.metrics import TASKS, scores
+from lossmeter.metrics import TASKS, levels, scores
 from lossmeter.metrics.draws import draws, hashes
-from lossmeter.metrics.scores import LEVELS
+from lossmeter.metrics.levels import LEVELS
 from tests.metrics.evaluations import SEED, batches, everything, measured, metrics_of, report
 from tests.metrics.test_merging import same_report
 
@@ -61,9 +62,10 @@ def test_it_does_not_matter_how_many_are_drawn_at_a_time(task: str, monkeypatch:
         made = everything(task, are, exact=exact)
         whole = measured(made, data)
         with monkeypatch.context() as patched:
-            for module in (scores, chosen_metrics):
+            for module in (levels, chosen_metrics):
                 patched.setattr(module, "SLAB_DRAWS", 7 * 12)
-            patched.setattr(scores, "SLAB_ELEMENTS", 300)
+            for module in (levels, scores):
+                patched.setattr(module, "SLAB_ELEMENTS", 300)
             same_report(made, whole, measured(made, data))
 
 
@@ -88,6 +90,26 @@ def test_levels_keep_the_spread_of_many_scores(positives: int) -> None:
         assert item.interval is not None
         assert item.interval.standard_error == pytest.approx(np.std(each, ddof=1), rel=2e-3)
         assert item.value == pytest.approx(theirs(data["labels"], data["predictions"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_levels_that_are_drawn_with_counts_are_those_of_the_samples(
+    weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {**scored(5000, 1500), "sample_weight": np.full(5000, weight), "mask": np.arange(5000) % 7 > 0}
+    data["predictions"] = 1 / (1 + np.exp(-data["predictions"]))
+    wanted = [{"metric": name} for name in ("auroc", "f1", "average_precision")]
+    made = metrics_of("binary", "probabilities", wanted, replicates=9)
+    monkeypatch.setattr(chosen_metrics, "SLAB_DRAWS", 9 * 600)
+    found = measured(made, data, paired=False)
+    assert bool(found.levels) == (weight == 1)
+    with monkeypatch.context() as patched:
+        for name in ("draws", "drawn_tally", "add_counts"):
+            if found.levels:
+                patched.delattr(levels, name)  # nothing is drawn again
+        together = report(made, found)
+    assert repr(together) == repr(report(made, replace(found, levels={})))
+    assert not found.merge(measured(made, data, "more", paired=False)).levels
 
 
 def test_few_scores_are_all_told_apart() -> None:

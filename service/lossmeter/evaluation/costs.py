@@ -37,6 +37,8 @@ MAX_SLICES = 1000
 """Values of one column in one batch; a column with more of them is an id."""
 STEP_OPERATIONS = 50_000
 """Operations that an array of few elements takes anyway, in a figure or a statistic."""
+LEVEL_COPIES = 3
+"""Arrays as large as the levels of all replicates that are held at a time."""
 COLUMN_STEPS = 10
 COLUMN_SWEEPS = 40
 REPLICATE_SWEEPS = 60
@@ -158,6 +160,9 @@ def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Ex
         slab = SLAB_COPIES * min(elements * (1 + replicates), SLAB_ELEMENTS)
         operations = columns * elements * (classes * COLUMN_SWEEPS + (1 + replicates) * REPLICATE_SWEEPS)
         steps = parts * classes * COLUMN_STEPS * STEP_OPERATIONS
+        if choice.of_scores and classes == 1:
+            # Levels that are drawn with the other replicates: what there is, what a slab adds, and the order that both are in.
+            state += LEVEL_COPIES * min(2 * elements * replicates, SLAB_ELEMENTS) + 2 * elements
         return Cost(NUMBER * state, operations + steps), NUMBER * slab
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0

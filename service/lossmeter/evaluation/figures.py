@@ -13,7 +13,8 @@ from lossmeter.evaluation import intervals
 from lossmeter.evaluation.metrics import ChosenMetric, MetricSet
 from lossmeter.evaluation.statistics import States, Statistics
 from lossmeter.metrics import Difference, Interval, confidence
-from lossmeter.metrics.scores import Samples, levelled
+from lossmeter.metrics.levels import levelled
+from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.weighting import Array
 from lossmeter.stopping import checkpoint
 
@@ -122,8 +123,9 @@ def replicate_values(metrics: MetricSet, states: States, statistics: Statistics)
         kept = states[key]
         assert isinstance(kept, Samples)
         samples = kept.pooled() if micro else kept
-        of_scores = "scores" in metrics.choices[places[0]].metric.statistics[0].needs
-        for some in (levelled if of_scores else Samples.replicated)(samples, metrics.replicates):
+        replicated = levelled if metrics.choices[places[0]].of_scores else Samples.replicated
+        found = [statistics.levels[key]] if key in statistics.levels else replicated(samples, metrics.replicates)
+        for some in found:
             for number in places:
                 checkpoint()
                 parts[number].append(metrics.choices[number].value({key: some}))

@@ -27,6 +27,7 @@ from lossmeter.evaluation.statistics import Statistics, merged
 from lossmeter.metrics import Ratio, Weighting
 from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.draws import Draws, draws
+from lossmeter.metrics.levels import LevelCounts
 from lossmeter.metrics.states import Quotient, State
 from lossmeter.metrics.weighting import Booleans, Integers, drawn_sums, quotient
 from lossmeter.stopping import checkpoint
@@ -161,8 +162,11 @@ def _make_record(plan: Plan, inputs: Inputs, rows: Rows, batch_id: str, *, paire
     with np.errstate(invalid="ignore", over="ignore"):
         samples, states = _measure_states(plan, inputs, rows, None)
         names = _replicated(plan, states, clustered=inputs.clustered, paired=paired)
-        drawn, parts = _draw_replicates(plan, inputs, rows, names, [(len(values), codes) for values, codes in coded])
-        whole = Statistics(samples, inputs.clustered, states, drawn)
+        counts = {} if paired or coded or not names else _count_levels(plan, inputs.batch, states)
+        parts_of = [(len(values), codes) for values, codes in coded]
+        drawn, parts = _draw_replicates(plan, inputs, rows, names, parts_of, list(counts.values()))
+        levels = {key: count.levels for key, count in counts.items()}
+        whole = Statistics(samples, inputs.clustered, states, drawn, levels)
         sliced = {}
         for column, (values, codes), replicates in zip(plan.slices, coded, parts, strict=True):
             sliced[column] = {
@@ -233,8 +237,22 @@ def _ratio(numerator: Array, denominator: Array, elements: Array) -> State:
     return replace(ratio, elements=np.asarray(elements.sum()))  # type: ignore[call-arg]
 
 
+def _count_levels(plan: Plan, batch: Batch, states: Mapping[str, State]) -> dict[str, LevelCounts]:
+    """Begins to count the levels of scores, by the name of their samples, which are then drawn once for all replicates."""
+    if batch.unit is not None:
+        return {}
+    wanted = plan.metrics.levelled(states)
+    counts = {key: LevelCounts.of(samples, plan.metrics.replicates) for key, samples in wanted.items()}
+    return {key: count for key, count in counts.items() if count is not None}
+
+
 def _draw_replicates(
-    plan: Plan, inputs: Inputs, rows: Rows, names: Collection[str], codes: Sequence[tuple[int, Integers]]
+    plan: Plan,
+    inputs: Inputs,
+    rows: Rows,
+    names: Collection[str],
+    codes: Sequence[tuple[int, Integers]],
+    levels: Sequence[LevelCounts],
 ) -> tuple[dict[str, State], list[list[dict[str, State]]]]:
     """Draws the replicates of all samples, and for each column of slices those of every slice.
 
@@ -243,6 +261,7 @@ def _draw_replicates(
     Args:
         names: of the states of which replicates are kept.
         codes: of each column, how many slices there are, and that of each sample.
+        levels: of scores, one for each unit of the batch in order, that count their draws.
     """
     columns = [array for one, row in zip(plan.criteria, rows, strict=True) if one.key in names for array in row[:2]]
     sums = np.stack(columns, axis=1) if columns else np.zeros((inputs.samples, 0))
@@ -256,8 +275,12 @@ def _draw_replicates(
 
     whole: dict[str, State] = {}
     slices: list[list[dict[str, State]]] = [[{} for _ in range(count)] for count, _ in codes]
+    start = 0
     for batch in slabs(inputs.batch, plan.metrics.replicates) if names else ():
         drawn = draws(batch.hashes, 0, plan.metrics.replicates)
+        for level in levels:
+            level.add(start, drawn)
+        start += batch.units
         if not any(slices):
             whole = _merge_into(whole, states(batch, drawn))
         for parts, (_, code) in zip(slices, codes, strict=True):

@@ -71,6 +71,11 @@ class ChosenMetric:
         """Tells whether it is a number with a known spread."""
         return self.kind == "scalar" and self.metric.uncertainty != "none"
 
+    @property
+    def of_scores(self) -> bool:
+        """Tells whether it needs no more of the samples than the order of their scores."""
+        return "scores" in self.metric.statistics[0].needs
+
     def has_formula(self, states: Mapping[str, Any]) -> bool:
         """Tells whether its interval follows from the states themselves, where samples do not come in groups."""
         state = states[self.keys[0]]
@@ -156,6 +161,11 @@ class MetricSet:
             if item.replicated and not isinstance(states[key], Samples)
         }
         return frozenset(wanted)
+
+    def levelled(self, states: Mapping[str, State]) -> dict[str, Samples]:
+        """Returns the samples whose replicates need only the levels of their scores, by the name of the state."""
+        wanted = {choice.keys[0] for choice in self.choices if choice.scattered and choice.of_scores}
+        return {key: state for key in wanted if isinstance(state := states[key], Samples)}
 
     def drawn(self, batch: Batch, drawn: Draws, names: Collection[str]) -> dict[str, State]:
         """Returns the states of those names in the replicates that draw the units of the batch so often; (n, B)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lossmeter.errors import Invalid, MalformedBody
+from lossmeter.metrics.levels import Levels
 from lossmeter.metrics.states import Reader, State, Writer, from_json, from_lists, to_lists
 
 FORMAT = "lossmeter.statistics"
@@ -24,12 +25,15 @@ class Statistics:
         clustered: whether units were drawn in groups, so that only the bootstrap knows their spread.
         states: by name, of the data as they are.
         replicates: by name, of the bootstrap replicates.
+        levels: by name of samples, those of their scores in the replicates, where they were drawn with the others. They follow
+            from the samples, so that no record keeps them.
     """
 
     samples: int
     clustered: bool
     states: States
     replicates: States
+    levels: Mapping[str, Levels] = field(default_factory=dict)
 
     def merge(self, other: Statistics) -> Statistics:
         """Returns the statistics of the data of both.
@@ -65,11 +69,11 @@ class Statistics:
         if record.get("format") != FORMAT or record.get("version") != VERSION:
             raise MalformedBody("statistics: the format or its version is not known")
         try:
-            parts = [
+            states, replicates = (
                 {name: from_json(state, read) for name, state in record[part].items()}
                 for part in ("states", "replicates")
-            ]
-            return cls(int(record["samples"]), bool(record["clustered"]), *parts)
+            )
+            return cls(int(record["samples"]), bool(record["clustered"]), states, replicates)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MalformedBody(f"statistics: {error!r}") from error
 

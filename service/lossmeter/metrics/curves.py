@@ -13,7 +13,8 @@ from lossmeter.metrics._parameters import Absent, Average, averaged, shares
 from lossmeter.metrics.batches import Labelled, Labels
 from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.confidence import Interval
-from lossmeter.metrics.scores import Levels, Samples, ScoreHistogram
+from lossmeter.metrics.levels import Levels
+from lossmeter.metrics.scores import Samples, ScoreHistogram
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "curves"

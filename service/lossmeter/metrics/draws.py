@@ -36,7 +36,7 @@ FEW_TEXTS = 8
 TEXT_BLOCK = 1 << 16
 SLAB_DRAWS = 1 << 25
 """Most draws that are held at a time: 32 MiB."""
-BLOCK_NUMBERS = 1 << 14
+BLOCK_NUMBERS = 1 << 15
 """Numbers of 64 bits that are mixed at a time: what fits the cache of the core."""
 
 

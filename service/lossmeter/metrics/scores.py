@@ -6,7 +6,7 @@ at or above each threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -15,24 +15,13 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from lossmeter.metrics.batches import sigmoid
-from lossmeter.metrics.draws import SLAB_DRAWS, Hashes, draws
+from lossmeter.metrics.draws import Hashes, draws
 from lossmeter.metrics.order import ascending, descending
 from lossmeter.metrics.states import State, merged_by, total
-from lossmeter.metrics.weighting import (
-    COUNTED_BLOCK,
-    Array,
-    Booleans,
-    Integers,
-    Weighting,
-    add_counts,
-    drawn_tally,
-    quotient,
-)
+from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 from lossmeter.stopping import checkpoint
 
 SLAB_ELEMENTS = 1 << 22
-LEVELS = 1000
-"""Scores of replicates are told apart as far as one part in so many of the positives or of the negatives lies between."""
 
 
 class Steps(NamedTuple):
@@ -306,99 +295,3 @@ class Samples(Scored, State, kind="samples"):
         ends = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(order) else np.zeros(0, np.int64)
         ones, zeros = (np.cumsum(weight * part, axis=-1)[..., ends] for part in (y, 1 - y))
         return Steps(sigmoid(score[ends]) if self.logits else score[ends], ones, zeros)
-
-
-@dataclass(frozen=True, eq=False)
-class Levels(Scored):
-    """The weight of positives and negatives at each level, that is in each group of neighbouring scores, in B replicates.
-
-    A level holds a single score, or at most a thousandth of the positives and of the negatives. So a replicate's area under a
-    curve is off by half of a thousandth at most, and by nearly the same in every replicate, whose spread is what is asked for.
-
-    Attributes:
-        positive, negative: by column, from the highest level down; each of shape (B, levels).
-    """
-
-    positive: Sequence[Array]
-    negative: Sequence[Array]
-
-    @property
-    def classes(self) -> int:
-        return len(self.positive)
-
-    def pooled(self) -> Levels:
-        """Levels of different classes cannot be compared: pool the samples, and then take their levels."""
-        if self.classes != 1:
-            raise ValueError(f"these are levels of {self.classes} classes")
-        return self
-
-    @property
-    def support(self) -> Array:
-        return np.stack([part.sum(axis=-1) for part in self.positive], axis=-1)
-
-    def steps(self, column: int) -> Steps:
-        checkpoint()
-        ones, zeros = (np.cumsum(part[column], axis=-1) for part in (self.positive, self.negative))
-        return Steps(np.arange(ones.shape[-1], 0.0, -1.0), ones, zeros)
-
-
-def levelled(samples: Samples, count: int) -> Iterator[Levels]:
-    """Yields the levels of scores in `count` replicates, a few replicates at a time; of samples in order."""
-    place, sizes = _levels(samples)
-    ends = np.cumsum(sizes)
-    width = 2 * int(ends[-1])
-    flat, weight, units = 2 * place + (samples.y == 1), samples.weight, samples.units
-    alone = len(units) > 0 and weight.min() == weight.max() and not (units[1:] == units[:-1]).any()
-    if alone:
-        # Each draws for itself, and all weigh the same: so they are drawn place by place, and counted.
-        order = ascending(flat)
-        flat, units = flat[order], units[order]
-    step = 4 * max(1, SLAB_ELEMENTS // (4 * max(1, width)))
-    for first in range(0, count, step):
-        last = min(first + step, count)
-        if alone:
-            total = _counted(flat, units, width, first, last) * weight[0]
-        else:
-            total = np.zeros((last - first, width))
-            rows = max(1, SLAB_DRAWS // (last - first))
-            for start in range(0, len(flat), rows):
-                checkpoint()
-                part = slice(start, start + rows)
-                distinct, unit = np.unique(units[part], return_inverse=True)
-                total += drawn_tally(flat[part], weight[part], width, unit, draws(distinct, first, last))
-        both = total.reshape(last - first, -1, 2)
-        yield Levels(*(np.split(both[..., side], ends[:-1], axis=-1) for side in (1, 0)))
-
-
-def _counted(place: Integers, units: Hashes, size: int, first: int, last: int) -> Array:
-    """Counts how often the units of each place are drawn, in the replicates from `first` up to `last`; shape (B, size)."""
-    total = np.zeros((size, last - first))
-    rows = max(16, COUNTED_BLOCK // (last - first))
-    for start in range(0, len(place), rows):
-        checkpoint()
-        part = slice(start, start + rows)
-        add_counts(total, place[part], draws(units[part], first, last))
-    return np.ascontiguousarray(total.T)
-
-
-def _levels(samples: Samples) -> tuple[Integers, Integers]:
-    """Returns the level of each element, counted through all columns from the highest score of each, and how many each has."""
-    place = np.zeros(len(samples.x), np.int64)
-    sizes = np.zeros(samples.classes, np.int64)
-    falling, bounds = samples.falling
-    for column in range(samples.classes):
-        checkpoint()
-        order = falling[bounds[column] : bounds[column + 1]]
-        score, y, weight = samples.x[order], samples.y[order], samples.weight[order]
-        begins = np.append(True, score[1:] != score[:-1]) if len(order) else np.zeros(0, bool)
-        number = np.cumsum(begins) - 1
-        if len(order) and number[-1] >= 2 * LEVELS:
-            # Of the positives and of the negatives, how many thousandths lie above a score, and how many at or above it.
-            shares = [quotient(np.bincount(number, weights=weight * part), weight @ part, 0.0) for part in (y, 1 - y)]
-            reached = np.floor(LEVELS * np.cumsum(sum(shares)))
-            limits = np.stack([np.append(0, reached[:-1]), reached])
-            level = np.cumsum(np.append(0, (np.diff(limits, axis=1) != 0).any(axis=0)))
-            number = level[number]
-        sizes[column] = number[-1] + 1 if len(number) else 0
-        place[order] = number + sizes[:column].sum()
-    return place, sizes

@@ -87,9 +87,10 @@ class Passage:
 
         try:
             await app(scope, receive, send_completed)
-        except ClientGone:
+        except ClientGone as error:
             log.info("request %s: the client hung up before its request was complete", self.state.request_id)
             self.status = CLIENT_GONE
+            garbage.release_frames(error, self.state.received_bytes)
         except Exception as error:
             answer = self.answer(error)
             if self.status:

@@ -285,8 +285,6 @@ class Connection(HttpToolsProtocol):
 
     def tell_missed(self, piece: memoryview) -> None:
         """Tells the parser what was read past it, as the body will not be whole."""
-        if self.transport.is_closing():
-            return  # and the parser may be gone
         self._missed = True
         self.parser.feed_data(piece)
         self._missed = False

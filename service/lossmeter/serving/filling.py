@@ -53,6 +53,7 @@ class Filling(asyncio.BufferedProtocol):
         self._memory = memory
         self._arrived = arrived
         self._position = 0
+        self._lost = False
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -68,7 +69,6 @@ class Filling(asyncio.BufferedProtocol):
         finally:
             self._give_back()
             self._memory.release()
-            del self._done  # its error leads to the frames that it passed, and those to the memory
 
     def fail(self, error: Exception) -> None:
         """Ends the filling."""
@@ -93,6 +93,7 @@ class Filling(asyncio.BufferedProtocol):
                 self._done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._host.connection_lost(exc)
         self.fail(ClientGone())
 
@@ -106,8 +107,8 @@ class Filling(asyncio.BufferedProtocol):
         self._host.resume_writing()
 
     def _give_back(self) -> None:
-        """Leaves the socket to the connection again, if the body did not come whole."""
-        if self._position == len(self._memory):
+        """Leaves the socket to the connection again, if there is one and the body did not come whole."""
+        if self._lost or self._position == len(self._memory):
             return
         self._host.take_over(self._host)  # type: ignore[arg-type]
         for start in range(0, self._position, MISSED_BYTES):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lossmeter.engine import Call, Engine, Outcome
+from lossmeter.engine.work import _Part
 from lossmeter.errors import DoesNotFit, Invalid
 from lossmeter.losses import LOSSES, Loss, Support, find
 from tests.losses.test_losses import (
@@ -334,6 +335,33 @@ def test_what_was_computed_before_memory_ran_out_is_not_computed_again() -> None
     assert sizes == [4, 4, 2, 2, 2]
     same_bits(unwired(found.values), unwired(expected.values))
     same_bits(unwired(found.gradients["predictions"]), unwired(expected.gradients["predictions"]))
+
+
+def test_memory_that_runs_out_between_two_gradients_of_a_piece_leaves_no_trace_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = {"predictions": torch.arange(40.0).reshape(10, 4), "labels": torch.ones(10, 4)}
+    mask = wired(torch.arange(10) % 3 > 0)
+    fields: dict[str, Any] = {"gradients": ("predictions", "labels"), "mask": mask, "non_finite": "allow"}
+    expected = computed(find("mse"), case, **fields)
+    calls = []
+
+    def filling(part: _Part, name: str, gradient: Tensor) -> Tensor:
+        calls.append(name)
+        if len(calls) == 4:
+            raise MemoryError
+        return keep(part, name, gradient)
+
+    keep = _Part.keep
+    monkeypatch.setattr(_Part, "keep", filling)
+    engine = Engine(NAME, chunk_elements=16)
+    for reduction in ("mean", "none"):
+        calls.clear()
+        wanted = {**fields, "reduction": reduction}
+        found = computed(find("mse"), cloned(case), engine, **wanted, expendable=True)
+        assert (found.sum, found.count) == (expected.sum, expected.count)
+        for name in fields["gradients"]:
+            same_bits(unwired(found.gradients[name]), unwired(computed(find("mse"), case, **wanted).gradients[name]))
 
 
 def test_other_errors_of_torch_are_not_taken_for_a_full_device() -> None:

@@ -153,20 +153,25 @@ class _Pieces:
             self.inflow = _joined_inflow(work.plan, [part], part.rows)
         inflow = self.inflow[: part.rows] if part.uniform and self.inflow is not None else None
         values, gradients = _passed(tensors, [part], rooms if given else (), inflow)
+        if part.weights.mask is not None:
+            pairs = zip(self.gradients, gradients, strict=True)
+            gradients = tuple(one if one is None else part.keep(name, one.cpu()) for name, one in pairs)
         if work.keeps_values:
-            self.values.append(values.cpu())
+            values = values.cpu()
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 result = part.reduce(values)
-            self.total += result.total
-            self.numerator += result.numerator
-        for name, room, gradient in zip(self.gradients, rooms, gradients, strict=True):
+        # From here on nothing takes memory: a piece that has been noted, even in part, could not be done again.
+        for room, gradient in zip(rooms, gradients, strict=True):
             if gradient is None:
                 room.zero_()
             elif gradient.data_ptr() != room.data_ptr():
                 room.copy_(gradient)
-            if part.weights.mask is not None:
-                room.copy_(part.keep(name, room))
+        if work.keeps_values:
+            self.values.append(values)
+        else:
+            self.total += result.total
+            self.numerator += result.numerator
 
     def together(self, work: Work) -> PassResult:
         if not self.values:

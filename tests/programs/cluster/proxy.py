@@ -22,7 +22,7 @@ from tests.support.ray import VARIABLES
 
 BODY = {"predictions": [[0.2, 1.1, -0.3], [2.0, 0.1, 0.4]], "labels": [1, 0]}
 PATH = "/v1/losses/cross_entropy"
-CONNECTIONS, SECONDS = 16, 8
+CONNECTIONS, SECONDS = (1, 16), 8
 SCRIPT = f"""wrk.method = "POST"
 wrk.body = '{json.dumps(BODY)}'
 wrk.headers["Content-Type"] = "application/json"
@@ -130,7 +130,7 @@ def processor_seconds(root: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure(port: int, root: int) -> str:
+def measure(port: int, root: int, connections: int) -> str:
     """Returns requests a second, the median and 99th percentile of latency, and the processor time of a request.
 
     The last is that of all processes but the client, and holds on a busy machine too.
@@ -140,7 +140,7 @@ def measure(port: int, root: int) -> str:
         script.write(SCRIPT)
         script.flush()
         address = f"http://127.0.0.1:{port}{PATH}"
-        options = ["-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", script.name, address]
+        options = ["-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script.name, address]
         told = subprocess.run(["wrk", *options], capture_output=True, text=True, check=True).stdout
     spent = processor_seconds(root) - before
     count = re.search(r"(\d+) requests in", told)
@@ -161,8 +161,9 @@ def main(ways: list[str]) -> None:
             port = reserved.getsockname()[1]
         with served(way, port) as root:
             wait(port)
-            for _ in range(2):
-                print(f"{way:>10}: {measure(port, root)}  (load {os.getloadavg()[0]:.1f})", flush=True)
+            for connections in CONNECTIONS:
+                told = measure(port, root, connections)
+                print(f"{way:>10}, {connections:>2} connections: {told}  (load {os.getloadavg()[0]:.1f})", flush=True)
 
 
 if __name__ == "__main__":

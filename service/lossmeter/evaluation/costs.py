@@ -14,6 +14,7 @@ from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.metrics import Contingency, Statistic
 from lossmeter.metrics.draws import SLAB_DRAWS
+from lossmeter.metrics.levels import LEVELS
 from lossmeter.metrics.scores import SLAB_ELEMENTS, Samples
 
 NUMBER = 8
@@ -37,8 +38,8 @@ MAX_SLICES = 1000
 """Values of one column in one batch; a column with more of them is an id."""
 STEP_OPERATIONS = 50_000
 """Operations that an array of few elements takes anyway, in a figure or a statistic."""
-LEVEL_COPIES = 3
-"""Arrays as large as the levels of all replicates that are held at a time."""
+LEVEL_COPIES, MOST_PLACES = 3, 8 * LEVELS
+"""Arrays as large as the levels of all replicates that are held at a time, and how many places those can have."""
 COLUMN_STEPS = 10
 COLUMN_SWEEPS = 40
 REPLICATE_SWEEPS = 60
@@ -162,7 +163,7 @@ def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Ex
         steps = parts * classes * COLUMN_STEPS * STEP_OPERATIONS
         if choice.of_scores and classes == 1:
             # Levels that are drawn with the other replicates: what there is, what a slab adds, and the order that both are in.
-            state += LEVEL_COPIES * min(2 * elements * replicates, SLAB_ELEMENTS) + 2 * elements
+            state += LEVEL_COPIES * min(2 * elements, MOST_PLACES) * replicates + 2 * elements
         return Cost(NUMBER * state, operations + steps), NUMBER * slab
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0

@@ -31,6 +31,8 @@ COUNTED_BLOCK = 1 << 19
 """Draws that are counted at a time."""
 MOST_ADDED = 255 // len(THRESHOLDS)
 """Draws of a unit whose sum fits a byte."""
+LONG_RUN = 8 * MOST_ADDED
+"""Elements of a place, on average, from which each place is summed by itself."""
 DENSE_SHARE = 8
 """Places that a table by unit may have for each element."""
 
@@ -172,13 +174,21 @@ def add_counts(total: Array, index: npt.NDArray[Any], draws: Draws) -> None:
     if not draws.size:
         return
     begins = np.flatnonzero(np.append(True, index[1:] != index[:-1]))
+    lanes = next(lane for lane in ("u8", "u4", "u2", "u1") if replicates % int(lane[1]) == 0)
+    packed = np.ascontiguousarray(draws).view(lanes)
+    if LONG_RUN * len(begins) <= len(index):
+        for place, rows in zip(index[begins], np.split(packed, begins[1:]), strict=True):
+            whole = len(rows) // MOST_ADDED * MOST_ADDED
+            several = rows[:whole].reshape(-1, MOST_ADDED, rows.shape[1]).sum(axis=1, dtype=lanes)
+            total[place] += several.view(np.uint8).sum(axis=0, dtype=np.uint32)
+            total[place] += rows[whole:].sum(axis=0, dtype=lanes).view(np.uint8)
+        return
     lengths = np.diff(np.append(begins, len(index)))
     pieces = -(-lengths // MOST_ADDED)
     ends = np.cumsum(pieces)
     within = np.arange(int(ends[-1])) - np.repeat(ends - pieces, pieces)
     starts = np.repeat(begins, pieces) + MOST_ADDED * within
-    lanes = next(lane for lane in ("u8", "u4", "u2", "u1") if replicates % int(lane[1]) == 0)
-    sums = np.add.reduceat(np.ascontiguousarray(draws).view(lanes), starts, axis=0, dtype=lanes).view(np.uint8)
+    sums = np.add.reduceat(packed, starts, axis=0, dtype=lanes).view(np.uint8)
     if len(begins) < len(starts):
         sums = np.add.reduceat(sums, ends - pieces, axis=0, dtype=np.uint32)
     total[index[begins]] += sums

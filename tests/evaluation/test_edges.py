@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from scipy import stats
 
-from lossmeter.evaluation import ComparisonGate, Plan, compare, evaluate, measure
+from lossmeter.evaluation import ComparisonGate, Plan, compare, evaluate, measure, report
 from lossmeter.metrics.states import from_json
 from tests.support.evaluations import fields, plan
 
@@ -55,6 +56,41 @@ def test_perfect_decisions_have_an_interval_like_that_of_no_failures(metric: str
     assert 0.5 * exact < 1 - found["interval"]["low"] < 1.5 * slope * exact
 
 
+F_ENDS = {"jaccard": (1.0, 1.0), "f1": (0.5, 0.5), "f_beta": (4 / 5, 1 / 5)}
+"""What a wrong decision weighs against a right one, at the lower end and at the upper; f_beta with beta 2."""
+
+
+@pytest.mark.parametrize("metric", F_ENDS)
+@pytest.mark.parametrize(("right", "wrong"), [(0, 1), (1, 0), (1, 1), (0, 2), (2, 0)])
+def test_one_or_two_decisions_have_an_interval_as_wide_as_the_exact_one(metric: str, right: int, wrong: int) -> None:
+    exact = stats.binomtest(right, right + wrong).proportion_ci(0.95, "exact")
+    ends = [share / (share + w * (1 - share)) for share, w in zip(exact, F_ENDS[metric], strict=True)]
+    told = [(1, 1)] * right + [(1, 0)] * wrong
+    decided, labels = np.array(told + [(0, 0)] * (10 - len(told))).T
+    more = {"parameters": {"beta": 2.0}} if metric == "f_beta" else {}
+    for weights in ({}, {"sample_weight": np.full(10, 3.0)}):
+        found = figure("binary", "classes", metric, {"predictions": decided, "labels": labels, **weights}, **more)
+        low, high = found["interval"]["low"], found["interval"]["high"]
+        assert low <= ends[0] + 1e-12
+        assert high >= ends[1] - 1e-12
+        if right == 0:  # half counts alone end much lower
+            assert (low, high) == (0.0, pytest.approx(ends[1], abs=1e-12))
+
+
+def test_the_exact_interval_is_that_of_all_batches_together_and_of_groups() -> None:
+    wanted = plan(task="binary", predictions_are="classes", losses=[], metrics=[{"metric": "f1"}], replicates=200)
+    one = fields({"predictions": np.array([1, 0, 0, 0]), "labels": np.zeros(4, int)})
+    merged = measure(wanted, one, batch_id="a").merge(measure(wanted, one, batch_id="b"))
+    share = 1 - 0.025**0.5  # Clopper and Pearson's upper end of none of two
+    assert report(wanted, merged)["metrics"][0]["interval"]["high"] == pytest.approx(2 * share / (1 + share), rel=1e-12)
+    merged = measure(wanted, one, batch_id="c").merge(merged)
+    assert report(wanted, merged)["metrics"][0]["interval"]["high"] < 0.9  # of three decisions, as half counts have it
+    # Thirty decisions of one group out of ten are one decision, whose number is known from the replicates alone.
+    group = np.repeat(np.arange(10), 30)
+    data = {"predictions": (group == 0).astype(int), "labels": np.zeros(300, int), "groups": group}
+    assert figure("binary", "classes", "f1", data)["interval"]["high"] > 0.95
+
+
 def test_separated_scores_have_newcombes_interval() -> None:
     # Newcombe 2006, method 5, for 15 against 15: θ from which 1 is 1.96 errors away, solved with scipy.optimize.brentq.
     from scipy.optimize import brentq
@@ -97,8 +133,6 @@ def test_nothing_is_explained_of_constants(metric: str) -> None:
         merged = parts[0]
         for one in parts[1:]:
             merged = merged.merge(one)
-        from lossmeter.evaluation import report
-
         assert np.isnan(report(wanted, merged)["metrics"][0]["value"])
         found = figure("regression", "values", metric, data)
         assert np.isnan(found["value"])

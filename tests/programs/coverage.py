@@ -1,4 +1,7 @@
-"""How often intervals hold on simulated data whose truth is known. Run as a module, it writes docs/confidence.md."""
+"""How often intervals hold on simulated data whose truth is known. Run as a module, it writes docs/confidence.md.
+
+`python -m tests.programs.coverage 2000 "f1 | binary" "| 10 |"`: so many trials, of the rows that have these words alone.
+"""
 
 from __future__ import annotations
 
@@ -287,25 +290,34 @@ def _coverage(true: float, value: np.ndarray, low: np.ndarray, high: np.ndarray,
     return Coverage(1 - below - above, float(below), float(above), 1 - known.mean(), float(width), method)
 
 
+def row(case: Case) -> str:
+    """How the row of a case begins."""
+    return f"| {case.metric} | {case.task} | {case.made.__name__.replace('_', ' ')} | {case.n:,} | "
+
+
 def main() -> None:
+    """Simulates so many trials of the cases whose row has all of some words in its beginning, and replaces those rows."""
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
-    results = coverages(trials, CASES)
-    rows = [
-        f"| {case.metric} | {case.task} | {case.made.__name__.replace('_', ' ')} | {case.n:,} | {one.method} | "
-        f"{100 * one.inside:.1f} % | {100 * one.below:.1f} % | {100 * one.above:.1f} % | {one.width:.1f} | "
-        f"{100 * one.null:.1f} % | {trials:,} |"
+    results = coverages(trials, [case for case in CASES if all(words in row(case) for words in sys.argv[2:])])
+    rows = {
+        row(case): f"{one.method} | {100 * one.inside:.1f} % | {100 * one.below:.1f} % | {100 * one.above:.1f} % | "
+        f"{one.width:.1f} | {100 * one.null:.1f} % | {trials:,} |"
         for case, one in results.items()
-    ]
+    }
+    page = Path(__file__).parents[2] / "docs" / "confidence.md"
+    before, _, rest = page.read_text().partition("<!-- coverage -->\n")
+    former, _, after = rest.partition("<!-- end of coverage -->\n")
+    for line in former.splitlines():
+        for case in CASES:
+            if line.startswith(row(case)):
+                rows.setdefault(row(case), line.removeprefix(row(case)))
     table = "\n".join(
         [
             "| metric | task | data | n | method | covers | truth below | truth above | width | no interval | trials |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
-            *rows,
+            *(beginning + rows[beginning] for beginning in map(row, CASES) if beginning in rows),
         ]
     )
-    page = Path(__file__).parents[2] / "docs" / "confidence.md"
-    before, _, rest = page.read_text().partition("<!-- coverage -->\n")
-    _, _, after = rest.partition("<!-- end of coverage -->\n")
     page.write_text(f"{before}<!-- coverage -->\n{table}\n<!-- end of coverage -->\n{after}")
     sys.stdout.write(table + "\n")
 

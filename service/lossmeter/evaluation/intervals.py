@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from lossmeter.metrics import Interval, Ratio, confidence, quotient_with_prior
 from lossmeter.metrics.scores import Samples
 from lossmeter.metrics.states import Quotient, State
 from lossmeter.metrics.weighting import Array
+
+FEW = 2
+"""Up to so many decisions that tell anything, half counts are too sure."""
 
 
 def interval(
@@ -45,7 +49,8 @@ def interval(
     count = units(choice, states, statistics)
     if believed is not None:
         few = count if statistics.clustered else math.inf
-        return confidence.bootstrap(value, believed, level, bounds, units=few, prior=True)
+        posterior = confidence.bootstrap(value, believed, level, bounds, units=few, prior=True)
+        return None if posterior is None else _of_few(choice, posterior, states, statistics)
     if isinstance(state, Ratio) and value in bounds and None not in bounds:
         return confidence.wilson_of_bounded(value, count, level, bounds)
     return confidence.bootstrap(value, drawn, level, bounds, units=count)
@@ -65,6 +70,22 @@ def _formula(choice: ChosenMetric, value: float, state: State, level: float) -> 
     # All means of errors are of numbers that are not negative; the value is a function of the mean.
     bounds = (None if metric.minimum is None else 0.0, metric.maximum)
     return confidence.student(state, level, lambda q: metric.function(q, **choice.arguments), bounds)
+
+
+def _of_few(choice: ChosenMetric, found: Interval, states: States, statistics: Statistics) -> Interval:
+    """Returns the wider of the interval and of the exact one, side by side, where hardly a decision tells anything."""
+    key, metric = choice.keys[0], choice.metric
+    if metric.ends is None or metric.trials is None or not choice.counts_trials(states[key]):
+        return found
+    right, told, number = (float(part) for part in metric.trials(states[key], **choice.arguments))
+    if statistics.clustered or math.isnan(number):
+        _, drawn, _ = metric.trials(statistics.replicates[key], **choice.arguments)
+        number = effective_units(np.asarray(told), drawn)
+    if round(number) > FEW:
+        return found
+    share = min(right / told, 1.0) if told > 0 else 0.0
+    low, high = metric.ends(*confidence.clopper_pearson(share * number, number, found.level), **choice.arguments)
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
 def with_prior(choice: ChosenMetric, states: States, statistics: Statistics, name: str) -> Array | None:

@@ -81,7 +81,11 @@ class ChosenMetric:
         state = states[self.keys[0]]
         if isinstance(state, Ratio):
             return self.metric.uncertainty in {"mean", "proportion"}
-        if self.metric.trials is None or state.squares.shape[-1] != 1:
+        return self.metric.uncertainty == "proportion" and self.counts_trials(state) and state.squares.shape[-1] == 1
+
+    def counts_trials(self, state: State) -> bool:
+        """Tells whether it is, or follows, a share of the decisions on a single label."""
+        if self.metric.trials is None or not isinstance(state, ClassCounts) or state.seen.shape[-1] != 1:
             return False
         return not (self.settings["both"] and self.arguments.get("average") in BOTH_CLASSES)
 

@@ -9,6 +9,7 @@ from statistics import NormalDist
 _TINY = 1e-300
 MOST = 1e12
 """A quantile above this is taken for infinite."""
+HALVINGS = 60
 
 
 def normal_quantile(probability: float) -> float:
@@ -66,6 +67,15 @@ def incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
         if abs(c * d - 1) < 1e-16:
             break
     return front * fraction
+
+
+def beta_quantile(probability: float, a: float, b: float) -> float:
+    """The number below which a Beta(a, b) variable stays with that probability."""
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if incomplete_beta(a, b, middle, 1 - middle) < probability else (low, middle)
+    return (low + high) / 2
 
 
 def binomial_tail(least: float, trials: float) -> float:

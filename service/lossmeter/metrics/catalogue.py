@@ -94,6 +94,7 @@ class Metric(Entry):
     uncertainty: Uncertainty
     error_bound: Callable[..., Any] | None
     trials: Callable[..., Any] | None
+    ends: Callable[..., tuple[float, float]] | None
     prior: Callable[..., Any] | None
     interval: Callable[..., Any] | None
     mcnemar: bool
@@ -141,6 +142,7 @@ def metric(
     shared_names: Sequence[str] = (),
     error_bound: Callable[..., Any] | None = None,
     trials: Callable[..., Any] | None = None,
+    ends: Callable[..., tuple[float, float]] | None = None,
     prior: Callable[..., Any] | None = None,
     interval: Callable[..., Any] | None = None,
     mcnemar: bool = False,
@@ -160,7 +162,9 @@ def metric(
         aliases: other names under which it answers.
         shared_names: names that mean other metrics just as well, and are refused.
         error_bound: from the same states and parameters, how far a value from histograms can be from the exact one.
-        trials: from the same states and parameters, (successes, trials, effective trials), for a proportion that is no `Ratio`.
+        trials: from the same states and parameters, (successes, trials, effective trials), for a proportion that is no `Ratio`
+            or, with `ends`, for the one that the metric follows.
+        ends: from the ends of an interval of that proportion, and the parameters, the ends that follow for the metric.
         prior: from its states, their replicates, a name and the parameters, replicates that were given half counts, for what
             is a function of counts.
         interval: from its state, the state of replicates (None where there is none), their values, the level and the
@@ -184,6 +188,7 @@ def metric(
             shared_names=tuple(shared_names),
             error_bound=error_bound,
             trials=trials,
+            ends=ends,
             prior=prior,
             interval=interval,
             mcnemar=mcnemar,

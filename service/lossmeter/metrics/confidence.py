@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from lossmeter.metrics._distributions import (
+    beta_quantile,
     binomial_tail,
     normal_quantile,
     poisson_least,
@@ -162,6 +164,23 @@ def wilson(successes: float, trials: float, level: float, effective: float | Non
     low = max(min(centre - reach, _least_rate(n * p, n, level)), 0.0)
     high = min(max(centre + reach, 1 - _least_rate(n * (1 - p), n, level)), 1.0)
     return Interval(math.sqrt(p * (1 - p) / n), low if p > 0 else 0.0, high if p < 1 else 1.0, level, "wilson")
+
+
+@lru_cache(maxsize=1024)
+def clopper_pearson(successes: float, trials: float, level: float) -> tuple[float, float]:
+    """Computes the ends of the exact interval of a proportion; 0 and 1 without trials.
+
+    Args:
+        successes, trials: numbers, which may be fractions where they are effective ones.
+        level: 0.95, say.
+
+    Source:
+        Clopper and Pearson, The Use of Confidence or Fiducial Limits, 1934. https://doi.org/10.1093/biomet/26.4.404
+    """
+    outside, failures = (1 - level) / 2, trials - successes
+    low = beta_quantile(outside, successes, failures + 1) if successes > 0 else 0.0
+    high = 1 - beta_quantile(outside, failures, successes + 1) if failures > 0 else 1.0
+    return low, high
 
 
 def _least_rate(events: float, trials: float, level: float) -> float:

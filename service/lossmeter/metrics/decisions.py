@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from lossmeter.metrics._counts import ClassCounts
 from lossmeter.metrics._parameters import Absent, Average, Fraction, Positive, averaged
 from lossmeter.metrics._posterior import with_prior
+from lossmeter.metrics._trials import OVERLAP, f_ends, same_ends, trials_of
 from lossmeter.metrics.batches import Labelled, Labels
 from lossmeter.metrics.catalogue import Example, metric, statistic
 from lossmeter.metrics.weighting import Array, Booleans, Weighting, quotient
@@ -57,20 +57,6 @@ def share(
     return averaged(quotient(above, below, 0.0), defined, support, average, absent)
 
 
-def _trials(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, Array, Array]]:
-    """Successes, trials and Kish's effective trials of a share of one class."""
-
-    def count(counts: ClassCounts, **_: object) -> tuple[Array, Array, Array]:
-        names = ("true_positive", "false_positive", "false_negative", "true_negative")
-        successes = getattr(counts, above)[..., 0]
-        trials = sum((getattr(counts, name)[..., 0] for name in below), np.zeros(()))
-        tp, fp, fn, seen = counts.squares[..., 0]
-        squares = dict(zip(names, (tp, fp, fn, np.maximum(seen - tp - fp - fn, 0.0)), strict=True))
-        return successes, trials, quotient(trials**2, sum(squares[name] for name in below), 0.0)
-
-    return count
-
-
 @metric(
     undefined="nothing was predicted positive",
     aliases=("precision_score", "ppv", "positive_predictive_value"),
@@ -84,7 +70,7 @@ def _trials(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, Ar
         Example("binary", **BINARY, value=2 / 3),
         Example("multiclass", **MULTICLASS, value=2 / 9),
     ],
-    trials=_trials("true_positive", ("true_positive", "false_positive")),
+    trials=trials_of("true_positive", ("true_positive", "false_positive")),
 )
 def precision(
     counts: Annotated[ClassCounts, class_counts],
@@ -133,7 +119,7 @@ def precision(
         Example("binary", **BINARY, value=2 / 3),
         Example("multiclass", **MULTICLASS, value=1 / 3),
     ],
-    trials=_trials("true_positive", ("true_positive", "false_negative")),
+    trials=trials_of("true_positive", ("true_positive", "false_negative")),
 )
 def recall(
     counts: Annotated[ClassCounts, class_counts],
@@ -175,6 +161,8 @@ def recall(
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
+    trials=OVERLAP,
+    ends=f_ends,
     examples=[Example("binary", **BINARY, beta=2.0, value=2 / 3), Example("multiclass", **MULTICLASS, value=0.8 / 3)],
 )
 def f_beta(
@@ -223,6 +211,8 @@ def f_beta(
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
+    trials=OVERLAP,
+    ends=f_ends,
     usual=TASKS,
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=0.8 / 3)],
 )
@@ -269,7 +259,7 @@ def f1(
     prior=counts_prior,
     uncertainty="proportion",
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=2 / 3)],
-    trials=_trials("true_negative", ("true_negative", "false_positive")),
+    trials=trials_of("true_negative", ("true_negative", "false_positive")),
 )
 def specificity(
     counts: Annotated[ClassCounts, class_counts],
@@ -313,7 +303,7 @@ def specificity(
     uncertainty="proportion",
     aliases=("negative_predictive_value",),
     examples=[Example("binary", **BINARY, value=2 / 3), Example("multiclass", **MULTICLASS, value=(1 + 0.5 + 0.6) / 3)],
-    trials=_trials("true_negative", ("true_negative", "false_negative")),
+    trials=trials_of("true_negative", ("true_negative", "false_negative")),
 )
 def npv(
     counts: Annotated[ClassCounts, class_counts],
@@ -356,6 +346,8 @@ def npv(
     better="higher",
     bounds=(0.0, 1.0),
     prior=counts_prior,
+    trials=OVERLAP,
+    ends=same_ends,
     usual=("segmentation",),
     examples=[Example("binary", **BINARY, value=0.5), Example("multiclass", **MULTICLASS, value=2 / 9)],
 )

@@ -104,6 +104,7 @@ LIGHT = [
     "db upgrade",
     "metrics",
     "metrics auroc",
+    "openapi",
 ]
 LOADED = """
 import sys

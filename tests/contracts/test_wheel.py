@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import lossmeter
-from tests.contracts.generated import ROOT
+from lossmeter.cli import catalogue
+from tests.contracts.generated import DOCUMENT, ROOT
 
 PACKAGE = Path(lossmeter.__file__).parent
 GUIDES = ROOT / "docs"
+OPENAPI = "lossmeter/cli/openapi.json"
 BUILD = (
     "-m",
     "pip",
@@ -61,7 +63,12 @@ def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
     } <= files
     guides = {f"lossmeter/web/guides/{path.relative_to(GUIDES).as_posix()}" for path in _files_of(GUIDES)}
     assert "lossmeter/web/guides/index.md" in guides
-    assert {name for name in names if name.startswith("lossmeter/")} == files | guides
+    assert {name for name in names if name.startswith("lossmeter/")} == files | guides | {OPENAPI}
+
+
+def test_the_command_prints_the_document_of_the_wheel(wheel: zipfile.ZipFile) -> None:
+    assert f"lossmeter/{catalogue.SHIPPED.relative_to(PACKAGE).as_posix()}" == OPENAPI
+    assert wheel.read(OPENAPI) == (ROOT / DOCUMENT).read_bytes()
 
 
 def test_the_metadata_are_complete(wheel: zipfile.ZipFile) -> None:

@@ -271,7 +271,7 @@ def overhead_table(measured: Mapping[str, Any]) -> str:
     """What a step of training takes longer where the loss is computed by the service, from the benchmarks of the client."""
     (client,) = [one for one in measured["results"] if one["name"] == "client"]
     milliseconds = {one["subject"]: median(one["rounds"]) for one in client["measurements"]}
-    sizes = list(dict.fromkeys(subject.partition(", ")[2] for subject in milliseconds))
+    sizes = list(dict.fromkeys(subject[subject.index("[") :] for subject in milliseconds))
     rows = [
         [f"`{size}`", f"{milliseconds[f'in process, {size}']:.2f} ms"]
         + [f"{milliseconds[f'{way}, {size}'] - milliseconds[f'in process, {size}']:+.1f} ms" for way in WAYS]

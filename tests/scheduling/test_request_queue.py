@@ -7,7 +7,13 @@ from functools import partial
 
 import pytest
 
-from lossmeter.scheduling.request_queue import BEGUN_PER_TURN, CALM_SECONDS, RequestQueue
+from lossmeter.scheduling.request_queue import (
+    BEGUN_PER_TURN,
+    CALM_SECONDS,
+    MAX_WAIT_SECONDS,
+    TARGET_WAIT_SECONDS,
+    RequestQueue,
+)
 from tests.support.clocks import Clock
 
 
@@ -63,17 +69,17 @@ def test_a_queue_that_became_too_long_is_too_long_until_it_is_short() -> None:
     async def scenario() -> None:
         ours = Clocks()
         ours.fill()
-        ours.work(0.25)
+        ours.work(MAX_WAIT_SECONDS - 0.05)
         assert ours.queue.lateness() == 0, "a burst is taken up"
         ours.work(0.1)
-        assert ours.queue.lateness() == pytest.approx(0.35)
+        assert ours.queue.lateness() == pytest.approx(MAX_WAIT_SECONDS + 0.05)
         await asyncio.sleep(0)
         assert (ours.queue.waiting, ours.queue.lateness()) == (0, 0)
         await asyncio.sleep(0)
         ours.fill()
         assert ours.queue.lateness() == 0
-        ours.work(0.1)
-        assert ours.queue.lateness() == pytest.approx(0.1), "no burst, but what goes on"
+        ours.work(TARGET_WAIT_SECONDS + 0.1)
+        assert ours.queue.lateness() == pytest.approx(TARGET_WAIT_SECONDS + 0.1), "no burst, but what goes on"
 
     asyncio.run(scenario())
 
@@ -82,16 +88,35 @@ def test_a_queue_may_grow_again_after_a_while_without_a_refusal() -> None:
     async def scenario() -> None:
         ours = Clocks()
         ours.fill()
-        ours.work(0.4)
+        ours.work(MAX_WAIT_SECONDS + 0.1)
         assert ours.queue.lateness() > 0
         await asyncio.sleep(0)
         ours.work(CALM_SECONDS + 0.1)
         await asyncio.sleep(0)
         ours.fill()
-        ours.work(0.1)
+        ours.work(TARGET_WAIT_SECONDS + 0.1)
         assert ours.queue.lateness() == 0
 
     asyncio.run(scenario())
+
+
+def test_as_many_are_begun_in_a_turn_as_are_refused() -> None:
+    """Refusing takes time, too: with a fixed share of each turn, nobody is answered while enough others come."""
+
+    async def scenario() -> list[int]:
+        ours = Clocks()
+        for _ in range(6 * BEGUN_PER_TURN):
+            ours.queue.join(lambda: None)
+        left = [ours.queue.waiting]
+        ours.work(MAX_WAIT_SECONDS + 0.1)
+        for _ in range(3 * BEGUN_PER_TURN):
+            assert ours.queue.lateness() > 0
+        for _ in range(2):
+            await asyncio.sleep(0)
+            left.append(ours.queue.waiting)
+        return left
+
+    assert asyncio.run(scenario()) == [5 * BEGUN_PER_TURN, 2 * BEGUN_PER_TURN, BEGUN_PER_TURN]
 
 
 def test_a_pause_in_which_nothing_was_done_makes_nobody_late() -> None:

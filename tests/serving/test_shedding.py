@@ -417,6 +417,33 @@ def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.Mo
         assert b" 200 " in answer_of(connection)[:20]
 
 
+def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In overload all but the refusals has to wait: what they take decides how many are answered."""
+    content = json.dumps(SMALL).encode()
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\nContent-Length: {len(content)}\r\n\r\n"
+    late, parsed = [0.0], [0]
+    begin = SheddingConnection.begin_request
+
+    def counted(connection: SheddingConnection) -> None:
+        parsed[0] += 1
+        begin(connection)
+
+    monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
+    monkeypatch.setattr(SheddingConnection, "begin_request", counted)
+    with serving() as url, connected(url) as connection:
+        for status in (b" 200 ", b" 200 ", b" 503 ", b" 503 ", b" 200 "):
+            late[0] = 1.0 if status == b" 503 " else 0.0
+            before = parsed[0]
+            connection.sendall(head.encode() + content)
+            answer = answer_of(connection)
+            assert status in answer[:20]
+            assert b"x-request-id: mine\r\n" in answer.lower()
+            assert late[0] == 0.0 or parsed[0] == before
+        counted_by = httpx.get(url + "/metrics").text
+    refused = next(line for line in counted_by.splitlines() if "lossmeter_requests_total" in line and '"503"' in line)
+    assert refused.endswith((" 2.0", " 2"))
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_the_body_of_a_request_refused_at_the_door_is_passed_over(together: bool) -> None:
     large = json.dumps({name: value * 200_000 for name, value in SMALL.items()}).encode()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lossmeter.errors import Busy
 
 BEGUN_PER_TURN = 64
-"""Requests begun in a turn of the event loop."""
+"""Requests begun in a turn of the event loop; as many as were refused in it, if those are more."""
 MAX_WAIT_SECONDS = 0.3
 """Wait above which requests are refused: what is begun takes milliseconds, so more have come than can be answered."""
 TARGET_WAIT_SECONDS = 0.03
@@ -39,6 +39,7 @@ class RequestQueue:
         self._processor_clock = processor_clock
         self._entries: deque[_Entry] = deque()
         self._begun = 0  # in this turn
+        self._refused = 0  # likewise
         self._turn_scheduled = False
         self._strict_until = 0.0
         self._lateness = 0.0  # as measured in this turn
@@ -66,6 +67,7 @@ class RequestQueue:
         everybody waiting for as long as can be.
         """
         if self._lateness:
+            self._refused += 1
             return self._lateness
         overdue = self.overdue_seconds
         if overdue <= TARGET_WAIT_SECONDS:
@@ -75,6 +77,7 @@ class RequestQueue:
             return 0.0
         self._strict_until = now + CALM_SECONDS
         self._lateness = overdue
+        self._refused += 1
         return overdue
 
     def join(self, begin: Callable[[], None]) -> None:
@@ -92,10 +95,12 @@ class RequestQueue:
             asyncio.get_running_loop().call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
+        """Begins those whose turn it is: were more refused than begun, nobody would be answered while enough others come."""
         self._turn_scheduled = False
+        turn, self._refused = max(BEGUN_PER_TURN, self._refused), 0
         self._begun = 0
         self._lateness = 0.0
-        while self._entries and self._begun < BEGUN_PER_TURN:
+        while self._entries and self._begun < turn:
             self._begun += 1
             self._entries.popleft().begin()
         if self._begun:

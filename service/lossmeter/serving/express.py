@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from starlette.types import Scope
@@ -13,8 +14,11 @@ from lossmeter.api.headers import ALWAYS
 from lossmeter.api.heads import Head, Match
 from lossmeter.api.lanes import Lane
 from lossmeter.keys import Key
+from lossmeter.scheduling.request_queue import overload_error
 from lossmeter.serving.connections import IDLE
 from lossmeter.serving.direct import DirectConnection
+from lossmeter.serving.shedding import Head as Plain
+from lossmeter.serving.shedding import LoadShedder
 from lossmeter.telemetry.counters import CLIENT_GONE
 from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 
@@ -105,8 +109,10 @@ class ExpressConnection(DirectConnection):
                 return False
             head, match = found
             self._know(head, express)
-        if self.flow.write_paused or express.readiness.draining or (self.shedder and self.shedder.queue.lateness()):
+        if self.flow.write_paused or express.readiness.draining:
             return False
+        if self.shedder and (late := self.shedder.queue.lateness()):
+            return self._refuse_known(match, late, self.shedder) if len(data) == match.end else False
         if len(data) < match.end <= match.begin + head.lane.most_bytes:  # type: ignore[union-attr]
             self._data, self._end = data, match.end
             return True
@@ -114,6 +120,19 @@ class ExpressConnection(DirectConnection):
             return False
         self._data, self._end = data, match.end
         self._join(match, express)
+        return True
+
+    def _refuse_known(self, match: Match, late: float, shedder: LoadShedder) -> bool:
+        """Refuses a request without its parser, which would take longer than the refusal."""
+        head = Plain(
+            self.scope_of_head["raw_path"],
+            match.end - match.begin,
+            match.request_id.decode("ascii") if match.request_id else token_hex(8),
+        )
+        answer = shedder.refuse(overload_error(late), head, self.client, self.server_state.default_headers)
+        self._data, self._end = b"", match.end
+        self.transport.write(answer)
+        self._went()
         return True
 
     def _receive_more(self, data: bytes) -> None:
@@ -166,6 +185,11 @@ class ExpressConnection(DirectConnection):
             self._begin = STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % pair for pair in headers]) + b"content-length: "
         if not self.transport.is_closing():
             self.transport.write(ANSWER % (self._begin, len(content), request_id, timing, content))
+        self._went()
+        return True
+
+    def _went(self) -> None:
+        """Notes that the request has its answer, and goes on."""
         self.messages += 1
         self.received += self._end
         self.message_end = self.received
@@ -177,7 +201,6 @@ class ExpressConnection(DirectConnection):
             self._go_on()
         elif self.half_closed:
             self.transport.close()
-        return True
 
     def hand_over(self) -> None:
         """Has the request take another way, from the beginning."""

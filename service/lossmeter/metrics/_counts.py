@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from lossmeter.metrics.states import State, merged_by, total
+from lossmeter.metrics.states import Reader, State, merged_by, total
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting, quotient
 
 # Below this share of the total, a difference of sums of weights is rounding and stands for zero.
 ROUNDING = 1e-12
+PAIRED_CLASSES = 16
+"""Up to so many classes the pairs of them are counted, so that no count is a difference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +26,34 @@ class ClassCounts(State, kind="class_counts"):
         true_positive: weight that has the class and was given it; shape (C,).
         false_positive: weight that was given the class and does not have it; shape (C,).
         false_negative: weight that has the class and was not given it; shape (C,).
-        seen: weight of everything decided on; shape (C,).
+        true_negative: weight that neither has the class nor was given it; shape (C,). Before version 2 the weight of
+            everything was kept in its place, and so it was a difference, in which digits cancel.
         squares: sums of squared weights of the same four, shape (4, C); empty where no interval is made of
             them: in replicates, for classes that exclude each other, and where a unit has several elements.
     """
 
+    version: ClassVar[int] = 2
     true_positive: Array = total()
     false_positive: Array = total()
     false_negative: Array = total()
-    seen: Array = total()
+    true_negative: Array = total()
     squares: Array = total()
 
     @classmethod
     def of_classes(cls, predicted: Integers, label: Integers, classes: int, w: Weighting) -> ClassCounts:
         """Counts classes that exclude each other: indices of shape (m,)."""
+        none = np.zeros((*w.lead, 4, 0))
+        if classes <= PAIRED_CLASSES:
+            pairs = w.tally(label * classes + predicted, classes * classes)
+            actual, given = (
+                place[:, None] == np.arange(classes) for place in np.divmod(np.arange(classes**2), classes)
+            )
+            cells = (actual & given, ~actual & given, actual & ~given, ~actual & ~given)
+            tp, fp, fn, tn = (pairs @ cell.astype(np.float64) for cell in cells)
+            return cls(tp, fp, fn, tn, none)
         right = predicted == label
-        seen = np.broadcast_to(w.total()[..., None], (*w.lead, classes)).copy()
-        return cls(
-            w.tally(label, classes, right),
-            w.tally(predicted, classes, ~right),
-            w.tally(label, classes, ~right),
-            seen,
-            np.zeros((*w.lead, 4, 0)),
-        )
+        counts = w.tally(label, classes, right), w.tally(predicted, classes, ~right), w.tally(label, classes, ~right)
+        return cls(*counts, _rest(w.total()[..., None], *counts), none)
 
     @classmethod
     def of_labels(
@@ -56,20 +64,31 @@ class ClassCounts(State, kind="class_counts"):
 
         def four(power: int) -> Array:
             counts = w.tally(column * 4 + outcome, 4 * labels, power=power).reshape(*w.lead, labels, 4)
-            return np.stack([counts[..., 0], counts[..., 1], counts[..., 2], counts.sum(axis=-1)], axis=-2)
+            return np.ascontiguousarray(np.moveaxis(counts, -1, -2))
 
         counts = four(1)
         squares = four(2) if w.draws is None and w.unit is None else np.zeros((*w.lead, 4, 0))
         return cls(counts[..., 0, :], counts[..., 1, :], counts[..., 2, :], counts[..., 3, :], squares)
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any], read: Reader) -> dict[str, Any]:
+        if record["version"] > 1:
+            return super()._read(record, read)
+        tp, fp, fn, seen, squares = (
+            read(record[name]) for name in ("true_positive", "false_positive", "false_negative", "seen", "squares")
+        )
+        last = np.maximum(squares[..., 3:, :] - squares[..., :3, :].sum(axis=-2, keepdims=True), 0.0)
+        squares = np.concatenate([squares[..., :3, :], last], axis=-2)
+        return dict(zip(cls.arrays(), (tp, fp, fn, _rest(seen, tp, fp, fn), squares), strict=True))
 
     @property
     def mass(self) -> Array:
         return self.seen[..., 0]
 
     @property
-    def true_negative(self) -> Array:
-        rest = self.seen - (self.true_positive + self.false_positive + self.false_negative)
-        return np.where(rest > ROUNDING * self.seen, rest, 0.0)
+    def seen(self) -> Array:
+        """Weight of everything decided on, by class."""
+        return self.true_positive + self.true_negative + (self.false_positive + self.false_negative)
 
     @property
     def actual(self) -> Array:
@@ -89,8 +108,8 @@ class ClassCounts(State, kind="class_counts"):
             pair(self.true_negative, self.true_positive),
             pair(self.false_negative, self.false_positive),
             pair(self.false_positive, self.false_negative),
-            pair(self.seen, self.seen),
-            np.zeros((*self.seen.shape[:-1], 4, 0)),
+            pair(self.true_positive, self.true_negative),
+            np.zeros((*self.true_positive.shape[:-1], 4, 0)),
         )
 
     def exclusive(self) -> tuple[Array, Array, Array, Array]:
@@ -101,7 +120,12 @@ class ClassCounts(State, kind="class_counts"):
             actual = np.concatenate([negative + self.false_positive, actual], axis=-1)
             predicted = np.concatenate([negative + self.false_negative, predicted], axis=-1)
             agreed = np.concatenate([negative, agreed], axis=-1)
-        return agreed.sum(axis=-1), actual, predicted, self.seen[..., 0]
+        return agreed.sum(axis=-1), actual, predicted, actual.sum(axis=-1)
+
+
+def _rest(seen: Array, *parts: Array) -> Array:
+    rest = seen - sum(parts)
+    return np.where(rest > ROUNDING * seen, rest, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,12 @@ class CrossMoments(State, kind="cross_moments"):
         size = np.max(mean**2 + quotient(squares, self.weight, 0.0), initial=0.0)
         return np.where(squares > ROUNDING**2 * size * self.weight, squares, 0.0)
 
+    @property
+    def offset(self) -> Array:
+        """Returns `mean_d`, and 0 where it is what rounding left of larger ones, in this replicate or another."""
+        size = np.max(self.mean_d**2 + quotient(self.dd, self.weight, 0.0), initial=0.0)
+        return np.where(self.mean_d**2 > ROUNDING**2 * size, self.mean_d, 0.0)
+
     def _merged(self, other: Self) -> dict[str, Any]:
         share = quotient(other.weight, self.weight + other.weight, 0.0)
         together = self.weight * share

@@ -15,6 +15,9 @@ EXCLUSIVE = 1e-9
 """The share of decisions that must name one class for classes to exclude each other."""
 
 
+FOUR = ("true_positive", "false_positive", "false_negative", "true_negative")
+
+
 class HalfDecisions:
     """The half counts of classes that exclude each other, by replicate: two right decisions and two wrong ones."""
 
@@ -45,27 +48,24 @@ def _two(count: int, name: str, among: int) -> tuple[Integers, Integers]:
 
 def with_prior(point: ClassCounts, drawn: ClassCounts, name: str) -> ClassCounts:
     """Returns the replicates with half counts: of each label, or of classes that exclude each other."""
-    tp, fp, fn = (getattr(drawn, field).copy() for field in ("true_positive", "false_positive", "false_negative"))
-    seen = drawn.seen.copy()
-    labels = seen.shape[-1]
+    tp, fp, fn, tn = (getattr(drawn, field).copy() for field in FOUR)
+    labels = tp.shape[-1]
     if labels > 1 and _exclusive(point):
-        halves, rows = HalfDecisions(point, drawn, name), np.arange(len(seen))
+        halves, rows = HalfDecisions(point, drawn, name), np.arange(len(tp))
+        each = np.arange(labels)
         for place, amount in halves.right:
             tp[rows, place] += amount
-            seen += amount[:, None]
+            tn += amount[:, None] * (each != place[:, None])
         for actual, predicted, amount in halves.wrong:
             fn[rows, actual] += amount
             fp[rows, predicted] += amount
-            seen += amount[:, None]
-        return replace(drawn, true_positive=tp, false_positive=fp, false_negative=fn, seen=seen)
-    unit = unit_weight(point.seen, drawn.seen)
-    for label in np.flatnonzero((point.actual + point.predicted > 0) | (labels == 1)).tolist():
-        for cell, amounts in (("tp", tp), ("fp", fp), ("fn", fn), ("tn", None)):
-            amount = unit[label] * half_counts(len(seen), f"{name} {label} {cell}")
-            seen[:, label] += amount
-            if amounts is not None:
-                amounts[:, label] += amount
-    return replace(drawn, true_positive=tp, false_positive=fp, false_negative=fn, seen=seen)
+            tn += amount[:, None] * ((each != actual[:, None]) & (each != predicted[:, None]))
+    else:
+        unit = unit_weight(point.seen, drawn.seen)
+        for label in np.flatnonzero((point.actual + point.predicted > 0) | (labels == 1)).tolist():
+            for cell, amounts in (("tp", tp), ("fp", fp), ("fn", fn), ("tn", tn)):
+                amounts[:, label] += unit[label] * half_counts(len(tp), f"{name} {label} {cell}")
+    return replace(drawn, **dict(zip(FOUR, (tp, fp, fn, tn), strict=True)))
 
 
 def _exclusive(point: ClassCounts) -> bool:

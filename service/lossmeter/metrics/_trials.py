@@ -19,8 +19,7 @@ def trials_of(above: str, below: tuple[str, ...]) -> Callable[..., tuple[Array, 
         trials = sum((getattr(counts, name)[..., 0] for name in below), np.zeros(()))
         if not counts.squares.shape[-1]:
             return successes, trials, np.full(np.shape(trials), np.nan)
-        tp, fp, fn, seen = counts.squares[..., 0]
-        squares = dict(zip(names, (tp, fp, fn, np.maximum(seen - tp - fp - fn, 0.0)), strict=True))
+        squares = dict(zip(names, counts.squares[..., 0], strict=True))
         return successes, trials, quotient(trials**2, sum(squares[name] for name in below), 0.0)
 
     return count

@@ -168,7 +168,7 @@ def concordance(moments: Annotated[CrossMoments, cross_moments]) -> Array:
     Source:
         Lin, A Concordance Correlation Coefficient to Evaluate Reproducibility, 1989. https://doi.org/10.2307/2532051
     """
-    apart = moments.weight * moments.mean_d**2
+    apart = moments.weight * moments.offset**2
     both = moments.spread("x"), moments.spread("y")
     # A constant goes with nothing, however its rounding looks.
     together = np.where((both[0] > 0) & (both[1] > 0), moments.xy, 0.0)

@@ -19,7 +19,7 @@ from lossmeter.metrics.weighting import Array, Weighting, drawn_sums, quotient
 
 VERSION = 1
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
-"""Share of a sum of squares that is rounding."""
+"""Share of a ratio that is rounding."""
 STATES: dict[str, type[State]] = {}
 Writer = Callable[[Array], Any]
 Reader = Callable[[Any], Array]
@@ -110,6 +110,15 @@ class State:
         """Merges the fields that do not merge by addition."""
         return {}
 
+    @classmethod
+    def _read(cls, record: Mapping[str, Any], read: Reader) -> dict[str, Any]:
+        """Reads the fields of a record of any known version; where one was made otherwise, subclasses make ours of it."""
+        return {
+            item.name: read(record[item.name]) if "merge" in item.metadata else record[item.name]
+            for item in fields(cls)
+            if item.name in record or item.default is MISSING
+        }
+
     def to_json(self, write: Writer = to_lists) -> dict[str, Any]:
         """Returns its settings, and its arrays as `write` gives them: nested lists, unless said otherwise."""
         arrays = {name: write(getattr(self, name)) for name in self.arrays()}
@@ -126,12 +135,7 @@ def from_json(record: Mapping[str, Any], read: Reader = from_lists) -> State:
     if kind is None or record.get("version") not in range(VERSION, kind.version + 1):
         raise MalformedBody(f"state {record.get('state')!r} of version {record.get('version')!r} is not known")
     try:
-        values = {
-            item.name: read(record[item.name]) if "merge" in item.metadata else record[item.name]
-            for item in fields(kind)
-            if item.name in record or item.default is MISSING
-        }
-        return kind(**values)
+        return kind(**kind._read(record, read))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedBody(f"state {kind.kind}: {error}") from error
 
@@ -161,19 +165,23 @@ class Quotient(State, kind="quotient"):
 class Ratio(Quotient, kind="ratio"):
     """A ratio of two sums with its uncertainty: per unit i, a_i adds to the numerator, b_i to the denominator.
 
-    The moments are centred (Chan, Golub and LeVeque, 1979), so that nothing cancels, however large the mean.
+    The squares are those of the residuals r_i = a_i - mean · b_i, moved to the new mean whenever states merge (as Chan, Golub
+    and LeVeque, 1979, do with variances). So nothing cancels: neither where the mean is large, nor where one unit carries
+    nearly all the weight.
 
     Attributes:
         units: how many units count.
         elements: how many elements count.
-        aa, ab, bb: sums over units of (a_i - mean a)², (a_i - mean a)(b_i - mean b), (b_i - mean b)².
+        rr, rb, bb: sums over units of r_i², r_i b_i, b_i². Before version 2 they were `aa`, `ab`, `bb`: the moments of a_i and
+            b_i about their own means.
     """
 
+    version: ClassVar[int] = 2
     units: Array = total()
     elements: Array = total()
-    aa: Array = merged_by("chan")
-    ab: Array = merged_by("chan")
-    bb: Array = merged_by("chan")
+    rr: Array = merged_by("residuals")
+    rb: Array = merged_by("residuals")
+    bb: Array = total()
 
     @classmethod
     def of(cls, values: Array, w: Weighting, base: Array | None = None) -> Quotient:
@@ -183,40 +191,64 @@ class Ratio(Quotient, kind="ratio"):
         if w.draws is not None:
             sums = drawn_sums(np.stack([above, below], axis=1), w.draws)
             return Quotient(sums[:, 0], sums[:, 1])
-        n = max(w.units, 1)
-        a, b = above - above.sum() / n, below - below.sum() / n
-        moments = (above.sum(), below.sum(), float(w.units), float(len(w.value)), a @ a, a @ b, b @ b)
+        rest = _residuals(above, below)
+        moments = (above.sum(), below.sum(), w.units, len(w.value), rest @ rest, rest @ below, below @ below)
         return cls(*(np.asarray(item, np.float64) for item in moments))
 
+    @classmethod
+    def _read(cls, record: Mapping[str, Any], read: Reader) -> dict[str, Any]:
+        if record["version"] > 1:
+            return super()._read(record, read)
+        names = ("numerator", "denominator", "units", "elements", "aa", "ab", "bb")
+        above, below, units, elements, aa, ab, bb = (read(record[name]) for name in names)
+        mean = quotient(above, below, 0.0)
+        rr = np.maximum(aa - 2 * mean * ab + mean * mean * bb, 0.0)
+        # What cancels there left rounding of its own size.
+        rr = np.where(rr > ROUNDING * (aa + mean * mean * bb), rr, 0.0)
+        squares = bb + quotient(below**2, units, 0.0)
+        values = (above, below, units, elements, rr, ab - mean * bb, squares)
+        return dict(zip(cls.arrays(), values, strict=True))
+
     def _merged(self, other: Self) -> dict[str, Any]:
-        together = quotient(self.units * other.units, self.units + other.units, 0.0)
-        da = quotient(other.numerator, other.units, 0.0) - quotient(self.numerator, self.units, 0.0)
-        db = quotient(other.denominator, other.units, 0.0) - quotient(self.denominator, self.units, 0.0)
-        return {
-            "aa": self.aa + other.aa + da * da * together,
-            "ab": self.ab + other.ab + da * db * together,
-            "bb": self.bb + other.bb + db * db * together,
-        }
+        weight = self.denominator + other.denominator
+        rr, rb = self.rr + other.rr, self.rb + other.rb
+        for mine, theirs in ((self, other), (other, self)):
+            # How far the mean moves: a difference of ratios, not of means that one of the two hardly moves
+            mean = quotient(mine.numerator, mine.denominator, 0.0)
+            moved = quotient(theirs.numerator - mean * theirs.denominator, weight, 0.0)
+            rr = rr - 2 * moved * mine.rb + moved * moved * mine.bb
+            rb = rb - moved * mine.bb
+        return {"rr": rr, "rb": rb}
 
     @property
     def standard_error(self) -> Array:
-        """The error of the mean: with r_i = a_i - mean · b_i, the root of n / (n - 1) · Σ r_i², divided by Σ b_i.
+        """The error of the mean: the root of n / (n - 1) · Σ r_i², divided by Σ b_i.
 
         With equal weights this is s / √n; otherwise it is the linearised error of a ratio (Cochran, Sampling Techniques,
         1977, section 6.4). NaN below two units.
         """
-        mean = self.mean
-        squares = self.aa - 2 * mean * self.ab + mean * mean * self.bb
         # Units that are all alike leave nothing but rounding.
-        parts = self.aa + mean * mean * self.bb
-        squares = np.where(squares > ROUNDING * parts, squares, 0.0)
+        squares = np.where(self.rr > (ROUNDING * self.mean) ** 2 * self.bb, self.rr, 0.0)
         return quotient(np.sqrt(quotient(squares * self.units, self.units - 1)), np.abs(self.denominator))
 
     @property
     def effective_units(self) -> Array:
         """(Σ b)² / Σ b²: how many equally weighted units would say as much (Kish, Survey Sampling, 1965)."""
-        squares = self.bb + quotient(self.denominator**2, self.units, 0.0)
-        return quotient(self.denominator**2, squares, 0.0)
+        return quotient(self.denominator**2, self.bb, 0.0)
+
+
+def _residuals(above: Array, below: Array) -> Array:
+    """Subtracts from each numerator what the ratio of all makes of its denominator; shapes (n,).
+
+    The ratio of the unit that weighs most comes first: where it is nearly that of all, its residual is what the others leave.
+    """
+    if not len(below):
+        return above
+    heaviest = int(np.argmax(below))
+    rest = above - quotient(above[heaviest], below[heaviest], 0.0) * below
+    if below[heaviest]:
+        rest[heaviest] = 0.0
+    return np.asarray(rest - quotient(rest.sum(), below.sum(), 0.0) * below, np.float64)
 
 
 @dataclass(frozen=True, eq=False)

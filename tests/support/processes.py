@@ -42,11 +42,7 @@ class Service:
     def workers(self) -> list[int]:
         """The processes that serve, under a parent: those that it spawned, but for the tracker of resources."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [
-            int(pid)
-            for pid in children
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 3)[-1]
-        ]
+        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def stop(self, seconds: float = 60) -> int:
         """The exit status after SIGTERM."""

@@ -260,7 +260,7 @@ def test_a_client_that_does_not_read_its_answer_is_left() -> None:
         begin = time.monotonic()
         connection.settimeout(0.2)
         while not is_closed(connection, b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100):
-            assert time.monotonic() - begin < 60
+            assert time.monotonic() - begin < 8
 
 
 def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:

@@ -111,6 +111,7 @@ def test_as_many_are_begun_in_a_turn_as_are_refused() -> None:
         ours.work(MAX_WAIT_SECONDS + 0.1)
         for _ in range(3 * BEGUN_PER_TURN):
             assert ours.queue.lateness() > 0
+            ours.queue.note_refusal()
         for _ in range(2):
             await asyncio.sleep(0)
             left.append(ours.queue.waiting)

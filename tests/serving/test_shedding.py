@@ -417,10 +417,14 @@ def test_a_connection_goes_on_after_a_refusal_at_the_door(monkeypatch: pytest.Mo
         assert b" 200 " in answer_of(connection)[:20]
 
 
+def known(request_id: str) -> bytes:
+    content = json.dumps(SMALL)
+    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(content)}"
+    return f"{head}\r\n\r\n{content}".encode()
+
+
 def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     """In overload all but the refusals has to wait: what they take decides how many are answered."""
-    content = json.dumps(SMALL).encode()
-    head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\nContent-Length: {len(content)}\r\n\r\n"
     late, parsed = [0.0], [0]
     begin = SheddingConnection.begin_request
 
@@ -434,7 +438,7 @@ def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: py
         for status in (b" 200 ", b" 200 ", b" 503 ", b" 503 ", b" 200 "):
             late[0] = 1.0 if status == b" 503 " else 0.0
             before = parsed[0]
-            connection.sendall(head.encode() + content)
+            connection.sendall(known("mine"))
             answer = answer_of(connection)
             assert status in answer[:20]
             assert b"x-request-id: mine\r\n" in answer.lower()
@@ -442,6 +446,24 @@ def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: py
         counted_by = httpx.get(url + "/metrics").text
     refused = next(line for line in counted_by.splitlines() if "lossmeter_requests_total" in line and '"503"' in line)
     assert refused.endswith((" 2.0", " 2"))
+
+
+def test_a_refusal_of_a_known_kind_is_the_one_that_others_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = [0.0]
+    monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
+    with serving() as url, connected(url) as connection:
+        for _ in range(3):
+            connection.sendall(known("mine"))
+            assert b" 200 " in answer_of(connection)[:20]
+        late[0] = 1.0
+        for request_id in ('say"so"', "back\\slash", "at@sign"):
+            connection.sendall(known(request_id))
+            answer = answer_of(connection)
+            problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+            assert (problem["status"], problem["request_id"]) == (503, request_id)
+            assert f"x-request-id: {request_id}".encode() in answer
+        other = httpx.post(url + RANKING, json=SMALL, headers={"x-request-id": "at@sign"})
+        assert other.json() == problem
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -67,7 +67,6 @@ class RequestQueue:
         everybody waiting for as long as can be.
         """
         if self._lateness:
-            self._refused += 1
             return self._lateness
         overdue = self.overdue_seconds
         if overdue <= TARGET_WAIT_SECONDS:
@@ -77,8 +76,11 @@ class RequestQueue:
             return 0.0
         self._strict_until = now + CALM_SECONDS
         self._lateness = overdue
-        self._refused += 1
         return overdue
+
+    def note_refusal(self) -> None:
+        """Notes that a request was refused in this turn."""
+        self._refused += 1
 
     def join(self, begin: Callable[[], None]) -> None:
         """Calls a function, which begins a request, when it is its turn; at once, if nobody waits."""

@@ -14,11 +14,9 @@ from lossmeter.api.headers import ALWAYS
 from lossmeter.api.heads import Head, Match
 from lossmeter.api.lanes import Lane
 from lossmeter.keys import Key
-from lossmeter.scheduling.request_queue import overload_error
 from lossmeter.serving.connections import IDLE
 from lossmeter.serving.direct import DirectConnection
-from lossmeter.serving.shedding import Head as Plain
-from lossmeter.serving.shedding import LoadShedder
+from lossmeter.serving.shedding import LoadShedder, PlainHead, needs_escaping
 from lossmeter.telemetry.counters import CLIENT_GONE
 from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 
@@ -111,8 +109,8 @@ class ExpressConnection(DirectConnection):
             self._know(head, express)
         if self.flow.write_paused or express.readiness.draining:
             return False
-        if self.shedder and (late := self.shedder.queue.lateness()):
-            return self._refuse_known(match, late, self.shedder) if len(data) == match.end else False
+        if self.shedder and self.shedder.queue.lateness():
+            return len(data) == match.end and self._refuse_known(match, self.shedder)
         if len(data) < match.end <= match.begin + head.lane.most_bytes:  # type: ignore[union-attr]
             self._data, self._end = data, match.end
             return True
@@ -122,17 +120,15 @@ class ExpressConnection(DirectConnection):
         self._join(match, express)
         return True
 
-    def _refuse_known(self, match: Match, late: float, shedder: LoadShedder) -> bool:
-        """Refuses a request without its parser, which would take longer than the refusal."""
-        head = Plain(
-            self.scope_of_head["raw_path"],
-            match.end - match.begin,
-            match.request_id.decode("ascii") if match.request_id else token_hex(8),
-        )
-        answer = shedder.refuse(overload_error(late), head, self.client, self.server_state.default_headers)
-        self._data, self._end = b"", match.end
-        self.transport.write(answer)
-        self._went()
+    def _refuse_known(self, match: Match, shedder: LoadShedder) -> bool:
+        """Refuses a request without its parser, which would take longer than the refusal; returns False if that needs it."""
+        overloaded, size, request_id = shedder.overload(), match.end - match.begin, match.request_id or b""
+        if overloaded is None or size not in overloaded[1] or needs_escaping(request_id):
+            return False
+        head = PlainHead(self.scope_of_head["raw_path"], size, request_id.decode("ascii") or token_hex(8))
+        self._end = match.end
+        self.transport.write(shedder.refuse(overloaded[0], head, self.client, self.server_state.default_headers))
+        self._finish()
         return True
 
     def _receive_more(self, data: bytes) -> None:
@@ -185,10 +181,10 @@ class ExpressConnection(DirectConnection):
             self._begin = STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % pair for pair in headers]) + b"content-length: "
         if not self.transport.is_closing():
             self.transport.write(ANSWER % (self._begin, len(content), request_id, timing, content))
-        self._went()
+        self._finish()
         return True
 
-    def _went(self) -> None:
+    def _finish(self) -> None:
         """Notes that the request has its answer, and goes on."""
         self.messages += 1
         self.received += self._end

@@ -38,7 +38,7 @@ SLOT = "@"
 NO_TIME = b"decode;dur=0, compute;dur=0, encode;dur=0"
 
 
-class Head(NamedTuple):
+class PlainHead(NamedTuple):
     """The head of a plain request for a route of tensors.
 
     Attributes:
@@ -70,8 +70,9 @@ class LoadShedder:
             return None
         return busy, range(0 if late else self.limits.inline_bytes + 1, self.limits.max_body_bytes + 1)
 
-    def refuse(self, error: Busy, head: Head, client: tuple[str, int] | None, headers: Any) -> bytes:
+    def refuse(self, error: Busy, head: PlainHead, client: tuple[str, int] | None, headers: Any) -> bytes:
         """Counts a refusal, and returns the whole answer; headers are those of all answers."""
+        self.queue.note_refusal()
         path, request_id = head.path.decode("latin-1"), head.request_id
         slot = SLOT * len(request_id)
         answer, size = _encode_template(
@@ -88,6 +89,11 @@ class LoadShedder:
         if self._log_access:
             logs.log_access(scope, 503, 0.0, size)
         return answer.replace(slot.encode("ascii"), request_id.encode("ascii"))
+
+
+def needs_escaping(request_id: bytes) -> bool:
+    """Tells whether an id stands in JSON with more characters than it has, for which a template has no room."""
+    return b'"' in request_id or b"\\" in request_id
 
 
 @lru_cache(64)
@@ -150,7 +156,7 @@ class SheddingConnection(Connection):
         else:
             super().on_message_complete()
 
-    def _plain_head(self) -> Head | None:
+    def _plain_head(self) -> PlainHead | None:
         parser = self.parser
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return None
@@ -161,13 +167,13 @@ class SheddingConnection(Connection):
             if name == b"content-length":
                 size = int(value)
             elif name == b"x-request-id" and request_id is None and ACCEPTABLE_ID.fullmatch(value):
-                if b'"' in value or b"\\" in value:
-                    return None  # needs escaping in JSON
+                if needs_escaping(value):
+                    return None
                 request_id = value.decode("ascii")
         path = self.url.partition(b"?")[0]
         if size is None or not (path.startswith(ROUTES) or path == EVALUATE):
             return None
-        return Head(path, size, request_id or secrets.token_hex(8))
+        return PlainHead(path, size, request_id or secrets.token_hex(8))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         begin = partial(self.begin, cycle, app)
@@ -175,6 +181,7 @@ class SheddingConnection(Connection):
         if self.shedder is None or cycle.scope["method"] not in QUEUED_METHODS:
             begin()
         elif late := self.shedder.queue.lateness():
+            self.shedder.queue.note_refusal()
             state.late_seconds = late
             begin()
         else:

@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import pytest
+
 Values = Iterable[Any] | Mapping[str, Any]
 
 
 def for_each(argument: str, values: Values | Callable[[], Values]) -> Callable[[Callable[..., None]], Any]:
-    """Runs a test for each of some values, all in one, and names the value for which it fails.
+    """Runs a test for each of some values, all in one, and names each value for which it fails.
 
     Args:
         argument: the argument of the test that gets a value, by name.
@@ -22,12 +24,19 @@ def for_each(argument: str, values: Values | Callable[[], Values]) -> Callable[[
             made = values() if callable(values) else values
             named = list(made.items()) if isinstance(made, Mapping) else [(str(value), value) for value in made]
             assert named, f"no values of {argument}"
+            failed: dict[str, BaseException] = {}
             for name, value in named:
                 try:
                     test(**{argument: value}, **given)
                 except BaseException as error:
                     error.add_note(f"{argument} is {name}")
-                    raise
+                    if not isinstance(error, (Exception, pytest.fail.Exception)):
+                        raise
+                    failed[name] = error
+            if failed:
+                # A traceback shows 15 of a group.
+                message = f"{len(failed)} of {len(named)} fail: {', '.join(failed)}"
+                raise BaseExceptionGroup(message, list(failed.values()))
 
         signature = inspect.signature(test)
         rest = [one for one in signature.parameters.values() if one.name != argument]

@@ -18,14 +18,30 @@ def test_each_value_is_tried_with_what_else_a_test_takes() -> None:
     assert seen == [10, 20]
 
 
-def test_a_failing_case_is_named() -> None:
+def test_all_failing_cases_are_named() -> None:
     @for_each("number", range(5))
     def fails(number: int) -> None:
-        assert number < 3
+        assert number != 1
+        if number == 3:
+            pytest.fail("it is 3")
 
-    with pytest.raises(AssertionError) as caught:
+    with pytest.raises(BaseExceptionGroup, match="2 of 5 fail: 1, 3") as caught:
         fails()
-    assert caught.value.__notes__ == ["number is 3"]
+    assert [error.__notes__ for error in caught.value.exceptions] == [["number is 1"], ["number is 3"]]
+    assert isinstance(caught.value.exceptions[0], AssertionError)
+
+
+def test_what_is_no_failure_of_a_case_ends_the_loop() -> None:
+    seen: list[int] = []
+
+    @for_each("number", range(5))
+    def skips(number: int) -> None:
+        seen.append(number)
+        pytest.skip("no server")
+
+    with pytest.raises(pytest.skip.Exception) as caught:
+        skips()
+    assert (seen, caught.value.__notes__) == ([0], ["number is 0"])
 
 
 def test_no_cases_are_no_test() -> None:

@@ -348,3 +348,13 @@ def test_saturated_teachers_give_finite_values_and_gradients(temperature: float,
     losses = value("js_div", student.log_softmax(1), teacher.softmax(1))
     for result in (losses, *torch.autograd.grad(losses.sum(), (student, teacher))):
         assert result.isfinite().all()
+
+
+def test_binary_cross_entropy_is_cut_off_in_its_value_and_not_in_its_gradients() -> None:
+    predictions = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=F64, requires_grad=True)
+    labels = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=F64, requires_grad=True)
+    values = value("binary_cross_entropy", predictions, labels)
+    close(values.detach(), [0.0, 100.0, 100.0, 0.0])
+    of_predictions, of_labels = torch.autograd.grad(values.sum(), [predictions, labels])
+    close(of_predictions, [0.0, -1e12, 1e12, 0.0], rtol=1e-4)
+    assert of_labels.tolist() == [np.inf, np.inf, -np.inf, -np.inf]

@@ -46,8 +46,9 @@ def binary_cross_entropy(
     it is 0 that of the remainder: saying 0.9 costs 0.105 when right and 2.30 when wrong, and 0.5 always costs ln 2 = 0.693.
     The best prediction under it is the true frequency. Labels between 0 and 1 are allowed and mix the two terms.
 
-    Logarithms are cut off at -100, as in torch, so that probabilities of exactly 0 and 1 give finite values. `weight`
-    multiplies each element and does not enter the denominator of `mean`.
+    Logarithms are cut off at -100, as in torch, so that probabilities of exactly 0 and 1 give finite values. Gradients are not:
+    there, that of a label is infinite, and that of a prediction as large as $10^{12}$. `weight` multiplies each element and
+    does not enter the denominator of `mean`.
 
     Formula:
         \ell_i = -w_i \, \left( y_i \log x_i + (1 - y_i) \log (1 - x_i) \right)

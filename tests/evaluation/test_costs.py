@@ -85,6 +85,17 @@ def test_the_usual_evaluation_takes_at_least_half_of_what_is_declared(task: str)
     assert cost.memory / 2 <= measured <= 2 * cost.memory, (measured, cost)
 
 
+def test_levels_that_are_too_many_to_be_counted_take_no_more_for_further_replicates() -> None:
+    are, fields = batch("binary", 6000, 2)
+    wanted = {"losses": [], "metrics": [{"metric": "auroc"}], "predictions_are": are}
+    memory = []
+    for replicates in (1000, 2000):
+        plan = Plan.of(PlanFields.model_validate({"task": "binary", **wanted, "replicates": replicates}))
+        memory.append(cost_of(plan, Extent.of_batch(plan, fields)).memory)
+    drawn = 3 * 6000 * 1000  # draws of the further replicates, a byte each
+    assert memory[1] - memory[0] <= drawn
+
+
 def test_a_wrong_declaration_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lossmeter.evaluation.costs.SLAB_COPIES", 1)
     with pytest.raises(AssertionError):

@@ -6,11 +6,15 @@ import json
 import pickle
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from lossmeter.cluster.runner import Work
+from lossmeter.cluster.runner import Names, Work
+from lossmeter.wire.datasets import Dataset
+from lossmeter.wire.sources import Source
 from lossmeter.wire.tables import Chunk, Columns
 from tests.support.evaluations import plan, tensor
 
@@ -51,3 +55,16 @@ def test_no_column_is_without_values() -> None:
     assert left["rows"].tolist() == [40]
     assert left["error"].tolist() == [b""]
     assert left["record"][0]
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(("dog", "cat"), ["cat", "dog"]), ((1, 0), None)])
+def test_whether_classes_have_names_is_told_without_nulls(
+    tmp_path: Path, labels: tuple[object, object], expected: list[str] | None
+) -> None:
+    file = tmp_path / "d.csv"
+    file.write_text("p,y\n{0},{1}\n{1},{0}\n".format(*labels))
+    made = plan(task="multiclass", predictions_are="classes", losses=[])
+    (part,) = Dataset.of(Source.of_file(file)).parts
+    row = Names(json.dumps(made.to_json()), COLUMNS).look({"part": pickle.dumps(part)})
+    assert (json.loads(row["names"] or "null"), row["error"]) == (expected, b"")
+    assert None not in row.values()

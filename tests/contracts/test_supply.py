@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
-from tests.contracts.generated import ROOT
 from tests.gpu.bundle import closure
 from tests.programs import audit, hashes
 
@@ -24,15 +22,10 @@ def listed(name: str) -> dict[str, str]:
     return {package: version for package, version, _ in LINE.findall(lines)}
 
 
-def pinned() -> dict[str, str]:
-    lines = ((ROOT / "constraints.txt").read_text()).split()
-    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
-
-
 @pytest.mark.parametrize("name", ["cpu", "cuda", "build", *sorted(hashes.declared().keys() - {"", "server"})])
 def test_the_image_installs_the_versions_that_tests_run_with(name: str) -> None:
     versions = {package: version.removesuffix("+cpu") for package, version in listed(name).items()}
-    assert versions.items() <= pinned().items()
+    assert versions.items() <= hashes.pinned().items()
 
 
 @pytest.mark.parametrize("extra", ["server", *sorted(hashes.declared().keys() - {"", "server"})])

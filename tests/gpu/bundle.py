@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.contracts.generated import ROOT
+from tests.programs.hashes import pinned
 
 PRESENT = ("numpy", "torch")
 """Packages that the machine has itself, and torch for its GPU; theirs are the versions that are tried."""
@@ -69,8 +70,7 @@ def _needs(name: str, extras: Sequence[str], environment: dict[str, str]) -> Ite
 
 def requirements(python: str = "3.12") -> list[str]:
     """The packages, each with its version."""
-    lines = (ROOT / "constraints.txt").read_text().split()
-    versions = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    versions = pinned()
     return sorted(f"{name}=={versions[name]}" for name in closure(declared(), python))
 
 

@@ -45,10 +45,10 @@ def declared() -> dict[str, list[str]]:
     return {"": project["dependencies"], **extras}
 
 
-def pinned(name: str) -> str:
-    """The version that constraints.txt gives a package."""
+def pinned() -> dict[str, str]:
+    """The versions of constraints.txt by package."""
     lines = (line.partition("==") for line in (ROOT / "constraints.txt").read_text().split())
-    return next(version for one, _, version in lines if canonicalize_name(one) == name)
+    return {canonicalize_name(name): version for name, _, version in lines}
 
 
 def found(requirements: Iterable[str], machine: str, *options: str) -> Files:
@@ -122,7 +122,7 @@ def main() -> int:
     common, server = extras.pop(""), extras.pop("server")
     present = set()  # whatever the variant
     for variant in VARIANTS:
-        torch = f"torch==={pinned('torch')}{VARIANTS[variant]}"
+        torch = f"torch==={pinned()['torch']}{VARIANTS[variant]}"
         serving = resolved([*common, *server, torch])
         present = present & serving.keys() if present else set(serving)
         write(variant, f"all files of the server with torch for {variant.upper()}", serving)

@@ -17,7 +17,7 @@ from lossmeter.cluster.extra import imported
 from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.evaluation import Plan, Record, SlicedFields, report
 from lossmeter.evaluation.files import class_names, measure_chunks, named, no_rows, unnamed
-from lossmeter.evaluation.runners import MergeTree, Watch, unwatched
+from lossmeter.evaluation.runners import MergeTree, Reading, Watch, unwatched
 from lossmeter.wire.datasets import Dataset, Part
 from lossmeter.wire.tables import Columns
 
@@ -79,9 +79,9 @@ class RayRunner:
     def _with_class_names(self, parts: Sequence[bytes], columns: Columns, plan: Plan) -> Plan:
         names: set[str] = set()
         for row in self._rows(parts, Names(json.dumps(plan.to_json()), columns).look):
-            if row["names"] is None:
+            if not row["names"]:
                 return plan
-            names.update(row["names"])
+            names.update(json.loads(row["names"]))
         return named(plan, columns, names)
 
     def _rows(self, parts: Sequence[bytes], map_part: Any, merged: Any = None) -> Iterator[Rows]:
@@ -119,12 +119,12 @@ class Names:
     columns: Columns
 
     def look(self, row: Rows) -> Rows:
-        """Returns the names in a part; None where there are none, but numbers."""
+        """Returns the names in a part as JSON; an empty text where there are none, but numbers: nulls do not travel well."""
         try:
             names = class_names(pickle.loads(row["part"]), self.columns, _plan(self.plan))  # noqa: S301
         except LossmeterError as error:
-            return {"names": None, "error": _told(error)}
-        return {"names": None if names is None else sorted(names), "error": b""}
+            return {"names": "", "error": _told(error)}
+        return {"names": "" if names is None else json.dumps(sorted(names)), "error": b""}
 
 
 @dataclass(frozen=True)
@@ -147,21 +147,13 @@ class Work:
         """Measures a part."""
         part: Part = pickle.loads(row["part"])  # noqa: S301
         plan = _plan(self.plan)
-        rows = 0
-
-        def counted() -> Any:
-            nonlocal rows
-            with closing(part.read(self.columns)) as chunks:
-                for chunk in chunks:
-                    rows += chunk.rows
-                    yield chunk
-
+        reading = Reading(Dataset(part.name, [part]), self.columns, unwatched)
         try:
-            with closing(counted()) as chunks:
+            with closing(reading.part(0)) as chunks:
                 record = measure_chunks(part.name, chunks, plan, _engine(self.device) if plan.criteria else None)
         except LossmeterError as error:
             return {**_row(0, row["number"], None, 0, 1), "error": _told(error)}
-        return _row(0, row["number"], record, rows, 1)
+        return _row(0, row["number"], record, reading.rows, 1)
 
     def merge(self, batch: Rows) -> Rows:
         """Merges those records of a batch that are neighbours; what is left goes on as it is."""

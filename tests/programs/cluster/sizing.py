@@ -1,4 +1,4 @@
-"""How long requests wait for workers that are busy to some share: a simulation of queues, and what follows for a deployment.
+"""How long requests wait for workers that are busy to some share: a simulation of queues.
 
 python -m tests.programs.cluster.sizing
 """
@@ -46,11 +46,6 @@ def waits(share: float, workers: int, choice: str, spread: float, seed: int = 1)
             heapq.heappush(open_[worker], free[worker])
         spent[number] = free[worker] - now
     return spent[REQUESTS // 10 :]
-
-
-def workers_for(rate: float, milliseconds: float, share: float) -> int:
-    """How many workers of one core answer so many requests a second."""
-    return math.ceil(rate * milliseconds / 1000 / share)
 
 
 def main() -> None:

@@ -260,7 +260,7 @@ def test_a_client_that_does_not_read_its_answer_is_left() -> None:
         begin = time.monotonic()
         connection.settimeout(0.2)
         while not is_closed(connection, b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100):
-            assert time.monotonic() - begin < 8
+            assert time.monotonic() - begin < 60
 
 
 def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
@@ -417,6 +417,10 @@ def test_requests_that_do_not_wait_for_answers_are_answered_up_to_a_number_and_t
         answers = answers_of(connection)
     assert answers == [b"200"] * (len(answers) - 1) + [b"429"]
     assert most < len(answers) <= most + 2
+    with connected(url) as connection:
+        connection.sendall(HEALTH * (most + 1) + POST + b"Content-Length: 100000\r\n\r\n ")
+        connection.shutdown(socket.SHUT_WR)
+        assert answers_of(connection) == [b"200"] * (most + 1) + [b"429"]
 
 
 def _answers(connection: socket.socket, count: int) -> list[bytes]:

@@ -256,7 +256,7 @@ def files(draw: st.DrawFn) -> bytearray:
     return file(text, data)
 
 
-@settings(max_examples=150)  # and a million by `make fuzz`
+@settings(max_examples=500)
 @given(files())
 def test_the_oracle_accepts_and_refuses_the_same_files(body: bytearray) -> None:
     try:

@@ -10,14 +10,14 @@ from starlette.types import Scope
 
 from lossmeter.api.envelope import ACCEPTABLE_ID
 from lossmeter.api.lanes import Lane
+from lossmeter.wire.varying import Varying
 
-VARYING = re.compile(rb"(?i)(\r\n(content-length|x-request-id|traceparent):[ \t]*)([^\r\n]*)")
-"""Headers that may differ from one request to the next while nothing else does."""
 VALUES = {
     b"content-length": rb"(\d{1,6})",
     b"x-request-id": b"(" + ACCEPTABLE_ID.pattern + b")",
     b"traceparent": rb"[!-~]{0,128}",
 }
+VARYING = Varying(VALUES)
 END = b"\r\n\r\n"
 HEADS = 256
 """Heads that are kept; when there are more, all are forgotten, and those that still come are learned again."""
@@ -75,7 +75,7 @@ class Heads:
     def find(self, data: bytes) -> tuple[Head, Match] | None:
         """Returns the head that some data begins with, if it is known."""
         end = data.find(END, 0, LONGEST_HEAD)
-        head = self._heads.get(VARYING.sub(rb"\1", data[: end + 2])) if end >= 0 else None
+        head = self._heads.get(VARYING.constant(data[: end + 2])) if end >= 0 else None
         match = None if head is None else head.match(data)
         return None if head is None or match is None else (head, match)
 
@@ -85,7 +85,7 @@ class Heads:
         if end < 0:
             return
         head = data[: end + 2]
-        constant = VARYING.sub(rb"\1", head)
+        constant = VARYING.constant(head)
         number = hash(constant)
         if number not in self._seen:
             if len(self._seen) >= SEEN:
@@ -97,8 +97,7 @@ class Heads:
             self._learn(head, constant, data, scope)
 
     def _learn(self, text: bytes, constant: bytes, data: bytes, scope: Scope) -> None:
-        found = [*VARYING.finditer(text)]
-        given = [(match[2].lower(), match[3]) for match in found]
+        given = VARYING.fields(text)
         headers = scope["headers"]
         plain = all(value.lower() == b"keep-alive" for name, value in headers if name == b"connection")
         if not plain or scope["http_version"] != "1.1":
@@ -111,15 +110,10 @@ class Heads:
         lane = self._lane_of(scope)
         if lane is None:
             return
-        pattern, position = b"", 0
-        for match in found:
-            pattern += re.escape(text[position : match.start(3)]) + VALUES[match[2].lower()]
-            position = match.end()
-        pattern += re.escape(text[position:] + b"\r\n")
         names = [name for name, _ in given if name != b"traceparent"]
         if b"content-length" not in names:
             return
-        head = Head(re.compile(pattern), names, lane, scope)
+        head = Head(re.compile(VARYING.pattern(text + b"\r\n")), names, lane, scope)
         match_of_all = head.match(data)
         if match_of_all is None or match_of_all.end != len(data):
             return

@@ -16,6 +16,7 @@ import numpy as np
 
 from lossmeter.client.errors import NoAnswer
 from lossmeter.client.exchanges import Body
+from lossmeter.wire.varying import Varying
 
 HEAD_BYTES = 1 << 16
 """A head that does not come within as many is read by h11, which bounds it."""
@@ -28,9 +29,10 @@ TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: " + TEXT + rb")?\r\n((?:" + TOKEN + rb":" + TEXT + rb"\r\n)*)\r\n")
 FIELD = re.compile(r"([^:]+):(.*)\r\n")
 LENGTH = re.compile(r"[0-9]{1,18}")
-VARYING = re.compile(rb"(?i)(\r\n(content-length|date|server-timing|x-request-id):[ \t]*)([^\r\n]*)")
-"""Headers that may differ from one answer to the next while nothing else does."""
 VALUE = rb"([!-~]+(?: [!-~]+)*)"
+VARYING = Varying(
+    {b"content-length": rb"([0-9]{1,18})", b"date": VALUE, b"server-timing": VALUE, b"x-request-id": VALUE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,15 @@ class KnownHead:
 
     def learn(self, text: bytes, head: _Head) -> None:
         """Learns a usual head from its bytes."""
-        constant = VARYING.sub(rb"\1", text)
+        constant = VARYING.constant(text)
         if constant != self._constant:
             self._constant, self._pattern = constant, None
             return
         if self._pattern is not None:  # and one of the values is unusual
             return
-        pattern, position = b"", 0
-        varying = [*VARYING.finditer(text)]
-        for match in varying:
-            value = rb"([0-9]{1,18})" if match[2].lower() == b"content-length" else VALUE
-            pattern += re.escape(text[position : match.start(3)]) + value
-            position = match.end()
-        self._names = [str(match[2], "ascii").lower() for match in varying]
+        self._names = [str(name, "ascii") for name, _ in VARYING.fields(text)]
         self._first = head
-        self._pattern = re.compile(pattern + re.escape(text[position:]))
+        self._pattern = re.compile(VARYING.pattern(text))
 
 
 Steps = Generator[memoryview, int, Answer]

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lossmeter.api import problems
 from lossmeter.api.body import ClientGone
@@ -42,6 +42,10 @@ class NotHttp(Exception):
     """Ends parsing of what is no request, in the same way."""
 
 
+class OneTooMany(Exception):
+    """Ends parsing where a request was refused already."""
+
+
 class _Flow(FlowControl):
     """Reads nothing while requests wait that were read already."""
 
@@ -64,7 +68,6 @@ class Connection(HttpToolsProtocol):
         part_start: `received` when the head, or the body, began; `message_end` when the last message was complete.
         discarding: set once nothing that comes is read any more.
         half_closed: set once the client has said that it sends no more; it may still read.
-        surplus: the request that is one too many of those that wait; nothing after it is read.
         refusal: what is said after the answers that are owed to the requests before it.
     """
 
@@ -75,7 +78,6 @@ class Connection(HttpToolsProtocol):
         self.phase = IDLE
         self.messages = self.received = self.read_size = self.body_size = self.part_start = self.message_end = 0
         self.discarding = self.half_closed = False
-        self.surplus: RequestResponseCycle | None = None
         self.refusal = b""
         self._filling: Filling | None = None
         self._missed = False  # the parser is being told what was read past it
@@ -110,7 +112,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self.read_size = len(data)
         self.received += self.read_size
-        if self.discarding or self.surplus is not None:
+        if self.discarding:
             return
         try:
             self.parser.feed_data(
@@ -127,8 +129,6 @@ class Connection(HttpToolsProtocol):
             request_state(self.scope).fill = self._fill  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
-        if self.surplus is not None:
-            raise HeadTooLarge
         self.phase = HEAD
         self.messages += 1
         self._first_size = self.read_size
@@ -145,12 +145,12 @@ class Connection(HttpToolsProtocol):
             raise HeadTooLarge
         if self.parser.should_upgrade() or not self._has_one_host():
             raise NotHttp
-        surplus = len(self.pipeline) >= MAX_PIPELINED
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse_surplus()
+            raise OneTooMany
         self.phase = BODY
         self.part_start = self.received
         self.begin_request()
-        if surplus:
-            self.surplus = self.cycle
         # What follows the body as a trailer is no header of the request.
         self.headers = []
 
@@ -171,7 +171,7 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers whatever cannot be parsed, which includes what a callback has refused."""
         bounds = self.bounds
-        if self.surplus is not None:
+        if self.discarding:
             return
         if self.phase == HEAD and (
             len(self.headers) > bounds.max_headers or self._head_size() > bounds.max_header_bytes
@@ -193,17 +193,10 @@ class Connection(HttpToolsProtocol):
         if self.phase == IDLE:
             self.message_end = self.received  # some clients end a body with an empty line
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            if cycle is self.surplus:
-                self._refuse_surplus()
-            else:
-                self._start_asgi_task(cycle, app)
-        elif self.refusal:
-            self.transport.write(self.refusal)
-            self._send_eof()
-        elif self.half_closed:
-            self.transport.close()
-        elif self.discarding:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.discarding or self.half_closed:
+            if self.refusal:
+                self.transport.write(self.refusal)
             self._send_eof()
         elif self.phase == BODY and self.expect_100_continue and not self.body_size and not self.answering:
             # The client was never told to send the body: what comes next would be taken for it.
@@ -303,7 +296,7 @@ class Connection(HttpToolsProtocol):
         if unsent:
             if self._is_slow(waited, self._progress - unsent, unsent):
                 self.transport.abort()
-        elif (self.surplus is not None or self.discarding) and self.answering and not closing:
+        elif self.discarding and self.answering and not closing:
             pass  # the turn of the server
         elif self.discarding or closing:
             if waited >= LINGER_SECONDS:
@@ -356,13 +349,11 @@ class Connection(HttpToolsProtocol):
             self._filling.fail(error)
 
     def _refuse_surplus(self) -> None:
-        """Answers the request that is one too many, and none after it."""
-        self.cycle.response_complete = True
+        """Answers the request that is one too many of those that wait, and none after it."""
         detail = (
             f"{MAX_PIPELINED} requests of this connection waited already; send no more before their answers are there."
         )
         self._refuse(429, "too_many_requests", "Too many requests", detail)
-        self.flow.resume_reading()
 
     def _refuse_head(self) -> None:
         bounds = self.bounds

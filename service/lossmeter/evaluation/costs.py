@@ -162,8 +162,9 @@ def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Ex
         operations = columns * elements * (classes * COLUMN_SWEEPS + (1 + replicates) * REPLICATE_SWEEPS)
         steps = parts * classes * COLUMN_STEPS * STEP_OPERATIONS
         if choice.of_scores and classes == 1:
-            # Levels that are drawn with the other replicates, if not too many: what there is, what a slab adds, and their order.
-            state += LEVEL_COPIES * min(min(2 * elements, MOST_PLACES) * replicates, SLAB_ELEMENTS) + 2 * elements
+            # Levels drawn with the other replicates, if not too many: what there is, what a slab adds, and their order.
+            places = min(2 * elements, MOST_PLACES)
+            state += LEVEL_COPIES * min(places * replicates, SLAB_ELEMENTS) + 2 * elements
         return Cost(NUMBER * state, operations + steps), NUMBER * slab
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0

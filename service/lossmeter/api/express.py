@@ -26,6 +26,7 @@ from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.engine import Engine, Express
 from lossmeter.errors import Forbidden, LossmeterError
 from lossmeter.scheduling.admission import Reservation
+from lossmeter.scheduling.garbage import release_frames
 from lossmeter.telemetry import logs
 from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 from lossmeter.tensors import Array, Datatype, Tensor
@@ -255,7 +256,8 @@ class ExpressWay:
         try:
             call, form, _ = operation.decode(bytearray(body), negotiated)
             work = self._engine.check(call)
-        except LossmeterError:
+        except LossmeterError as error:
+            release_frames(error, len(body))
             return None
         engine = Express.of(work)
         if engine is None or any(call.tensors[name].datatype not in READABLE for name in engine.names):

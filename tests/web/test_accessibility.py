@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.web.conftest import Browser
 
@@ -28,20 +26,16 @@ axe.run(document, {resultTypes: ["violations"], ...limits}).then((found) => done
 
 
 def violations(browser: Browser, rules: list[str] | None = None) -> list[str]:
-    if not browser.driver.execute_script("return window.axe !== undefined"):
+    if not browser.run("window.axe !== undefined"):
         # As the debugger of the browser does it: the content policy lets the page itself do no such thing.
         browser.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE})
     found: list[str] = browser.driver.execute_async_script(VIOLATIONS, rules)
     return found
 
 
-def wait(browser: Browser, expression: str) -> Any:
-    return WebDriverWait(browser.driver, 30).until(lambda _: browser.driver.execute_script(f"return {expression}"))
-
-
 def press(browser: Browser, text: str) -> None:
     found = "[...document.querySelectorAll('button')].find(b => b.textContent.trim() === arguments[0])"
-    wait(browser, f"Boolean({found.replace('arguments[0]', repr(text))})")
+    browser.wait(f"Boolean({found.replace('arguments[0]', repr(text))})")
     browser.driver.execute_script(f"{found}.click()", text)
 
 
@@ -53,12 +47,12 @@ def test_no_page_breaks_a_rule(browser: Browser, url: str, scheme: str, rules: l
         found = {}
         for place, ready in READY.items():
             browser.open(f"{url}/{place}")
-            wait(browser, ready)
+            browser.wait(ready)
             found[place] = violations(browser, rules)
         browser.open(f"{url}/#/evaluate")
         press(browser, "Example: binary")
-        wait(browser, "document.querySelector('#evaluate:not([disabled])')").click()
-        wait(browser, "document.querySelector('.report')")
+        browser.wait("document.querySelector('#evaluate:not([disabled])')").click()
+        browser.wait("document.querySelector('.report')")
         found["report"] = violations(browser, rules)
         assert found == {place: [] for place in found}
     finally:
@@ -71,20 +65,20 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, url: str) -> None:
     try:
         for place, ready in READY.items():
             browser.open(f"{url}/{place}")
-            wait(browser, ready)
-            assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), place
+            browser.wait(ready)
+            assert browser.run("document.documentElement.scrollWidth <= innerWidth"), place
         browser.open(f"{url}/#/evaluate")
         press(browser, "Example: multiclass")
-        wait(browser, "document.querySelector('#evaluate:not([disabled])')").click()
-        wait(browser, "document.querySelector('.report')")
-        assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        browser.wait("document.querySelector('#evaluate:not([disabled])')").click()
+        browser.wait("document.querySelector('.report')")
+        assert browser.run("document.documentElement.scrollWidth <= innerWidth")
     finally:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_rule_that_is_broken_is_noticed(browser: Browser, url: str) -> None:
     browser.open(f"{url}/#/evaluate")
-    wait(browser, READY["#/evaluate"])
+    browser.wait(READY["#/evaluate"])
     browser.driver.execute_script("document.querySelector('#pasted').removeAttribute('aria-label')")
     browser.driver.execute_script("document.querySelector('#pasted').removeAttribute('placeholder')")
     assert any(one.startswith("label:") for one in violations(browser))

@@ -13,13 +13,12 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
 from lossmeter.database import Database
 from lossmeter.keys import SqlKeys, issue
 from lossmeter.losses import LOSSES
 from tests.support.service import serving
-from tests.web.conftest import Browser
+from tests.web.conftest import Browser, retype
 
 FOCAL = {"predictions": [[2.0, -1.0, 0.3], [0.5, 0.1, 0.0]], "labels": [0, 2], "gradients": ["predictions"]}
 
@@ -86,8 +85,7 @@ class Console:
 
     def fill(self, field: str, text: str) -> WebElement:
         control = self.one(f"#field-{field}")
-        control.clear()
-        control.send_keys(text)
+        retype(control, text)
         return control
 
     def compute(self) -> None:
@@ -106,7 +104,7 @@ class Console:
         return [[float(cell.replace("−", "-").replace("–", "nan")) for cell in row] for row in rows]
 
     def wait(self, condition: Any) -> None:
-        WebDriverWait(self.driver, 20).until(lambda _: condition())
+        self.browser.wait(condition)
 
     def value(self) -> float:
         return float(self.one(".value").get_attribute("data-value") or "nan")
@@ -302,8 +300,7 @@ def test_any_name_of_any_library_finds_a_loss(console: Console) -> None:
         ("huber_loss", "huber"),
         ("torch.nn.functional.cross_entropy", "cross_entropy"),
     ):
-        search.clear()
-        search.send_keys(words)
+        retype(search, words)
         console.wait(lambda name=name: console.texts("#families a")[:1] == [name])
 
 
@@ -364,9 +361,7 @@ def test_the_search_narrows_the_list_and_opens_the_first(console: Console) -> No
     assert set(names) < set(LOSSES)
     search.send_keys(Keys.ENTER)
     console.wait(lambda: console.heading() == names[0])
-    search = console.one("#search")
-    search.clear()
-    search.send_keys("no such thing")
+    retype(console.one("#search"), "no such thing")
     assert console.texts("#families") == ["No loss is like that."]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.web.conftest import Browser
 
@@ -24,10 +23,10 @@ class Page:
         self.wait(expression)
 
     def wait(self, expression: str) -> Any:
-        return WebDriverWait(self.driver, 60).until(lambda _: self.run(expression))
+        return self.browser.wait(expression)
 
     def run(self, expression: str) -> Any:
-        return self.driver.execute_script(f"return {expression}")
+        return self.browser.run(expression)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.web.conftest import Browser
 
@@ -42,10 +41,10 @@ class Page:
         self.wait("document.querySelector('#pasted')")
 
     def wait(self, expression: str) -> Any:
-        return WebDriverWait(self.driver, 30).until(lambda _: self.run(expression))
+        return self.browser.wait(expression)
 
     def run(self, expression: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(f"return {expression.strip()}", *arguments)
+        return self.browser.run(expression, *arguments)
 
     def texts(self, selector: str) -> list[str]:
         found: list[str] = self.run("[...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
@@ -153,7 +152,7 @@ def test_the_threshold_moves_the_matrix(page: Page) -> None:
         expected = [
             [sum(1 for s, y in zip(said, LABELS, strict=True) if (y, s) == (t, p)) for p in (0, 1)] for t in (0, 1)
         ]
-        WebDriverWait(page.driver, 10).until(lambda _, expected=expected: page.run(MATRIX) == expected)
+        page.browser.wait(lambda expected=expected: page.run(MATRIX) == expected)
     page.press("shares")
     assert page.texts(".matrix .heat")[-1].endswith("%")
 

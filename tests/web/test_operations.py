@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.web.conftest import Browser
 
 
 def test_it_shows_what_the_metrics_say(browser: Browser, url: str, http: httpx.Client) -> None:
-    def run(expression: str) -> Any:
-        return browser.driver.execute_script(f"return {expression}")
-
     def asked() -> int:
         families = text_string_to_metric_families(http.get("/metrics").text)
         samples = [one for family in families for one in family.samples if one.name == "lossmeter_requests_total"]
@@ -26,10 +20,8 @@ def test_it_shows_what_the_metrics_say(browser: Browser, url: str, http: httpx.C
     assert http.post("/v1/losses/mse", json={}).status_code == 422
     browser.open(f"{url}/#/service")
     # The second reading has rates.
-    WebDriverWait(browser.driver, 30).until(
-        lambda _: run("Number(document.querySelector('main').dataset.readings) > 1")
-    )
-    rows: list[list[str]] = run(
+    browser.wait("Number(document.querySelector('main').dataset.readings) > 1")
+    rows: list[list[str]] = browser.run(
         "[...document.querySelectorAll('section[aria-label=Routes] tbody tr')]"
         ".map(row => [...row.children].map(cell => cell.textContent))"
     )
@@ -37,7 +29,7 @@ def test_it_shows_what_the_metrics_say(browser: Browser, url: str, http: httpx.C
     assert sum(int(row[1].replace(",", "")) for row in shown) == asked()
     assert sum(int(row[3]) for row in shown) >= 1
     assert all(row[4].endswith("ms") for row in shown)
-    facts = run("document.querySelector('section[aria-label=Now]').innerText")
+    facts = browser.run("document.querySelector('section[aria-label=Now]').innerText")
     assert "ready" in facts
     assert "MiB" in facts
     assert browser.errors() == []

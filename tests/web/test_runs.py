@@ -9,11 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from selenium.webdriver.support.wait import WebDriverWait
 from typer.testing import CliRunner
 
 from lossmeter.cli import program
-from tests.web.conftest import Browser
+from tests.web.conftest import Browser, retype
 
 HOSTILE = "<b onclick=alert(1)>new</b>"
 PLAN = {"task": "binary", "predictions_are": "probabilities", "metrics": [{"metric": "accuracy"}, {"metric": "auroc"}]}
@@ -46,10 +45,10 @@ class Page:
         self.wait(expression)
 
     def wait(self, expression: str) -> Any:
-        return WebDriverWait(self.driver, 30).until(lambda _: self.run(expression))
+        return self.browser.wait(expression)
 
     def run(self, expression: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(f"return {expression}", *arguments)
+        return self.browser.run(expression, *arguments)
 
     def texts(self, selector: str) -> list[str]:
         found: list[str] = self.run(
@@ -69,8 +68,7 @@ def test_runs_are_listed_found_and_compared(page: Page, runs: tuple[str, str], h
     search = page.driver.find_element("id", "search-runs")
     search.send_keys("old")
     page.wait("document.querySelectorAll('.runs tbody tr').length === 1")
-    search.clear()
-    search.send_keys(" ")
+    retype(search, " ")
     page.wait("document.querySelectorAll('.runs tbody tr').length === 2")
     for box in page.driver.find_elements("css selector", ".runs input[type=checkbox]"):
         box.click()

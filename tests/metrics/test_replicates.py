@@ -18,7 +18,7 @@ from tests.metrics.evaluations import SEED, batches, everything, measured, metri
 from tests.metrics.test_merging import same_report
 
 REPLICATES = 12
-COUNTS = ("squares", "units", "elements", "rr", "rb", "bb")
+COUNTS = ("squares", "units", "elements", "rr", "rb", "bb", "fourth")
 
 
 def weighted(data: dict[str, Any], drawn: np.ndarray) -> dict[str, Any]:

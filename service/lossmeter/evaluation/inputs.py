@@ -59,7 +59,8 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
     if missing:
         raise Invalid.of(task.name, missing)
     fields = indices(plan, fields)
-    predictions, labels, weight, mask = (_values(fields.get(name)) for name in ROLES)
+    narrow = ROLES[:2] if plan.measured_as == "values" else ()
+    predictions, labels, weight, mask = (_values(fields.get(name), narrow=name in narrow) for name in ROLES)
     mask = _without_ignored(plan.ignore_index, labels, mask)
     classes = task.classes(predictions, plan.predictions_are, plan.classes)
     ids, groups = (_names(task.name, fields, name) for name in ("sample_ids", "groups"))
@@ -84,11 +85,16 @@ def check_fields(plan: Plan, fields: Mapping[str, Any], batch_id: str) -> Inputs
     return Inputs(batch, losses, len(labels), ids, groups is not None, slices, classes)
 
 
-def _values(field: Any) -> Any:
-    """Returns a tensor as an array of float64, int64 or bool; anything else, such as a list of texts, as it is."""
+def _values(field: Any, *, narrow: bool) -> Any:
+    """Returns a tensor as an array of float64, int64 or bool; anything else, such as a list of texts, as it is.
+
+    Args:
+        narrow: whether float32 stays what it is.
+    """
     if not isinstance(field, Tensor):
         return field
-    kind = {"floating": np.float64, "index": np.int64, "boolean": np.bool_}[field.datatype.kind]
+    floating = np.float32 if narrow and field.datatype is Datatype.FP32 else np.float64
+    kind = {"floating": floating, "index": np.int64, "boolean": np.bool_}[field.datatype.kind]
     empty = not field.declared and field.datatype is not Datatype.BOOL and not len(field.data)
     # Sums over what does not lie at whole multiples of its size come out otherwise in the last bits.
     flat = np.require(load(field, np.dtype(np.float64 if empty else kind)), requirements="A")
@@ -117,6 +123,7 @@ def _exponential(logarithms: Array) -> Array:
 
 
 def _rounded(logarithms: Array) -> Array:
+    logarithms = logarithms.astype(np.float64, copy=False)
     return np.where((logarithms > 0) & (logarithms <= ROUNDING), 0.0, logarithms)
 
 

@@ -58,6 +58,9 @@ def interval(
 
 def _formula(choice: ChosenMetric, value: float, state: State, level: float) -> Interval | None:
     metric = choice.metric
+    if metric.linearised is not None:
+        found: Interval | None = metric.linearised(state, level)
+        return found
     if not isinstance(state, Ratio):
         assert metric.trials is not None
         successes, trials, effective = (float(part) for part in metric.trials(state, **choice.arguments))

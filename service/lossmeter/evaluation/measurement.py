@@ -161,26 +161,36 @@ def _make_record(plan: Plan, inputs: Inputs, rows: Rows, batch_id: str, *, paire
     coded = [_code_slices(plan, inputs, column) for column in plan.slices]
     with np.errstate(invalid="ignore", over="ignore"):
         samples, states = _measure_states(plan, inputs, rows, None)
-        names = _replicated(plan, states, clustered=inputs.clustered, paired=paired)
+        measured = [
+            [_measure_states(plan, inputs, rows, codes == number) for number in range(len(values))]
+            for values, codes in coded
+        ]
+        every = [states, *(of for column in measured for _, of in column)]
+        names = _replicated(plan, every, clustered=inputs.clustered, paired=paired)
         counts = {} if paired or coded or not names else _count_levels(plan, inputs.batch, states)
         parts_of = [(len(values), codes) for values, codes in coded]
         drawn, parts = _draw_replicates(plan, inputs, rows, names, parts_of, list(counts.values()))
         levels = {key: count.levels for key, count in counts.items()}
         whole = Statistics(samples, inputs.clustered, states, drawn, levels)
-        sliced = {}
-        for column, (values, codes), replicates in zip(plan.slices, coded, parts, strict=True):
-            sliced[column] = {
-                value: Statistics(counted, inputs.clustered, of, replicates[number])
-                for number, value in enumerate(values)
-                for counted, of in [_measure_states(plan, inputs, rows, codes == number)]
+        sliced = {
+            column: {
+                value: Statistics(counted, inputs.clustered, of, replicates)
+                for value, (counted, of), replicates in zip(values, found, drawn_parts, strict=True)
             }
+            for column, (values, _), found, drawn_parts in zip(plan.slices, coded, measured, parts, strict=True)
+        }
         hard = hardest.of_batch(plan.hardest, _objective(plan, rows), inputs.ids, batch_id)
     return Record(inputs.classes, whole, sliced, plan.hardest, hard)
 
 
-def _replicated(plan: Plan, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
-    """Names the states of which replicates are kept; of losses, those that a comparison or the objective needs."""
-    names = plan.metrics.replicated(states, clustered=clustered, paired=paired)
+def _replicated(plan: Plan, parts: Sequence[Mapping[str, State]], *, clustered: bool, paired: bool) -> frozenset[str]:
+    """Names the states of which replicates are kept; of losses, those that a comparison or the objective needs.
+
+    Args:
+        parts: the states of all samples, and of each slice.
+    """
+    named = (plan.metrics.replicated(states, clustered=clustered, paired=paired) for states in parts)
+    names = frozenset[str]().union(*named)
     if not plan.metrics.replicates:
         return names
     return names | {one.key for one in plan.criteria if one.weight or clustered or paired}

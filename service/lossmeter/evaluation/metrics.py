@@ -14,12 +14,15 @@ from lossmeter.metrics import METRICS, ClassCounts, Curves, Metric, Ratio, Stati
 from lossmeter.metrics.batches import Batch
 from lossmeter.metrics.draws import SLAB_DRAWS, Draws
 from lossmeter.metrics.scores import Samples
-from lossmeter.metrics.states import State
+from lossmeter.metrics.states import State, joined
 from lossmeter.metrics.tasks import KINDS, Task
 from lossmeter.stopping import checkpoint
 
 BOTH_CLASSES = ("macro", "weighted", "micro")
 """Averages that take the negative class of two for a class like any other."""
+BLOCK = 1 << 15
+"""Elements that are measured at a time, where they need not be measured together: what fits the cache of a core."""
+LEVEL = 0.95
 REPLICATE_BINS = 100
 """Bins of the scores of a replicate: enough for its spread."""
 
@@ -79,6 +82,8 @@ class ChosenMetric:
     def has_formula(self, states: Mapping[str, Any]) -> bool:
         """Tells whether its interval follows from the states themselves, where samples do not come in groups."""
         state = states[self.keys[0]]
+        if self.metric.linearised is not None:
+            return self.metric.linearised(state, LEVEL) is not None
         if isinstance(state, Ratio):
             return self.metric.uncertainty in {"mean", "proportion"}
         return self.metric.uncertainty == "proportion" and self.counts_trials(state) and state.squares.shape[-1] == 1
@@ -148,7 +153,14 @@ class MetricSet:
 
     def states(self, batch: Batch) -> dict[str, State]:
         """Returns the states of a batch as it is."""
-        return {key: _state(item, batch, None, arguments) for key, (item, arguments) in self.statistics.items()}
+        wanted = self.statistics
+        several = {key for key, (item, _) in wanted.items() if item.blocks}
+        if batch.unit is not None or batch.units <= BLOCK or not several:
+            return _states(batch, wanted)
+        whole = _states(batch, {key: one for key, one in wanted.items() if key not in several})
+        by_block = {key: one for key, one in wanted.items() if key in several}
+        parts = [_states(block, by_block) for block in batch.blocks(BLOCK)]
+        return {key: joined([part[key] for part in parts]) if key in several else whole[key] for key in wanted}
 
     def replicated(self, states: Mapping[str, State], *, clustered: bool, paired: bool) -> frozenset[str]:
         """Names the states of which replicates are kept: those of scalars whose interval only the bootstrap knows.
@@ -220,6 +232,10 @@ def slabs(batch: Batch, replicates: int) -> Iterator[Batch]:
         chosen = np.zeros(batch.units, bool)
         chosen[start : start + step] = True
         yield batch.take(chosen)
+
+
+def _states(batch: Batch, wanted: Mapping[str, tuple[Statistic, dict[str, Any]]]) -> dict[str, State]:
+    return {key: _state(item, batch, None, arguments) for key, (item, arguments) in wanted.items()}
 
 
 def _state(item: Statistic, batch: Batch, drawn: Draws | None, arguments: Mapping[str, Any]) -> State:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from lossmeter.metrics.states import State, merged_by, total
-from lossmeter.metrics.weighting import Array, Weighting, quotient
+from lossmeter.metrics.batches import Numbers
+from lossmeter.metrics.states import Ratio, Reader, State, merged_by, total
+from lossmeter.metrics.weighting import Array, Weighting, centred, quotient
 
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Share of what a sum of squares is a difference of, below which it is rounding."""
@@ -27,8 +29,13 @@ class CrossMoments(State, kind="cross_moments"):
         weight: sum of the weights.
         mean_x, mean_y, mean_d: weighted means.
         xx, yy, xy, dd: weighted sums of products of deviations from the means.
+        fourth: the number of units, and the sums of the squared weight times 1, s, s², s³, s⁴, d², d² s, d² s² and d⁴ each,
+            with s the deviation of a label from the mean. None of them where elements are no units, in replicates, and before
+            version 2; nor in what such a state was merged with. Shape (10,) or (0,).
     """
 
+    version: ClassVar[int] = 2
+    SIZE: ClassVar[int] = 18
     weight: Array = total()
     mean_x: Array = merged_by("chan mean")
     mean_y: Array = merged_by("chan mean")
@@ -37,27 +44,43 @@ class CrossMoments(State, kind="cross_moments"):
     yy: Array = merged_by("chan")
     xy: Array = merged_by("chan")
     dd: Array = merged_by("chan")
+    fourth: Array = merged_by("fourth")
 
     @classmethod
-    def of(cls, x: Array, y: Array, w: Weighting) -> CrossMoments:
-        d = y - x
-        whole = w.value.sum()
-        cx, cy, cd = (quotient(w.value @ v, whole, 0.0) for v in (x, y, d))
-        # A second centring removes what rounding left of the mean.
-        sx, sy, sd = x - cx, y - cy, d - cd
-        columns = (np.ones_like(x), sx, sy, sd, sx * sx, sy * sy, sx * sy, sd * sd)
+    def of(cls, batch: Numbers, w: Weighting) -> CrossMoments:
+        as_is = replace(w, draws=None)
+        columns = batch.x, batch.y, batch.residual
+        (cx, sx, xx), (cy, sy, yy), (cd, sd, dd) = (centred(column, as_is) for column in columns)
+        if w.draws is None:
+            weight, xy = w.total(), w.product(sx, sy)
+            return cls(weight, cx, cy, cd, xx, yy, xy, dd, _fourth(sy, batch.squared, w))
+        return cls._drawn((cx, cy, cd), (sx, sy, sd), w)
+
+    @classmethod
+    def _drawn(cls, centres: Sequence[Array], deviations: Sequence[Array], w: Weighting) -> CrossMoments:
+        """Makes the state of replicates, from how far each number is from the mean of the data as they are."""
+        (cx, cy, cd), (sx, sy, sd) = centres, deviations
+        columns = (np.ones_like(sx), sx, sy, sd, sx * sx, sy * sy, sx * sy, sd * sd)
         weight, tx, ty, td, xx, yy, xy, dd = w.totals(columns)
         mx, my, md = (quotient(t, weight, 0.0) for t in (tx, ty, td))
         return cls(
             weight,
-            np.asarray(cx + mx),
-            np.asarray(cy + my),
-            np.asarray(cd + md),
+            cx + mx,
+            cy + my,
+            cd + md,
             _left(xx, mx * tx),
             _left(yy, my * ty),
-            np.asarray(xy - mx * ty),
+            xy - mx * ty,
             _left(dd, md * td),
+            _unknown(weight),
         )
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any], read: Reader) -> dict[str, Any]:
+        if record["version"] > 1:
+            return super()._read(record, read)
+        known = {name: read(record[name]) for name in cls.arrays() if name != "fourth"}
+        return known | {"fourth": _unknown(known["weight"])}
 
     @property
     def mass(self) -> Array:
@@ -76,6 +99,27 @@ class CrossMoments(State, kind="cross_moments"):
         size = np.max(self.mean_d**2 + quotient(self.dd, self.weight, 0.0), initial=0.0)
         return np.where(self.mean_d**2 > ROUNDING**2 * size, self.mean_d, 0.0)
 
+    @property
+    def unexplained(self) -> Ratio | None:
+        """Returns the squared residuals over the squared deviations of the labels from their mean; None if `fourth` is unknown.
+
+        The mean is that of the same labels, which makes no difference: around it the sum of the squares is at its least, and a
+        small shift of it changes nothing (the linearised error of a ratio, Cochran, Sampling Techniques, 1977, section 6.4).
+        """
+        if not self.fourth.shape[-1]:
+            return None
+        units, _, _, _, _, ssss, _, _, dd, dddd = np.moveaxis(self.fourth, -1, 0)
+        above, below = self.dd + self.weight * self.mean_d**2, self.spread("y")
+        mean = quotient(above, below, 0.0)
+        parts = dddd, -2 * mean * dd, mean * mean * ssss
+        rr = sum(parts)
+        # What cancels there left rounding of its own size.
+        rr = np.where(rr > ROUNDING * (dddd + parts[2]), rr, 0.0)
+        return Ratio(above, below, units, units, rr, dd - mean * ssss, ssss)
+
+    def _fits(self, name: str, mine: Array, theirs: Array) -> bool:
+        return mine.shape[:-1] == theirs.shape[:-1] if name == "fourth" else super()._fits(name, mine, theirs)
+
     def _merged(self, other: Self) -> dict[str, Any]:
         share = quotient(other.weight, self.weight + other.weight, 0.0)
         together = self.weight * share
@@ -88,7 +132,38 @@ class CrossMoments(State, kind="cross_moments"):
             "yy": self.yy + other.yy + dy * dy * together,
             "xy": self.xy + other.xy + dx * dy * together,
             "dd": self.dd + other.dd + dd * dd * together,
+            "fourth": _moved(self.fourth, -dy * share) + _moved(other.fourth, dy * (1 - share))
+            if self.fourth.shape[-1] and other.fourth.shape[-1]
+            else _unknown(self.weight),
         }
+
+
+def _unknown(weight: Array) -> Array:
+    return np.zeros((*np.shape(weight), 0))
+
+
+def _fourth(s: Array, dd: Array, w: Weighting) -> Array:
+    """Returns the sums of `fourth`, of deviations s from the mean and squared residuals dd."""
+    if w.unit is not None:
+        return _unknown(w.total())
+    squared = w if w.plain else replace(w, value=w.value**2)
+    one, s1, d2 = squared.total(), 0.0 if w.plain else squared.total(s), squared.total(dd)
+    ss = s * s
+    pairs = ((s, s), (s, ss), (ss, ss), (dd, s), (dd, ss), (dd, dd))
+    s2, s3, s4, d2s, d2s2, d4 = (squared.product(*pair) for pair in pairs)
+    return np.array([w.units, one, s1, s2, s3, s4, d2, d2s, d2s2, d4], np.float64)
+
+
+def _moved(fourth: Array, by: Array) -> Array:
+    """Returns what the sums are once every deviation of a label is larger by so much."""
+    units, one, s, ss, sss, ssss, dd, dds, ddss, dddd = np.moveaxis(fourth, -1, 0)
+    moved = (
+        s + by * one,
+        ss + by * (2 * s + by * one),
+        sss + by * (3 * ss + by * (3 * s + by * one)),
+        ssss + by * (4 * sss + by * (6 * ss + by * (4 * s + by * one))),
+    )
+    return np.stack([units, one, *moved, dd, dds + by * dd, ddss + by * (2 * dds + by * dd), dddd], axis=-1)
 
 
 def _left(squares: Array, shifted: Array) -> Array:

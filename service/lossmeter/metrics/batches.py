@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import compress
@@ -16,39 +16,59 @@ from lossmeter.metrics.draws import Draws, Hashes
 from lossmeter.metrics.weighting import Array, Booleans, Integers, Weighting
 
 Index = tuple[int, ...]
+Rows = Integers | slice
+"""Places among others, ascending; a slice, with both ends, where they follow each other."""
+Chosen = Booleans | slice
+"""Which ones are taken; a slice copies nothing."""
+
+
+def select(rows: Rows, chosen: Chosen) -> Rows:
+    """Returns the chosen ones of the rows."""
+    if not isinstance(rows, slice):
+        return np.asarray(rows[chosen], np.int64)
+    if not isinstance(chosen, slice):
+        return np.asarray(np.flatnonzero(chosen) + rows.start, np.int64)
+    start, stop, _ = chosen.indices(rows.stop - rows.start)
+    return slice(rows.start + start, rows.start + stop)
 
 
 class Places(NamedTuple):
     """The places of the elements in the tensor that was sent, to name them in errors."""
 
-    flat: Integers
+    flat: Rows
     shape: Index
 
     def of(self, element: int) -> Index:
-        return tuple(int(item) for item in np.unravel_index(int(self.flat[element]), self.shape))
+        place = self.flat.start + element if isinstance(self.flat, slice) else self.flat[element]
+        return tuple(int(item) for item in np.unravel_index(int(place), self.shape))
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Base of all batches. `hashes` and `samples` have one entry per unit, other arrays and lists one per element.
+    """Base of all batches. `samples` has one entry per unit, other arrays and lists one per element.
 
     Attributes:
         places: where each element stood.
         value: weight of each element, positive; shape (m,).
         unit: unit of each element, ascending without gaps; None if elements are units.
-        hashes: of the ids of the units; shape (n,).
-        samples: the place of each unit among the samples that were sent; shape (n,).
+        samples: the place of each unit among the samples that were sent; n of them.
+        identify: makes the hashes of the ids of the units, which are asked for where units are drawn; shape (n,).
     """
 
     places: Places
     value: Array
     unit: Integers | None
-    hashes: Hashes
-    samples: Integers
+    samples: Rows
+    identify: Callable[[], Hashes]
 
     @property
     def units(self) -> int:
-        return len(self.hashes)
+        return self.samples.stop - self.samples.start if isinstance(self.samples, slice) else len(self.samples)
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        """Of the ids of the units; shape (n,)."""
+        return self.identify()
 
     def weighting(self, draws: Draws | None = None) -> Weighting:
         return Weighting(self.value, self.unit, self.units, draws)
@@ -56,19 +76,25 @@ class Batch:
     def take(self, units: Booleans) -> Self:
         """Returns the batch of the chosen units alone; one boolean per unit."""
         elements = units if self.unit is None else units[self.unit]
+        taken = self._cut(elements, units)
+        return taken if self.unit is None else replace(taken, unit=(np.cumsum(units) - 1)[self.unit[elements]])
+
+    def blocks(self, size: int) -> Iterator[Self]:
+        """Cuts a batch whose elements are units into blocks of so many, without a copy."""
+        for start in range(0, self.units, size):
+            block = slice(start, start + size)
+            yield self._cut(block, block)
+
+    def _cut(self, elements: Chosen, units: Chosen) -> Self:
         changed: dict[str, Any] = {
-            item.name: value[elements] if isinstance(value, np.ndarray) else list(compress(value, elements))
+            item.name: _picked(value, elements)
             for item in fields(self)
-            if isinstance(value := getattr(self, item.name), np.ndarray | list)
-            and item.name not in {"hashes", "samples"}
-        } | {
-            "hashes": self.hashes[units],
-            "samples": self.samples[units],
-            "places": Places(self.places.flat[elements], self.places.shape),
+            if item.name not in {"samples", "places"}
+            and isinstance(value := getattr(self, item.name), np.ndarray | list)
         }
-        if self.unit is not None:
-            changed["unit"] = (np.cumsum(units) - 1)[self.unit[elements]]
-        return replace(self, **changed)
+        places = Places(select(self.places.flat, elements), self.places.shape)
+        samples = select(self.samples, units)
+        return replace(self, **changed, places=places, samples=samples, identify=lambda: self.hashes[units])
 
     def where(self, samples: Booleans) -> Self:
         """Returns the batch of the chosen samples alone, a slice; one boolean for each sample that was sent."""
@@ -81,12 +107,38 @@ class Batch:
             raise Invalid.at(subject, f"/{role}", message(wrong), self.places.of(wrong))
 
 
+def _picked(value: npt.NDArray[Any] | list[Any], elements: Chosen) -> npt.NDArray[Any] | list[Any]:
+    if isinstance(value, np.ndarray) or isinstance(elements, slice):
+        return value[elements]
+    return list(compress(value, elements))
+
+
 @dataclass(frozen=True, eq=False)
 class Numbers(Batch):
-    """Regression: predictions x and labels y, flattened; shape (m,)."""
+    """Regression: predictions x and labels y, flattened, in float32 or float64 as they came; shape (m,)."""
 
-    x: Array
-    y: Array
+    predictions: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+    @cached_property
+    def x(self) -> Array:
+        """The predictions in float64."""
+        return self.predictions.astype(np.float64, copy=False)
+
+    @cached_property
+    def y(self) -> Array:
+        """The labels in float64."""
+        return self.labels.astype(np.float64, copy=False)
+
+    @cached_property
+    def residual(self) -> Array:
+        """The labels less the predictions."""
+        return self.y - self.x
+
+    @cached_property
+    def squared(self) -> Array:
+        """The squares of the residuals."""
+        return self.residual * self.residual
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +213,7 @@ class Labelled(Batch):
         c = self.classes
         unit = np.arange(self.units) if self.unit is None else self.unit
         column = np.tile(np.arange(c), len(self.label))
-        batch = Batch(self.places, np.repeat(self.value, c), np.repeat(unit, c), self.hashes, self.samples)
+        batch = Batch(self.places, np.repeat(self.value, c), np.repeat(unit, c), self.samples, lambda: self.hashes)
         return self.probability.reshape(-1), np.repeat(self.label, c) == column, column, batch
 
 

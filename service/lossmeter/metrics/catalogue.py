@@ -35,6 +35,7 @@ class Statistic:
     Attributes:
         needs: what predictions must be or be convertible to; `samples` if the state grows with the data.
         replicated: whether bootstrap replicates of it are kept.
+        blocks: whether a large batch is measured in blocks that fit the cache, which then merge as batches of a run do.
         size: how many numbers a state of it holds, given the number of classes, of bins, and of samples.
         working: how many numbers are held besides while it is made, given the number of samples and of classes.
     """
@@ -44,6 +45,7 @@ class Statistic:
     parameters: tuple[str, ...]
     needs: tuple[Needs, ...]
     replicated: bool
+    blocks: bool
     size: Callable[[int, int, int], int]
     working: Callable[[int, int], int]
 
@@ -57,6 +59,7 @@ def statistic(
     *,
     needs: Sequence[Needs] = (),
     replicated: bool = True,
+    blocks: bool = False,
     size: Callable[[int, int, int], int] = lambda classes, bins, samples: FEW,  # noqa: ARG005
     working: Callable[[int, int], int] = lambda samples, classes: 0,  # noqa: ARG005
 ) -> Callable[[Callable[..., Any]], Statistic]:
@@ -66,7 +69,9 @@ def statistic(
         parameters = [
             item.name for item in inspect.signature(function).parameters.values() if item.kind is item.KEYWORD_ONLY
         ]
-        return Statistic(function.__name__, function, tuple(parameters), tuple(needs), replicated, size, working)
+        return Statistic(
+            function.__name__, function, tuple(parameters), tuple(needs), replicated, blocks, size, working
+        )
 
     return declare
 
@@ -97,6 +102,7 @@ class Metric(Entry):
     ends: Callable[..., tuple[float, float]] | None
     prior: Callable[..., Any] | None
     interval: Callable[..., Any] | None
+    linearised: Callable[[Any, float], Any] | None
     mcnemar: bool
     undefined: str
     examples: tuple[Example, ...]
@@ -145,6 +151,7 @@ def metric(
     ends: Callable[..., tuple[float, float]] | None = None,
     prior: Callable[..., Any] | None = None,
     interval: Callable[..., Any] | None = None,
+    linearised: Callable[[Any, float], Any] | None = None,
     mcnemar: bool = False,
     undefined: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -169,6 +176,8 @@ def metric(
             is a function of counts.
         interval: from its state, the state of replicates (None where there is none), their values, the level and the
             parameters, an interval of its own.
+        linearised: from its state and the level, the interval that takes the place of the bootstrap's where samples are many
+            and do not come in groups; None where they are few.
         undefined: when it has no value though something counts, after "because".
         mcnemar: whether it is a share of right decisions, of which two models can be compared by McNemar's test.
     """
@@ -191,6 +200,7 @@ def metric(
             ends=ends,
             prior=prior,
             interval=interval,
+            linearised=linearised,
             mcnemar=mcnemar,
             undefined=undefined,
         )

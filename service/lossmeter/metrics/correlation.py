@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -10,20 +11,34 @@ from lossmeter.metrics._moments import CrossMoments, Deviances
 from lossmeter.metrics._parameters import Power
 from lossmeter.metrics.batches import Numbers
 from lossmeter.metrics.catalogue import Example, metric, statistic
+from lossmeter.metrics.confidence import Interval, settled, student
 from lossmeter.metrics.deviances import check_tweedie
 from lossmeter.metrics.regression import REGRESSION, example
 from lossmeter.metrics.weighting import Array, Weighting, quotient
 
 FAMILY = "correlation"
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
+MANY = 10_000
+"""Samples from which the mean of squares of what is not normal is nearly normal."""
 
 
-@statistic()
+@statistic(blocks=True, size=lambda classes, bins, samples: CrossMoments.SIZE)  # noqa: ARG005
 def cross_moments(batch: Numbers, w: Weighting) -> CrossMoments:
-    return CrossMoments.of(batch.x, batch.y, w)
+    return CrossMoments.of(batch, w)
 
 
-@statistic()
+def from_moments(moments: CrossMoments, level: float) -> Interval | None:
+    """Takes Student's interval of the share that is not explained, a ratio of sums; None where samples are few."""
+    ratio = moments.unexplained
+    if ratio is None or ratio.units < MANY:
+        return None
+    found = student(ratio, level, bounds=(0.0, None))
+    if found is None:
+        return None
+    return settled(replace(found, low=1 - found.high, high=1 - found.low), 1 - float(ratio.mean))
+
+
+@statistic(blocks=True)
 def deviances_from_mean(batch: Numbers, w: Weighting, *, power: float) -> Deviances:
     check_tweedie(batch, power)
     return Deviances.of(batch.x, batch.y, power, w)
@@ -36,6 +51,7 @@ def deviances_from_mean(batch: Numbers, w: Weighting, *, power: float) -> Devian
     better="higher",
     bounds=(None, 1.0),
     usual=REGRESSION,
+    linearised=from_moments,
     examples=example(0.9486081370449679),
 )
 def r2(moments: Annotated[CrossMoments, cross_moments]) -> Array:

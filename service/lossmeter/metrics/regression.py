@@ -22,43 +22,43 @@ def example(value: float, *, labels: list[float] = LABELS, **parameters: float) 
     return [Example("regression", predictions=PREDICTIONS, labels=labels, value=value, **parameters)]
 
 
-@statistic()
+@statistic(blocks=True)
 def squared_error(batch: Numbers, w: Weighting) -> Quotient:
-    return Ratio.of((batch.x - batch.y) ** 2, w)
+    return Ratio.of(batch.squared, w)
 
 
-@statistic()
+@statistic(blocks=True)
 def absolute_error(batch: Numbers, w: Weighting) -> Quotient:
-    return Ratio.of(np.abs(batch.x - batch.y), w)
+    return Ratio.of(np.abs(batch.residual), w)
 
 
-@statistic()
+@statistic(blocks=True)
 def relative_error(batch: Numbers, w: Weighting) -> Quotient:
     eps = np.finfo(np.float64).eps
-    return Ratio.of(np.abs(batch.x - batch.y) / np.maximum(np.abs(batch.y), eps), w)
+    return Ratio.of(np.abs(batch.residual) / np.maximum(np.abs(batch.y), eps), w)
 
 
-@statistic()
+@statistic(blocks=True)
 def symmetric_error(batch: Numbers, w: Weighting) -> Quotient:
     size = np.abs(batch.x) + np.abs(batch.y)
-    return Ratio.of(np.where(size > 0, 2 * np.abs(batch.x - batch.y) / np.where(size > 0, size, 1.0), 0.0), w)
+    return Ratio.of(np.where(size > 0, 2 * np.abs(batch.residual) / np.where(size > 0, size, 1.0), 0.0), w)
 
 
-@statistic()
+@statistic(blocks=True)
 def absolute_error_to_size(batch: Numbers, w: Weighting) -> Quotient:
-    return Ratio.of(np.abs(batch.x - batch.y), w, base=np.abs(batch.y))
+    return Ratio.of(np.abs(batch.residual), w, base=np.abs(batch.y))
 
 
-@statistic()
+@statistic(blocks=True)
 def squared_log_error(batch: Numbers, w: Weighting) -> Quotient:
     batch.demand(batch.x > -1, "msle", "predictions", lambda i: f"{batch.x[i]}; expected more than -1")
     batch.demand(batch.y > -1, "msle", "labels", lambda i: f"{batch.y[i]}; expected more than -1")
     return Ratio.of((np.log1p(batch.x) - np.log1p(batch.y)) ** 2, w)
 
 
-@statistic(replicated=False)
+@statistic(replicated=False, blocks=True)
 def largest_error(batch: Numbers, w: Weighting) -> Extremum:
-    return Extremum.of(np.abs(batch.x - batch.y))
+    return Extremum.of(np.abs(batch.residual))
 
 
 @metric(

@@ -8,14 +8,14 @@ data of both. States of B bootstrap replicates are the same records with a leadi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from lossmeter.errors import Invalid, MalformedBody
-from lossmeter.metrics.weighting import Array, Weighting, drawn_sums, quotient
+from lossmeter.metrics.weighting import Array, Weighting, centred, drawn_sums, quotient
 
 VERSION = 1
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
@@ -82,6 +82,10 @@ class State:
     def arrays(cls) -> tuple[str, ...]:
         return tuple(item.name for item in fields(cls) if "merge" in item.metadata)
 
+    def each(self, change: Callable[[Array], Array]) -> Self:
+        """Returns the state with every array changed alike."""
+        return replace(self, **{name: change(getattr(self, name)) for name in self.arrays()})
+
     def settings(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self) if "merge" not in item.metadata}
 
@@ -140,6 +144,28 @@ def from_json(record: Mapping[str, Any], read: Reader = from_lists) -> State:
         raise MalformedBody(f"state {kind.kind}: {error}") from error
 
 
+def joined(states: Sequence[State]) -> State:
+    """Merges states of one kind and size: in pairs, pairs of pairs and so on, all pairs at a time."""
+    names = states[0].arrays()
+    whole, count = (
+        replace(states[0], **{name: np.stack([getattr(one, name) for one in states]) for name in names}),
+        len(states),
+    )
+    while count > 1:
+        half = count // 2
+        first, second, rest = (_part(whole, slice(*ends)) for ends in ((0, half), (half, 2 * half), (2 * half, count)))
+        merged = first.merge(second)
+        whole = replace(
+            merged, **{name: np.concatenate([getattr(part, name) for part in (merged, rest)]) for name in names}
+        )
+        count -= half
+    return whole.each(lambda array: array[0])
+
+
+def _part(state: State, chosen: slice) -> State:
+    return state.each(lambda array: array[chosen])
+
+
 @dataclass(frozen=True, eq=False)
 class Quotient(State, kind="quotient"):
     """A ratio of two sums, such as a weighted mean; all that a replicate needs of it.
@@ -186,6 +212,10 @@ class Ratio(Quotient, kind="ratio"):
     @classmethod
     def of(cls, values: Array, w: Weighting, base: Array | None = None) -> Quotient:
         """The ratio of the weighted sums of `values` and `base` (ones, by default), each of shape (m,)."""
+        if w.plain and base is None:
+            count = w.total()
+            mean, _, squares = centred(values, w)
+            return cls(np.asarray(mean * count), count, count, count, squares, np.zeros(()), count)
         above = w.per_unit(w.value * values)
         below = w.per_unit(w.value if base is None else w.value * base)
         if w.draws is not None:

@@ -33,15 +33,19 @@ MOST_ADDED = 255 // len(THRESHOLDS)
 """Draws of a unit whose sum fits a byte."""
 LONG_RUN = 8 * MOST_ADDED
 """Elements of a place, on average, from which each place is summed by itself."""
+OFF_CENTRE = 1e4
+"""Square of the mean over the variance above which the rounding of the mean shows in squares of deviations from it."""
 DENSE_SHARE = 8
 """Places that a table by unit may have for each element."""
 
 
 def quotient(numerator: Any, denominator: Any, empty: float = np.nan) -> Array:
     """Divides elementwise, `empty` where the denominator is zero."""
-    top, bottom = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
-    result: Array = np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom != 0)
-    return result
+    bottom = np.asarray(denominator, np.float64)
+    zero = bottom == 0
+    if not zero.any():
+        return np.asarray(np.asarray(numerator, np.float64) / bottom)
+    return np.where(zero, empty, np.asarray(numerator, np.float64) / np.where(zero, 1.0, bottom))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,11 @@ class Weighting:
         """The leading axes of everything that is summed here: `(B,)` for replicates, otherwise none."""
         return () if self.draws is None else (self.draws.shape[1],)
 
+    @property
+    def plain(self) -> bool:
+        """Tells whether these are the data as they are, of units that are elements and all have the one weight 1."""
+        return self.draws is None and self.unit is None and self.value.strides == (0,)
+
     def spread(self, per_unit: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Gives each element what holds for its unit; (n, …) becomes (m, …)."""
         return per_unit if self.unit is None else per_unit[self.unit]
@@ -77,12 +86,18 @@ class Weighting:
 
     def total(self, amount: Array | None = None) -> Array:
         """Sums all elements, weighted; (m, …) becomes (*lead, …)."""
+        if self.plain:
+            return np.asarray(len(self.value) if amount is None else amount.sum(axis=0), np.float64)
         weighted = self.value if amount is None else (self.value.reshape(-1, *[1] * (amount.ndim - 1)) * amount)
         if self.draws is None:
             return np.asarray(weighted.sum(axis=0), np.float64)
         units = self.per_unit(weighted)
         flat = drawn_sums(units.reshape(self.units, math.prod(units.shape[1:])), self.draws)
         return flat.reshape(*self.lead, *units.shape[1:])
+
+    def product(self, first: Array, second: Array) -> Array:
+        """Sums the products of two columns, of shape (m,), over the data as they are, weighted."""
+        return np.asarray((first if self.plain else self.value * first) @ second, np.float64)
 
     def totals(self, columns: Sequence[Array]) -> Sequence[Array]:
         """Sums several columns, weighted, each of shape (m,); in replicates all of them at once."""
@@ -104,6 +119,22 @@ class Weighting:
             (pairs,) = dense.nonzero()
             value, (unit, index) = np.asarray(dense[pairs], np.float64), np.divmod(pairs, size)
         return drawn_tally(index, value, size, unit, self.draws)
+
+
+def centred(v: Array, w: Weighting) -> tuple[Array, Array, Array]:
+    """Returns the mean of the data as they are, how far each is from it, and the weighted sum of the squares of that."""
+    whole = w.total()
+    if not whole:
+        return np.zeros(()), v, np.zeros(())
+    mean = w.total(v) / whole
+    apart = v - mean
+    squares = w.product(apart, apart)
+    if mean * mean * whole > OFF_CENTRE * squares:
+        # A second centring removes what rounding left of the mean.
+        rest = w.total(apart) / whole
+        apart -= rest
+        mean, squares = mean + rest, w.product(apart, apart)
+    return np.asarray(mean), apart, squares
 
 
 def drawn_sums(columns: Array, draws: Draws) -> Array:

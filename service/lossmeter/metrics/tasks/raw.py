@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lossmeter.errors import Invalid
-from lossmeter.metrics.batches import Index, Places
+from lossmeter.metrics.batches import Chosen, Index, Places, Rows
 from lossmeter.metrics.draws import Hashes, hashes, positions
 from lossmeter.metrics.weighting import Array, Booleans, Integers
 
 Ids = Sequence[str] | Sequence[int] | None
-Elements = Booleans | slice
-"""Which elements are kept; a slice for all of them, which copies nothing."""
+
+
+def everywhere(flags: Booleans) -> bool:
+    """Tells whether all flags are true; looks once at one that stands for all."""
+    return bool(flags.all() if any(flags.strides) or not flags.size else flags.flat[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class RawBatch:
         predictions, labels: arrays, or lists with one entry per sample where a task takes texts or boxes.
         sample_weight: not negative; one per sample, or per element.
         mask: false where an element does not count; one per sample, or per element.
-        hashes: of the ids of the samples, or of their groups.
+        identify: makes the hashes of the ids of the samples, or of their groups.
         logarithms: what predictions are the exponentials of, if they are.
     """
 
@@ -40,7 +43,7 @@ class RawBatch:
     labels: Any
     sample_weight: npt.NDArray[Any] | None
     mask: npt.NDArray[Any] | None
-    hashes: Hashes
+    identify: Callable[[], Hashes]
     logarithms: Array | None = None
 
     @classmethod
@@ -74,8 +77,11 @@ class RawBatch:
             role = "groups" if groups is not None else "sample_ids"
             message = f"{role} has {len(names)} entries; expected {count}, one for each sample"
             raise Invalid.at(task, f"/{role}", message)
-        units = positions(batch_id, count) if names is None else hashes(names)
-        return cls(task, predictions_are, classes, predictions, labels, sample_weight, mask, units, logarithms)
+
+        def identify() -> Hashes:
+            return positions(batch_id, count) if names is None else hashes(names)
+
+        return cls(task, predictions_are, classes, predictions, labels, sample_weight, mask, identify, logarithms)
 
     def wrong(self, role: str, message: str, index: Index | None = None) -> Invalid:
         return Invalid.at(self.task, f"/{role}", message, index)
@@ -90,13 +96,18 @@ class RawBatch:
 
     def floats(self, role: str, counted: Booleans) -> Array:
         """The role in float64, which must be finite where it counts; elsewhere it becomes 0."""
-        array = getattr(self, role)
-        array = array.astype(np.float64, copy=False)
+        return self.finite(role, counted).astype(np.float64, copy=False)
+
+    def finite(self, role: str, counted: Booleans) -> npt.NDArray[Any]:
+        """The role in the precision in which it came, which must be finite where it counts; elsewhere it becomes 0."""
+        array: npt.NDArray[Any] = getattr(self, role)
+        if array.dtype.kind != "f":
+            array = array.astype(np.float64)
         finite = np.isfinite(array)
-        if finite.all() and counted.all():
+        if finite.all() and everywhere(counted):
             return np.asarray(array)
         self.check(role, finite | ~counted, lambda item: f"{item}; expected a finite number", array)
-        return np.where(counted, array, 0.0)
+        return np.where(counted, array, array.dtype.type(0))
 
     def indices(self, role: str, counted: Booleans, size: int | None, lowest: int = 0) -> Integers:
         """The role as whole numbers from `lowest` to size - 1 where it counts; elsewhere it becomes `lowest`."""
@@ -131,8 +142,8 @@ class RawBatch:
             raise self.wrong("labels", f"labels has shape {list(self.labels.shape)}; expected {list(shape)}, {what}")
 
     def weights(self, shape: Index) -> Array:
-        """Weight times mask in the given shape, from one number per sample or per element."""
-        total = np.ones(shape)
+        """Weight times mask in the given shape, from one number per sample or per element; a single 1 for all, if neither."""
+        total: Array = np.broadcast_to(np.ones(()), shape)
         for role, given in (("sample_weight", self.sample_weight), ("mask", self.mask)):
             if given is None:
                 continue
@@ -149,13 +160,21 @@ class RawBatch:
             total = total * given.reshape(given.shape + (1,) * (len(shape) - given.ndim))
         return total
 
-    def kept(self, weight: Array) -> tuple[dict[str, Any], Elements]:
+    def counted(self, weight: Array) -> Booleans:
+        """Tells what counts: a single flag for all, if there is a single weight."""
+        return weight > 0 if any(weight.strides) else np.broadcast_to(np.True_, weight.shape)
+
+    def kept(self, weight: Array) -> tuple[dict[str, Any], Chosen]:
         """The fields that all batches share, and which elements (flattened) they keep."""
+        identify = self.identify
         value = weight.reshape(-1)
-        flat = np.flatnonzero(value > 0)
-        keep: Elements = slice(None) if len(flat) == len(value) else value > 0
-        fields: dict[str, Any] = {"places": Places(flat, weight.shape), "value": value[keep]}
+        whole = everywhere(self.counted(value))
+        keep: Chosen = slice(None) if whole else value > 0
         if weight.ndim == 1:
-            return fields | {"unit": None, "hashes": self.hashes[keep], "samples": flat}, keep
+            samples: Rows = slice(0, len(value)) if whole else np.flatnonzero(value > 0)
+            fields = {"places": Places(samples, weight.shape), "value": value[keep], "unit": None, "samples": samples}
+            return fields | {"identify": lambda: identify()[keep]}, keep
+        flat = np.flatnonzero(value > 0)
+        fields = {"places": Places(flat, weight.shape), "value": value[keep]}
         rows, unit = np.unique(flat // max(1, weight[0].size if len(weight) else 1), return_inverse=True)
-        return fields | {"unit": unit.astype(np.int64), "hashes": self.hashes[rows], "samples": rows}, keep
+        return fields | {"unit": unit.astype(np.int64), "samples": rows, "identify": lambda: identify()[rows]}, keep

@@ -11,9 +11,10 @@ def read(raw: RawBatch) -> Batch:
     """Reads numbers."""
     raw.check_shape(raw.predictions.shape, "the shape of predictions")
     weight = raw.weights(raw.labels.shape)
-    x, y = (raw.floats(role, weight > 0).reshape(-1) for role in ("predictions", "labels"))
+    counted = raw.counted(weight)
+    predictions, labels = (raw.finite(role, counted).reshape(-1) for role in ("predictions", "labels"))
     fields, keep = raw.kept(weight)
-    return Numbers(**fields, x=x[keep], y=y[keep])
+    return Numbers(**fields, predictions=predictions[keep], labels=labels[keep])
 
 
 REGRESSION = Task(

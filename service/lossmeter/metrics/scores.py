@@ -216,7 +216,9 @@ class Samples(Scored, State, kind="samples"):
         return np.asarray(self.weight.sum(axis=-1))
 
     def ordered(self) -> Samples:
-        """Returns them in an order of their own, so that sums do not depend on the order of arrival."""
+        """Returns them in an order of their own, so that sums do not depend on that of arrival; as they are, if none does."""
+        if self.countable:
+            return self
         units = self.units
         order = ascending(units)
         (same,) = np.nonzero(np.diff(units[order]) == 0)
@@ -233,8 +235,9 @@ class Samples(Scored, State, kind="samples"):
     def falling(self) -> tuple[Integers, Integers]:
         """The order by column, in each from the highest score down, and where in it each column begins and the last ends."""
         order = descending(self.x)
-        if self.classes > 1:
-            order = order[ascending(self.column[order])]
+        if self.classes == 1:
+            return order, np.array([0, len(order)])
+        order = order[ascending(self.column[order])]
         return order, np.searchsorted(self.column[order], np.arange(self.classes + 1))
 
     def pooled(self) -> Samples:
@@ -245,7 +248,17 @@ class Samples(Scored, State, kind="samples"):
     def _together(self) -> Samples:
         return replace(self, classes=1, column=np.zeros_like(self.column))
 
-    @property
+    @cached_property
+    def countable(self) -> bool:
+        """Tells whether all are positive or negative, weigh the same and are units of their own: then sums are exact counts."""
+        if self.weight.ndim > 1 or not len(self.weight) or self.weight.min() < self.weight.max():
+            return False
+        if not ((self.y == 0) | (self.y == 1)).all():
+            return False
+        units = np.sort(self.units)
+        return not (units[1:] == units[:-1]).any()
+
+    @cached_property
     def units(self) -> Hashes:
         """The hash of the id of each element's unit."""
         return (self.high.astype(np.uint64) << np.uint64(32)) | self.low.astype(np.uint64)
@@ -259,14 +272,16 @@ class Samples(Scored, State, kind="samples"):
     @property
     def groups(self) -> float:
         """(Σ W)² / Σ W² over the units; once ordered."""
-        if not len(self.weight):
-            return 0.0
+        if not len(self.weight) or self.countable:
+            return float(len(self.weight))
         begins = np.flatnonzero(np.append(True, (np.diff(self.high) != 0) | (np.diff(self.low) != 0)))
         each = np.add.reduceat(self.weight, begins)
         return float(each.sum() ** 2 / (each @ each))
 
     def effective_units(self, y: int) -> Array:
         """(Σ W)² / Σ W² per class over the units, W being the weight in a unit of elements with that label; once ordered."""
+        if self.countable:
+            return np.bincount(self.column.astype(np.int64), self.y == y, minlength=self.classes)
         counts = np.zeros(self.classes)
         order = ascending(self.column) if self.classes > 1 else np.arange(len(self.column))
         chosen = order[self.y[order] == y]
@@ -283,6 +298,8 @@ class Samples(Scored, State, kind="samples"):
 
     @cached_property
     def support(self) -> Array:
+        if self.countable:
+            return np.bincount(self.column.astype(np.int64), self.y, minlength=self.classes) * self.weight[0]
         order, bounds = self.falling
         positive = (self.weight * self.y)[..., order]
         return np.stack([positive[..., slice(*ends)].sum(axis=-1) for ends in pairwise(bounds.tolist())], axis=-1)
@@ -291,7 +308,12 @@ class Samples(Scored, State, kind="samples"):
         checkpoint()
         order, bounds = self.falling
         order = order[bounds[column] : bounds[column + 1]]
-        score, y, weight = self.x[order], self.y[order], self.weight[..., order]
+        score, y = self.x[order], self.y[order]
         ends = np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(order) else np.zeros(0, np.int64)
-        ones, zeros = (np.cumsum(weight * part, axis=-1)[..., ends] for part in (y, 1 - y))
+        if self.countable:
+            above = np.cumsum(y)[ends]
+            ones, zeros = above * self.weight[0], (ends + 1 - above) * self.weight[0]
+        else:
+            weight = self.weight[..., order]
+            ones, zeros = (np.cumsum(weight * part, axis=-1)[..., ends] for part in (y, 1 - y))
         return Steps(sigmoid(score[ends]) if self.logits else score[ends], ones, zeros)

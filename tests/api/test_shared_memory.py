@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -371,6 +374,92 @@ def test_an_object_that_shrinks_under_requests_does_not_kill_the_worker() -> Non
         assert service.process.poll() is None
         found.truncate(2 * size)
         assert http.post("/v2/models/mse/infer", json=given).status_code == 200
+
+
+WRITER = """
+import fcntl, os, random, sys
+size, labels = int(sys.argv[1]), int(sys.argv[2])
+file = os.memfd_create("writer", os.MFD_ALLOW_SEALING)
+os.ftruncate(file, size)
+fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+print(f"memfd:{os.getpid()}:{file}:{os.fstat(file).st_ino}", flush=True)
+good, bad = bytes(size - labels), b"\\xff" * (size - labels)
+while True:
+    os.pwrite(file, random.choice((good, bad)), labels)
+    os.pwrite(file, b"\\xff" * 64, random.randrange(0, labels - 64, 4))
+    os.pwrite(file, bytes(labels), 0)
+"""
+
+
+def test_numbers_that_change_under_requests_are_wrong_at_worst() -> None:
+    """The client writes infinities, numbers that are none, and labels beyond all classes while they are computed in place."""
+    rows, classes = 512, 1000
+    labels, size = rows * classes * 4, rows * classes * 4 + rows * 8
+    predictions = {"name": "predictions", "datatype": "FP32", "shape": [rows, classes], **place(0, labels)}
+    given = {
+        "inputs": [predictions, {"name": "labels", "datatype": "INT64", "shape": [rows], **place(labels, rows * 8)}],
+        "outputs": [{"name": "value"}, {"name": "gradient_predictions", **place(0, labels)}],
+    }
+    command = [sys.executable, "-c", WRITER, str(size), str(labels)]
+    with (
+        started(LOSSMETER_SHARED_MEMORY="1") as service,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer,
+        httpx.Client(base_url=service.url, timeout=60) as http,
+    ):
+        assert writer.stdout is not None
+        fields = {"key": writer.stdout.readline().strip(), "offset": 0, "byte_size": size}
+        assert http.post(f"{SYSTEM}/region/r/register", json=fields).status_code == 200
+        statuses = {200: 0, 422: 0}
+        for _ in range(120):
+            statuses[http.post(CE, json=given).status_code] += 1
+        writer.kill()
+        assert min(statuses.values()) > 0
+        assert service.process.poll() is None
+
+
+def test_a_gradient_may_take_the_place_of_its_tensor(shared: httpx.Client) -> None:
+    """With sealed memory, and without; in one piece and in several; at each of many steps that ask with the same bytes."""
+    rows, classes = 300, 1000
+    predictions, labels = RNG.normal(size=(rows, classes)).astype(np.float32), RNG.integers(0, classes, rows)
+    size = predictions.nbytes + labels.nbytes
+    sealed = os.memfd_create("lossmeter-test", os.MFD_ALLOW_SEALING)
+    os.truncate(sealed, size)
+    fcntl.fcntl(sealed, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    try:
+        with held(size) as named:
+            keys = {"named": named.key, "sealed": f"memfd:{os.getpid()}:{sealed}:{os.fstat(sealed).st_ino}"}
+            for name, key in keys.items():
+                assert register(shared, named, name, key=key, byte_size=size).status_code == 200
+            for count in (100, rows):
+                found = set()
+                for name in (*keys, *["sealed"] * 12):
+                    path = named.path if name == "named" else Path(f"/proc/self/fd/{sealed}")
+                    with path.open("r+b") as file:
+                        file.write(predictions.tobytes() + labels.tobytes())
+                    at = place(0, count * classes * 4, name)
+                    given = {
+                        "inputs": [
+                            {"name": "predictions", "datatype": "FP32", "shape": [count, classes], **at},
+                            {"name": "labels", "datatype": "INT64", "shape": [count],
+                             **place(predictions.nbytes, count * 8, name)},
+                        ],
+                        "outputs": [{"name": "value"}, {"name": "gradient_predictions", **at}],
+                    }  # fmt: skip
+                    answer = shared.post(CE, json=given)
+                    assert answer.status_code == 200, answer.text
+                    value = answer.json()["outputs"][0]["data"][0]
+                    found.add((value, np.fromfile(path, np.float32, count * classes).tobytes()))
+                assert len(found) == 1
+                (value, gradient), = found  # fmt: skip
+                softmax = np.exp(predictions[:count].astype(np.float64))
+                softmax /= softmax.sum(1, keepdims=True)
+                expected = (softmax - np.eye(classes)[labels[:count]]) / count
+                np.testing.assert_allclose(
+                    np.frombuffer(gradient, np.float32).reshape(count, classes), expected, atol=1e-8
+                )
+    finally:
+        os.close(sealed)
+        shared.post(f"{SYSTEM}/unregister").raise_for_status()
 
 
 def test_regions_that_come_and_go_under_requests_end_in_errors(shared: httpx.Client, given_object: Held) -> None:

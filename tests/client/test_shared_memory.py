@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from lossmeter.client import sharing as client_sharing
 from lossmeter.client.errors import InvalidRequest, ServiceError, TimedOut
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
-from lossmeter.client.segments import FOLDER, MAX_SEGMENTS, PREFIX
+from lossmeter.client.segments import MAX_SEGMENTS
 from lossmeter.client.transport import Endpoint, Transport
 from lossmeter.losses import LOSSES, Loss
 from tests.support.open_inference import arrays
@@ -81,9 +80,9 @@ def plain(shared_url: str) -> Iterator[Client]:
 
 
 def mine(client: Client) -> list[str]:
-    """The objects of a client that exist."""
+    """The segments of a client."""
     assert client._sharing is not None
-    return [name for name in client._sharing.segments._known if (FOLDER / name).exists()]
+    return [*client._sharing.segments._known]
 
 
 def batch(seed: int = 0, rows: int = ROWS) -> np.ndarray[Any, Any]:
@@ -208,25 +207,6 @@ def test_a_gradient_that_is_kept_in_part_keeps_its_segment(client: Watched, plai
     del row
     gc.collect()
     assert len(mine(client)) == 2
-
-
-def test_gradients_survive_the_client(shared_url: str, plain: Client) -> None:
-    with Watched(shared_url) as client:
-        result = ask(client)
-        names = mine(client)
-        assert len(names) == 1
-    assert not (FOLDER / names[0]).exists()
-    assert_same(result, ask(plain))
-
-
-def test_a_client_that_is_forgotten_leaves_nothing(shared_url: str) -> None:
-    client = Watched(shared_url)
-    ask(client)
-    names = mine(client)
-    client._transport.close()
-    del client
-    gc.collect()
-    assert [name for name in names if (FOLDER / name).exists()] == []
 
 
 def test_threads_do_not_get_in_each_others_way(client: Watched, plain: Client) -> None:
@@ -372,46 +352,45 @@ assert client._sharing.offered
 """
 
 
+LEAVING = """
+import gc, os, sys
+import numpy as np
+from lossmeter.client import Client
+
+def files():
+    links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    return [one for one in links if os.path.islink(one) and "lossmeter-client" in os.readlink(one)]
+
+array = np.random.default_rng(0).normal(size=(512, 600)).astype(np.float32)
+with Client(sys.argv[1]) as client:
+    result = client.loss("mse", predictions=array, labels=-array, gradients=["predictions"])
+    assert client._sharing.segments._known
+assert np.allclose(result.gradients["predictions"], 4 * array / array.size)
+assert files()
+del result
+gc.collect()
+assert not files()
+client = Client(sys.argv[1])
+client.loss("mse", predictions=array, labels=array, gradients=["predictions"])
+client._transport.close()
+assert files()
+del client
+gc.collect()
+assert not files()
+"""
+
+
 def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-W", "error", "-c", program, url]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def objects() -> set[str]:
-    return {path.name for path in FOLDER.glob(f"{PREFIX}*")}
+def test_gradients_survive_the_client_and_nothing_survives_them(shared_url: str) -> None:
+    done = run(LEAVING, shared_url)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_fork_shares_no_memory_with_its_parent(shared_url: str) -> None:
-    before = objects()
     done = run(FORKING, shared_url)
     assert done.returncode == 0, done.stderr
-    assert objects() <= before, "whatever a process made is gone with it"
-
-
-KILLED = """
-import sys, time
-import numpy as np
-from lossmeter.client import Client
-client = Client(sys.argv[1])
-array = np.ones((512, 600), np.float32)
-client.loss("mse", predictions=array, labels=array)
-print(*client._sharing.segments._known, flush=True)
-time.sleep(60)
-"""
-
-
-def test_what_a_killed_process_left_is_removed_by_the_next(shared_url: str, client: Watched) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", KILLED, shared_url]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        name = process.stdout.readline().strip()
-        assert name.startswith(PREFIX)
-        ask(client)
-        assert (FOLDER / name).exists(), "its process lives"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert (FOLDER / name).exists()
-    ask(client, batch(0, 8 * ROWS), np.resize(LABELS, 8 * ROWS))
-    assert not (FOLDER / name).exists()

@@ -1,20 +1,18 @@
-"""Shared memory of a client: objects below `/dev/shm` that it makes, fills, lends out with its results, and removes."""
+"""Shared memory of a client: anonymous files that it makes, fills, and lends out with its results."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import secrets
 import weakref
 from collections import deque
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
 
 from lossmeter.tensors import Array
 
-FOLDER = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects
-PREFIX = "lossmeter-client-"
 MAX_SEGMENTS = 4
 """Segments of one client: a training loop needs one for the step, and one that its last gradient lies in."""
 GROWTH_BYTES = 1 << 20
@@ -22,45 +20,41 @@ GROWTH_BYTES = 1 << 20
 
 
 class Segment:
-    """A shared memory object of this process, mapped.
+    """Shared memory of this process, mapped: an anonymous file, which is gone with whoever has it open or mapped.
 
     Attributes:
-        name: by which the service knows it, too.
-        size: in bytes.
+        name: by which the service knows it.
+        key: under which the system finds it: process, descriptor and inode.
+        size: in bytes. The file is sealed against shrinking, so that the service can map it, too.
         registered: whether the service knows it.
         lent: whether arrays lie in it.
         lasting: whether it is used again; not after a fork, since what was lent out then belongs to two processes.
     """
 
     def __init__(self, size: int) -> None:
-        """Makes an object, and takes its memory from the system.
+        """Makes a file, and takes its memory from the system.
 
         Raises:
-            OSError: if there is no memory, or no `/dev/shm`.
+            OSError: if there is no memory.
         """
-        self.name = PREFIX + secrets.token_hex(8)
+        import fcntl
+
+        self.name = "lossmeter-client-" + secrets.token_hex(8)
         self.size = size
         self.process = os.getpid()
         self.registered = False
         self.lent = False
         self.lasting = True
-        path = FOLDER / self.name
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        file = os.memfd_create(self.name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            _lock(file)
             os.posix_fallocate(file, 0, size)  # what is missing is known now, and not by SIGBUS
-            self.memory = mmap.mmap(file, size)  # holds the lock, too
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self.memory = mmap(file, size)
+            self.key = f"memfd:{self.process}:{file}:{os.fstat(file).st_ino}"
         except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
             os.close(file)
-        self.remove = weakref.finalize(self, _remove, path, self.process)
-
-    @property
-    def key(self) -> str:
-        """Returns the name under which the system knows it."""
-        return "/" + self.name
+            raise
+        self.remove = weakref.finalize(self, os.close, file)
 
     def write(self, offset: int, content: Array) -> None:
         """Copies an array into the segment."""
@@ -114,7 +108,6 @@ class Segments:
         except IndexError:
             return None
         try:
-            _sweep()
             segment = Segment(-(-size // GROWTH_BYTES) * GROWTH_BYTES)
         except BaseException:
             self._places.append(None)
@@ -173,34 +166,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_possible() -> bool:
-    """Returns whether this system keeps shared memory in files."""
-    return FOLDER.is_dir() and hasattr(os, "posix_fallocate")
-
-
-def _lock(file: int) -> None:
-    """Locks a file for as long as anything of this process, or of its children, has it open or mapped."""
-    import fcntl
-
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _sweep() -> None:
-    """Removes what clients of this user left behind that were killed."""
-    for path in FOLDER.glob(f"{PREFIX}*"):
-        try:
-            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            if os.fstat(file).st_uid == os.getuid() and os.fstat(file).st_size:
-                _lock(file)
-                path.unlink(missing_ok=True)
-        except OSError:
-            continue
-        finally:
-            os.close(file)
-
-
-def _remove(path: Path, process: int) -> None:
-    if os.getpid() == process:
-        path.unlink(missing_ok=True)
+    """Returns whether this system has anonymous files, and lets a service on it open them."""
+    return hasattr(os, "memfd_create") and hasattr(os, "posix_fallocate") and Path("/proc/self/fd").is_dir()

@@ -1,4 +1,4 @@
-"""Asks for a loss through shared memory: a service on the same machine reads large tensors there, and none are sent.
+"""Asks for a loss through shared memory: a service on the same machine computes large tensors there, and none are sent.
 
 The request is one of the Open Inference Protocol. Whatever does not fit that, and whatever the service refuses, goes the
 ordinary way, which knows everything and says what is wrong.
@@ -134,7 +134,7 @@ class Layout:
 
     Attributes:
         tensors: by role, each with its offset.
-        gradients: by role: shape, offset, and room in bytes.
+        gradients: by role: shape, offset, and room in bytes. They take the place of their tensors.
         parameters: of the loss.
         like: the arrays that were given, by role.
         size: of a segment that has room for all.
@@ -163,8 +163,8 @@ class Layout:
             begin, position = position, position + -(-size // PAGE_BYTES) * PAGE_BYTES
             return begin
 
-        placed = {name: (tensor, place(tensor.data.nbytes)) for name, tensor in tensors.items()}
-        wanted = {role: (tensors[role].shape, place(size), size) for role, size in room.items()}
+        placed = {name: (tensor, place(max(tensor.data.nbytes, room.get(name, 0)))) for name, tensor in tensors.items()}
+        wanted = {role: (tensors[role].shape, placed[role][1], size) for role, size in room.items()}
         rest = {name: _plain(value) for name, value in fields.items() if name not in tensors}
         like = {name: fields[name] for name in tensors}
         return cls(placed, wanted, rest, like, max(position, PAGE_BYTES))

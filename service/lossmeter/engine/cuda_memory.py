@@ -88,6 +88,9 @@ class CudaMemory:
         with self._opened(region) as address:
             self._call("cudaMemcpy", ctypes.c_void_p(into.ctypes.data), ctypes.c_void_p(address + offset), into.nbytes)
 
+    def in_place(self, region: Region, offset: int, size: int) -> None:
+        """Returns none, as the memory is not the host's."""
+
     def write(self, region: Region, offset: int, content: Array) -> None:
         """Writes an array of bytes to a region; raises what `read` raises."""
         with self._opened(region) as address:

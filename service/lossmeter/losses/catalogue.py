@@ -71,6 +71,15 @@ class TensorArgument:
     def differentiable(self) -> bool:
         return any(role.differentiable and role.meaning.kind == "floating" for role in self.options)
 
+    @property
+    def unbounded(self) -> bool:
+        """True where every number is possible, so that no kernel relies on a check of them."""
+        meanings = [role.meaning for role in self.options]
+        return all(
+            one.kind == "floating" and not one.choices and (one.minimum, one.maximum) == (None, None)
+            for one in meanings
+        )
+
 
 COPIES = 3
 SWEEPS = 12

@@ -33,10 +33,13 @@ REGION, OFFSET, SIZE = "shared_memory_region", "shared_memory_offset", "shared_m
 
 CLOSED = "which is not open to this request (LOSSMETER_SHARED_MEMORY; clients of this machine alone)"
 
-Fetch = Callable[[Slice], Array]
-"""Reads the bytes of a tensor out of shared memory."""
+Places = Mapping[str, Slice]
+"""Where in shared memory outputs are to be written."""
+Fetch = Callable[[str, Slice, Places], Array]
+"""Reads the bytes of an input out of shared memory."""
 Store = Callable[[Slice, Array], None]
-"""Writes them there."""
+"""Writes those of an output there."""
+_Read = Callable[[str, Slice], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class InferenceRequest:
     parameters: dict[str, Any]
     outputs: dict[str, bool] | None
     binary: bool
-    places: Mapping[str, Slice] = field(default_factory=dict)
+    places: Places = field(default_factory=dict)
     shared: bool = False
 
 
@@ -128,17 +131,17 @@ def decode(
     binary = _Binary(body, json_bytes is not None, len(text))
     slices: list[Slice] = []
 
-    def fetched(where: Slice) -> Array:
+    def fetched(name: str, where: Slice) -> Array:
         assert fetch is not None
         slices.append(where)
-        return fetch(where)
+        return fetch(name, where, places)
 
     try:
         given = _object(document, FIELDS)
-        inputs = _inputs(given.get("inputs"), reader, binary, tensors, None if fetch is None else fetched)
         parameters = _plain_object(given.get("parameters"), reader, "parameters")
         as_binary = _flag(parameters.pop(BINARY_OUTPUT, False), BINARY_OUTPUT)
         outputs, places = _outputs(given.get("outputs"), reader, as_binary, shared=fetch is not None)
+        inputs = _inputs(given.get("inputs"), reader, binary, tensors, None if fetch is None else fetched)
         name = reader.to_python(given.get("id"))
         if not isinstance(name, str | None):
             raise BadValue(f"is {shown(name)}; expected a string", inside=("id",))
@@ -155,7 +158,7 @@ def decode(
 
 
 def _inputs(
-    value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str], fetch: Fetch | None
+    value: Any, reader: Reader, binary: _Binary, tensors: AbstractSet[str], fetch: _Read | None
 ) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
     for given in _objects(value, reader, "inputs", ("name", "shape", "datatype", "parameters", "data")):
@@ -172,7 +175,7 @@ def _inputs(
     return inputs
 
 
-def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary, fetch: Fetch | None) -> Tensor:
+def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary, fetch: _Read | None) -> Tensor:
     datatype = read_datatype(given.get("datatype"))
     shape = reader.to_shape(given.get("shape"))
     parameters = _plain_object(given.get("parameters"), reader, "parameters")
@@ -187,7 +190,7 @@ def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary
         if where.size != expected:
             message = f"{datatype.name} of shape {list(shape)}"
             raise BadValue(f"has {SIZE} {where.size}; expected {expected} for {message}")
-        return Tensor(datatype, shape, read_elements(fetch(where).data, 0, datatype, shape))
+        return shared_tensor(fetch(name, where), datatype, shape)
     if (data is None) == (size is None):
         raise BadValue(f"needs either data or {BINARY_SIZE}")
     if size is not None:
@@ -197,9 +200,16 @@ def _tensor(name: str, given: Mapping[str, Any], reader: Reader, binary: _Binary
     return reader.fit(data, datatype, shape, (name,))
 
 
-def _outputs(
-    value: Any, reader: Reader, as_binary: bool, *, shared: bool
-) -> tuple[dict[str, bool] | None, dict[str, Slice]]:
+def shared_tensor(content: Array, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
+    """Makes a tensor of its bytes, which lay in shared memory, or still do.
+
+    Raises:
+        BadValue: if a boolean is neither 0 nor 1.
+    """
+    return Tensor(datatype, shape, read_elements(content.data, 0, datatype, shape))
+
+
+def _outputs(value: Any, reader: Reader, as_binary: bool, *, shared: bool) -> tuple[dict[str, bool] | None, Places]:
     wanted: dict[str, bool] = {}
     places: dict[str, Slice] = {}
     if value is None:
@@ -295,7 +305,7 @@ def encode(
     head: Mapping[str, Any],
     outputs: Mapping[str, Tensor],
     binary: AbstractSet[str],
-    places: Mapping[str, Slice] | None = None,
+    places: Places | None = None,
     store: Store | None = None,
 ) -> Answer:
     """Writes the answer, with the outputs named in `binary` as bytes behind the JSON, each in its own memory.

@@ -43,7 +43,7 @@ class Region:
         name: given by the client; regions of both kinds share their names.
         kind: of memory.
         byte_size: how much of it may be used.
-        key: of a POSIX shared memory object.
+        key: of a POSIX shared memory object, or of memory that is sealed.
         offset: at which the region begins in that object.
         file: device and inode of the object, by which another one of the same key is noticed.
         device_id: of the GPU whose memory it is.
@@ -70,6 +70,9 @@ class Slice(NamedTuple):
 
 class Memory(Protocol):
     """Memory of one kind: copies between it and this process, and never maps what a client could take away."""
+
+    def in_place(self, region: Region, offset: int, size: int) -> Array | None:
+        """Returns bytes where they lie, if that can be done."""
 
     @property
     def exists(self) -> bool:
@@ -209,6 +212,15 @@ class SharedMemory:
         content = _aligned(where.size)
         self.memories[region.kind].read(region, where.offset, content)
         return content
+
+    def in_place(self, where: Slice) -> Array | None:
+        """Returns the bytes of a slice where they lie, if the client cannot take them away; it may change them at any time.
+
+        Raises:
+            NotFound, Invalid, Conflict: as `read`.
+        """
+        region = self._region_of(where)
+        return self.memories[region.kind].in_place(region, where.offset, where.size)
 
     def write(self, where: Slice, content: Array) -> None:
         """Writes bytes to where a slice begins.

@@ -1,8 +1,10 @@
 """System shared memory: POSIX shared memory objects of clients on the same machine, which are files below `/dev/shm`.
 
-Nothing is mapped. A client that makes its object smaller would take pages away from under a mapping, and whoever touches one
-of those is killed (SIGBUS); a read from the file ends early instead, which is an error like any other. An object is opened
-anew for each tensor (some 10 µs), so that no file is held open, nor the memory of an object that its client has removed.
+Objects with a name are not mapped. A client that makes one smaller would take pages away from under a mapping, and whoever
+touches one of those is killed (SIGBUS); a read from the file ends early instead, which is an error like any other. An object is
+opened anew for each tensor (some 10 µs), so that no file is held open, nor the memory of an object that its client has removed.
+
+Memory that is sealed (`sealed_memory.py`) is mapped, and the mapping kept for a while.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from lossmeter.errors import Conflict, DoesNotFit, Invalid
 from lossmeter.tensors import Array
+from lossmeter.wire import sealed_memory
 from lossmeter.wire._values import shown
 from lossmeter.wire.regions import Region
+from lossmeter.wire.sealed_memory import Mappings, Unusable
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects
 KEY = re.compile(r"/?([^/\0\ud800-\udfff]{1,254})")
@@ -33,10 +39,6 @@ REASONS = {
 }
 
 
-class Unusable(Exception):
-    """Says why an object cannot be used."""
-
-
 class SystemMemory:
     """Reads and writes the shared memory objects of one folder.
 
@@ -46,6 +48,7 @@ class SystemMemory:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
+        self._mappings = Mappings()
 
     @property
     def exists(self) -> bool:
@@ -74,6 +77,10 @@ class SystemMemory:
         Raises:
             Conflict: if its object is gone, or has become smaller.
         """
+        place = self.in_place(region, offset, len(into))
+        if place is not None:
+            np.copyto(into, place)
+            return
         start, memory, done = region.offset + offset, into.data, 0
         with self._used(region, os.O_RDONLY) as (file, _):
             while done < len(memory):
@@ -92,6 +99,11 @@ class SystemMemory:
             Conflict: if its object is gone, or has become smaller.
             DoesNotFit: if the system has no memory for it.
         """
+        place = self.in_place(region, offset, len(content))
+        if place is not None:
+            if place.ctypes.data != content.ctypes.data:
+                np.copyto(place, content)
+            return
         start, memory, done = region.offset + offset, content.data, 0
         with self._used(region, os.O_RDWR) as (file, status):
             if start + len(memory) > status.st_size:
@@ -101,6 +113,22 @@ class SystemMemory:
                     done += os.pwrite(file, memory[done:], start + done)
             except OSError as error:
                 raise DoesNotFit(f"Region {shown(region.name)}: {os.strerror(error.errno or 0)}.") from None
+
+    def in_place(self, region: Region, offset: int, size: int) -> Array | None:
+        """Returns bytes of a region where they lie, which its client may change at any time; None if it could take them away.
+
+        Raises:
+            Conflict: if its memory is gone.
+        """
+        if sealed_memory.KEY.fullmatch(region.key) is None:
+            return None
+        start, end = region.offset + offset, region.offset + region.byte_size
+        memory = self._mappings.find(region.file, end)
+        if memory is None:
+            with self._used(region, os.O_RDWR) as (file, _):
+                memory = sealed_memory.mapped(file, end)
+            self._mappings.keep(region.file, memory)
+        return memory[start : start + size]
 
     def lasts(self, region: Region) -> bool:
         """Returns whether the key still leads to the object that was registered."""
@@ -127,6 +155,11 @@ class SystemMemory:
 
     @contextmanager
     def _opened(self, key: str, flags: int) -> Iterator[tuple[int, os.stat_result]]:
+        sealed = sealed_memory.KEY.fullmatch(key)
+        if sealed is not None:
+            with sealed_memory.opened(sealed, flags) as opened:
+                yield opened
+            return
         match = KEY.fullmatch(key)
         if match is None or match[1] in (".", ".."):
             raise Unusable("it is no name of a shared memory object: `/name`, without another slash")

@@ -12,7 +12,10 @@ class SystemRegionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    key: str = Field(description="The name of the object, as `shm_open` takes it: `/name`.")
+    key: str = Field(
+        description="The name of the object, as `shm_open` takes it: `/name`; or `memfd:PROCESS:DESCRIPTOR:INODE` for an "
+        "anonymous file of a process of the same user that is sealed against shrinking."
+    )
     offset: int = Field(0, ge=0, le=MAX_SIZE, description="Bytes of the object before the region.")
     byte_size: int = Field(ge=1, le=MAX_SIZE, description="Bytes of the region.")
 

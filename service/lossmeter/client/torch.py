@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -110,7 +109,7 @@ class RemoteLoss(_Remotely):
         ask = partial(self.client.loss, self.loss, **rest)
         step = _Step(ask, tuple(tensors), unreduced and not self._elementwise)
         loss: Tensor = _Remote.apply(step, *tensors.values())  # type: ignore[no-untyped-call]
-        self.result = step.result
+        object.__setattr__(self, "result", step.result)  # past the look of a module for parameters
         return loss
 
     @cached_property
@@ -216,51 +215,60 @@ class _Step:
 class _Remote(Function):
     @staticmethod
     def forward(ctx: Any, step: _Step, *tensors: Tensor) -> Tensor:
-        wanted = [name for name, needed in zip(step.names, ctx.needs_input_grad[1:], strict=True) if needed]
+        needed = ctx.needs_input_grad
+        places = [place for place in range(len(tensors)) if needed[place + 1]]
+        wanted = [step.names[place] for place in places]
         later = step.later and bool(wanted)
         gradients = step.ask(tensors, () if later else wanted)
         result = step.result
-        ctx.step, ctx.wanted, ctx.later = step, wanted, later
-        ctx.dtypes = [tensor.dtype for tensor in tensors]
+        ctx.step, ctx.places, ctx.later = step, places, later
+        ctx.dtypes = [tensors[place].dtype for place in places]
         ctx.save_for_backward(*(tensors if later else [gradients[name] for name in wanted]))
+        given = tensors[0]
         values: Tensor | None = getattr(result, "values", None)
         if values is not None:
-            return values.to(tensors[0].device)
-        return torch.tensor(result.value, dtype=PRECISIONS[result.precision], device=tensors[0].device)
+            return values.to(given.device)
+        value = torch.scalar_tensor(result.value, dtype=PRECISIONS[result.precision])
+        return value if given.is_cpu else value.to(given.device)
 
     @staticmethod
     def backward(ctx: Any, *inflows: Tensor) -> tuple[Tensor | None, ...]:
         (inflow,) = inflows
-        saved: Sequence[Tensor] = ctx.saved_tensors
-        differentiable = torch.is_grad_enabled()  # as it is with create_graph=True
-        with torch.no_grad() if differentiable else nullcontext():
-            if ctx.later:
-                gradients = ctx.step.ask(saved, ctx.wanted, upstream=inflow)
-            elif _is_one(inflow):
-                # Whoever gets a gradient may change it, and a graph that is kept gives it away again.
-                given = [gradient.clone() for gradient in saved] if _is_kept() else saved
-                gradients = dict(zip(ctx.wanted, given, strict=True))
-            else:
-                pairs = zip(ctx.wanted, saved, strict=True)
-                gradients = {name: gradient * inflow.to(gradient.device) for name, gradient in pairs}
-        outflows: list[Tensor | None] = []
-        for name, dtype in zip(ctx.step.names, ctx.dtypes, strict=True):
-            gradient = gradients.get(name)
-            if gradient is not None and gradient.dtype is not dtype:
-                gradient = gradient.to(dtype)
-            outflows.append(_once(gradient) if differentiable and gradient is not None else gradient)
-        return (None, *outflows)
+        if not torch.is_grad_enabled():
+            return _outflows(ctx, _gradients(ctx, inflow))
+        with torch.no_grad():  # as with create_graph=True
+            gradients = _gradients(ctx, inflow)
+        return tuple([None if one is None else _once(one) for one in _outflows(ctx, gradients)])
+
+
+def _gradients(ctx: Any, inflow: Tensor) -> Sequence[Tensor]:
+    """Returns the gradients of those inputs that need one."""
+    saved: Sequence[Tensor] = ctx.saved_tensors
+    if ctx.later:
+        wanted = [ctx.step.names[place] for place in ctx.places]
+        gradients = ctx.step.ask(saved, wanted, upstream=inflow)
+        return [gradients[name] for name in wanted]
+    if _is_one(inflow):
+        # Whoever gets a gradient may change it, and a graph that is kept gives it away again.
+        return [gradient.clone() for gradient in saved] if _is_kept() else saved
+    return [gradient * inflow.to(gradient.device) for gradient in saved]
+
+
+def _outflows(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Returns what backward gives: nothing for the step, and for each input its gradient, in its own dtype, if it needs one."""
+    outflows: list[Tensor | None] = [None] * (len(ctx.step.names) + 1)
+    for place, gradient, dtype in zip(ctx.places, gradients, ctx.dtypes, strict=True):
+        outflows[place + 1] = gradient if gradient.dtype is dtype else gradient.to(dtype)
+    return tuple(outflows)
 
 
 def _is_one(inflow: Tensor) -> bool:
     """Tells whether the loss itself is differentiated, where no device has to be waited for to know it."""
-    return inflow.dim() == 0 and inflow.device.type == "cpu" and inflow.item() == 1.0
+    return inflow.is_cpu and inflow.dim() == 0 and inflow.item() == 1.0
 
 
-def _is_kept() -> bool:
-    """Tells whether the graph is kept for another backward pass (`retain_graph=True`), or may be."""
-    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # not before torch 2.1
-    return ask is None or bool(ask())
+_is_kept: Callable[[], bool] = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
+"""Tells whether the graph is kept for another backward pass (`retain_graph=True`), or may be: not known before torch 2.1."""
 
 
 class _Once(Function):

@@ -140,6 +140,21 @@ def test_parameters_change_the_result_as_they_do_without(
     assert client.asked[-1] == "infer"
 
 
+def test_every_step_of_a_loop_has_results_of_its_own(client: Watched, plain: Client) -> None:
+    """Layout, request and answer are known from the second step on; the numbers are not, nor what a service may say besides."""
+    for seed, fields in ((1, {}), (2, {}), (3, {"precision": "float64"}), (4, {"precision": "float64"}), (5, {})):
+        assert_same(ask(client, batch(seed), **fields), ask(plain, batch(seed), **fields))
+        assert client.asked[-1] == "infer"
+    infinite = np.where(batch(6) > 3, np.float32(np.inf), batch(6))
+    assert_same(ask(client, infinite, non_finite="allow"), ask(plain, infinite, non_finite="allow"))
+    assert client.asked[-2:] == ["infer", "cross_entropy"]
+    large = np.full((ROWS, CLASSES), 1e30, np.float32)
+    large[:, 0] = -3e38
+    assert_same(ask(client, large), ask(plain, large, advice=False))
+    assert_same(ask(client, batch(7)), ask(plain, batch(7)))
+    assert client.asked[-1] == "infer"
+
+
 def test_tensors_beside_the_roles_go_the_same_way(client: Watched, plain: Client) -> None:
     fields = {
         "weight": RNG.random(CLASSES).astype(np.float32),

@@ -31,6 +31,9 @@ BINARY = "binary_data"
 BINARY_OUTPUT = "binary_data_output"
 REGION, OFFSET, SIZE = "shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"
 
+JOINED_BYTES = 1 << 16
+"""An answer of JSON up to which its pieces are joined: each is a message to the server otherwise."""
+
 CLOSED = "which is not open to this request (LOSSMETER_SHARED_MEMORY; clients of this machine alone)"
 
 Places = Mapping[str, Slice]
@@ -331,7 +334,7 @@ def encode(
         else:
             text += json.tensor_pieces(tensor, {"name": name})
     text.append(b"]}")
-    if not bits:
+    if not bits and sum(map(len, text)) > JOINED_BYTES:
         return Answer(text)
     whole = b"".join(text)
-    return Answer([whole, *bits], len(whole))
+    return Answer([whole, *bits], len(whole) if bits else None)

@@ -48,8 +48,8 @@ def measure(quick: bool) -> Result:
     result.compare(f"{SHARED} ÷ {PROCESS}", SHARED, PROCESS, AIM, "≤")
     result.compare(f"{SENT} ÷ {PROCESS}", SENT, PROCESS)
     result.notes.append(
-        "`RemoteLoss`, forward and backward, float32; one thread of torch on both sides. Decoding includes reading the region "
-        "and encoding writing to it; what is left of a step is the client's, above all copying the logits into the region."
+        "`RemoteLoss`, forward and backward, float32; one thread of torch on both sides. The service computes in the memory of "
+        "the client; what is left of a step is the client's, above all copying the logits there, and the way there and back."
     )
     return result
 

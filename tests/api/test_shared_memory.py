@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -20,7 +20,9 @@ import tritonclient.http as triton
 import tritonclient.utils.shared_memory as triton_memory
 from tritonclient.utils import InferenceServerException
 
+from lossmeter.api.operations.inference import Infer
 from lossmeter.api.shared_memory import is_of_this_machine
+from lossmeter.losses import LOSSES
 from tests.contracts.test_readme import OPEN_INFERENCE, blocks
 from tests.support.open_inference import body, outputs
 from tests.support.processes import started, wait_until
@@ -415,6 +417,21 @@ def test_numbers_that_change_under_requests_are_wrong_at_worst() -> None:
         writer.kill()
         assert min(statuses.values()) > 0
         assert service.process.poll() is None
+
+
+def test_only_numbers_of_which_any_will_do_are_computed_in_place() -> None:
+    """No index, nothing with bounds, and nothing of a loss that puts rows in an order."""
+    found = {loss.name: Infer(loss, cast(Any, None), 0).in_place for loss in LOSSES.values()}
+    assert found["cross_entropy"] == {"predictions"}
+    assert found["mse"] == {"predictions", "labels"}
+    assert found["binary_cross_entropy"] == frozenset()
+    assert "variance" not in found["gaussian_nll"]
+    for loss in LOSSES.values():
+        assert loss.separable or not found[loss.name]
+        for name in found[loss.name]:
+            for role in loss.tensor[name].options:
+                assert role.meaning.kind == "floating"
+                assert (role.meaning.minimum, role.meaning.maximum, role.meaning.choices) == (None, None, ())
 
 
 def test_a_gradient_may_take_the_place_of_its_tensor(shared: httpx.Client) -> None:

@@ -25,7 +25,6 @@ CODINGS = ("gzip", "deflate")
 BYTES_CONTENT = (b"content-type", b"application/octet-stream")
 VARY = (b"vary", b"accept-encoding")
 
-
 LONGEST_KNOWN_BYTES, MOST_KNOWN = 4096, 64
 """Bodies that are known again when they come again: how long they are, and how many."""
 
@@ -109,7 +108,8 @@ class Infer(ComputeCall):
         request = open_inference.decode(body, negotiated.json_bytes, self.names, None if memory is None else fetch)
         call, outputs, elements = inference.parse_infer_call(self.loss, request, self.max_elements)
         form = Form(call.precision, replace(request, tensors={}), outputs)
-        if text and slices.keys() == call.tensors.keys() == request.tensors.keys():
+        whole = slices.keys() == call.tensors.keys() == request.tensors.keys()
+        if text and whole and all(call.tensors[name] is tensor for name, tensor in request.tensors.items()):
             self._learn(text, call, form, elements, slices)
         return DecodedRequest(call, form, elements)
 

@@ -31,11 +31,8 @@ KINDS = 4
 """Kinds of each loss that are tried: one for each set of roles, and then whatever comes first."""
 
 PAIRS = ("info_nce", "clip", "siglip", "supervised_contrastive", "circle", "multi_similarity")
-CONSTANTS = ("expectile", "charbonnier", "barron", "quantile", "js_div", "generalized_jsd")
-"""Losses that make a tensor of constants on the way, which a recording does not know: none of their kinds has a program."""
 BOXES = ("iou", "giou", "diou", "ciou")
 WITHOUT_PROGRAM = {
-    **dict.fromkeys(CONSTANTS, "a tensor of constants is made on the way"),
     **dict.fromkeys(BOXES, "boxes drawn at random are mostly refused, or a constant depends on the size"),
     "ldam": "without a batch another way is taken",
     "poly1": "without a batch another way is taken",
@@ -48,7 +45,7 @@ WITHOUT_PROGRAM = {
 WATCHED = DEVICE.type == "cpu" and torch.__version__ >= "2.13"
 """Where it is known which kinds have a program; older versions and GPUs may record fewer, and then autograd answers."""
 
-DIVIDED = [loss for loss in LOSSES.values() if loss.chunked and loss.name not in CONSTANTS and fusable(loss, "float32")]
+DIVIDED = [loss for loss in LOSSES.values() if loss.chunked and fusable(loss, "float32")]
 
 
 def engine(record_after: int = NEVER) -> Engine:
@@ -116,7 +113,7 @@ def test_recorded_or_by_autograd_gives_the_same_bits(loss: Loss, precision: Any)
             used += kind is not None and kind.program is not None
             assert bits(outcome(work, replaying.run(work))) == bits(outcome(expected, PLAIN.run(expected)))
             assert kind is None or not kind.refusal or loss.name in WITHOUT_PROGRAM or not WATCHED, kind.refusal
-    assert used or loss.name in CONSTANTS or not WATCHED
+    assert used or not WATCHED
 
 
 def compare_chunks(loss: Loss, threads: int = 1) -> None:

@@ -53,19 +53,23 @@ Ignored = Annotated[
 
 
 class Regions(NamedTuple):
-    """Pixels of all classes, (N, C, P): the probability of each, and which belong to the class."""
+    """Pixels of all classes, (N, C, P): the probability of each, and 1 for those that belong to the class, 0 for others.
+
+    Members are numbers, as a product with them takes a quarter of the time of a choice.
+    """
 
     probabilities: Tensor
     members: Tensor
 
-    def error(self, power: int = 1) -> Tensor:
+    def error(self, power: Literal[1, 2] = 1) -> Tensor:
         """Returns how far each probability is from the truth, to a power."""
-        distance = torch.where(self.members, 1 - self.probabilities, self.probabilities)
-        return distance if power == 1 else distance.pow(power)
+        # p, or 1 - p of a member.
+        distance = self.probabilities * torch.rsub(self.members, 1, alpha=2) + self.members
+        return distance.square() if power == 2 else distance
 
     def hits(self) -> Tensor:
         """Returns the probabilities of the pixels that belong to the class, 0 for others."""
-        return torch.where(self.members, self.probabilities, 0.0)
+        return self.probabilities * self.members
 
 
 def pixels(tensor: Tensor) -> Tensor:
@@ -81,16 +85,17 @@ def places(level: str) -> tuple[int, ...]:
 def regions(predictions: Tensor, labels: Tensor, *, include_background: bool, ignore_index: int | None) -> Regions:
     """Returns the regions of a batch. A pixel that is ignored has the probability 0 and belongs to no class."""
     if labels.ndim == predictions.ndim:
-        probabilities, members = pixels(predictions.sigmoid()), pixels(labels > 0)
+        probabilities, belong = pixels(predictions.sigmoid()), pixels(labels > 0)
     else:
         probabilities = pixels(predictions.softmax(1))
         flat = pixels(labels.unsqueeze(1))
         classes = torch.arange(predictions.shape[1], device=labels.device).view(-1, 1)
-        members = flat == classes
+        belong = flat == classes
         if ignore_index is not None:
             ignored = flat == ignore_index
             probabilities = probabilities.masked_fill(ignored, 0.0)
-            members = members & ~ignored
+            belong = belong & ~ignored
+    members = belong.to(probabilities.dtype)
     return Regions(probabilities, members) if include_background else Regions(probabilities[:, 1:], members[:, 1:])
 
 

@@ -27,14 +27,12 @@ TASKS = ("multiclass",)
 
 def _divergence(log_true: Tensor, log_model: Tensor) -> Tensor:
     """The Kullback-Leibler divergence of a model, of log-probabilities."""
-    return (log_true.exp() * (log_true - log_model)).sum(1)
+    return -(log_true.exp() * (log_model - log_true)).sum(1)  # the sign of sums takes less than that of their terms
 
 
-def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], share: float) -> Tensor:
-    """The mean divergence of two distributions from their mixture, with a share of the second; of each its logarithms too."""
+def _from_mixture(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], middle: Tensor, share: float) -> Tensor:
+    """The mean divergence of two distributions from their mixture, with a share of the second; of all three the logarithms."""
     (p, log_p), (q, log_q) = first, second
-    shares = log_p.new_tensor([1 - share, share]).clamp(min=torch.finfo(log_p.dtype).tiny).log()
-    middle = torch.logaddexp(log_p + shares[0], log_q + shares[1])
     # The derivative with respect to the ratios vanishes: they are constants here, and no 0 times infinity arises.
     values = (1 - share) * (p * (log_p - middle)).sum(1) + share * (q * (log_q - middle)).sum(1)
     return values.detach().clamp(min=0) + (values - values.detach())
@@ -91,7 +89,6 @@ def brier(predictions: Probabilities[Tensor, "N C"], labels: ClassIndices[Tensor
 @loss(
     suits={"soft_labels": "It compares two distributions without taking either for the truth, and stays below log 2."},
     aliases=["jensen_shannon_divergence", "js_divergence"],
-    chunked=False,
     check=_labels.class_flaws,
     examples=[
         Example(predictions=[[log(0.5), log(0.5)]], labels=[[0.5, 0.5]], value=0.0),
@@ -134,8 +131,9 @@ def js_div(
     Source:
         Lin, Divergence Measures Based on the Shannon Entropy, 1991. https://doi.org/10.1109/18.61115; kornia, js_div_loss_2d.
     """
-    logarithms = labels.detach().clamp(min=torch.finfo(labels.dtype).tiny).log()
-    return _from_mixture((predictions.exp(), predictions.detach()), (labels, logarithms), 0.5)
+    p, q = predictions.exp(), labels.detach().clamp(min=torch.finfo(labels.dtype).tiny)
+    middle = (p.detach() + q).log() - log(2)
+    return _from_mixture((p, predictions.detach()), (labels, q.log()), middle, 0.5)
 
 
 @loss(
@@ -251,7 +249,6 @@ def distillation(
     suits={
         "distillation": "`beta` chooses between covering all that the teacher would say and sticking to its likeliest.",
     },
-    chunked=False,
     check=_labels.class_flaws,
     examples=[
         Example(
@@ -300,5 +297,8 @@ def generalized_jsd(
         return _divergence(teacher, predictions)
     if beta == 1:
         return _divergence(predictions, teacher)
-    student, taught = (predictions.exp(), predictions.detach()), (teacher.exp(), teacher.detach())
-    return _from_mixture(student, taught, beta)
+    student, taught = predictions.exp(), teacher.exp()
+    mixture = student.detach() * (1 - beta) + taught.detach() * beta
+    # What is below the smallest normal number has no part in the sum, whatever the mixture is.
+    middle = mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
+    return _from_mixture((student, predictions.detach()), (taught, teacher.detach()), middle, beta)

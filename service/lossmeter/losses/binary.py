@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import log
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossmeter.losses._logistic import power
 from lossmeter.losses.catalogue import Example, loss
 from lossmeter.losses.vocabulary import (
     AssertedProbabilities,
@@ -217,9 +217,7 @@ def binary_focal(
     positive = labels * yes if pos_weight is None else pos_weight * labels * yes
     losses = -(positive + (1 - labels) * no)
     complement = labels * no.exp() + (1 - labels) * yes.exp()
-    # The logarithm ends at the smallest normal number; what lies below belongs to a loss as small.
-    log_complement = complement.clamp(min=torch.finfo(complement.dtype).tiny).log()
-    losses = losses * torch.exp(gamma * log_complement)
+    losses = losses * power(complement, gamma)
     if alpha is not None:
         losses = losses * (alpha * labels + (1 - alpha) * (1 - labels))
     return losses

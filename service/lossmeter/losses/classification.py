@@ -250,9 +250,12 @@ def linear_cross_entropy(
 
 
 def _log_odds(log_probabilities: Tensor, index: Tensor, dim: int) -> Tensor:
-    """log(p / (1 - p)) of one class, with 1 - p as the sum of the others: exact even where p rounds to 1."""
-    others = log_probabilities.scatter(dim, index, torch.finfo(log_probabilities.dtype).min)
-    return log_probabilities.gather(dim, index) - others.logsumexp(dim, keepdim=True)
+    """log(p / (1 - p)) of one class, where 1 - p is what the others have: nothing cancels."""
+    others = log_probabilities.exp().scatter(dim, index, 0.0).sum(dim, keepdim=True)
+    bounds = torch.finfo(others.dtype)
+    # The logarithm ends at the smallest normal number; what lies below belongs to a loss as small, and nothing to none.
+    logarithm = others.clamp(min=bounds.tiny).log().masked_fill(others == 0, bounds.min)
+    return log_probabilities.gather(dim, index) - logarithm
 
 
 def _all_log_odds(log_probabilities: Tensor, dim: int) -> Tensor:

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossmeter.losses import _labels
+from lossmeter.losses._logistic import power
 from lossmeter.losses.catalogue import Arguments, Example, Support, loss
 from lossmeter.losses.vocabulary import (
     ClassCounts,
@@ -302,16 +303,15 @@ def asymmetric(
     Source:
         Ben-Baruch et al., Asymmetric Loss For Multi-Label Classification, 2020. https://arxiv.org/abs/2009.14119; timm.
     """
-    absent = 1 - labels
-    agreed = predictions * (labels - absent)
+    missing = labels - 1  # -1 where absent, else 0
+    kept = F.logsigmoid(predictions * (labels + missing))
     # What was denied: 1 - p of present labels and p of absent ones, of which the clip is taken off.
-    denied = (F.logsigmoid(-agreed).exp() - clip * absent).clamp(min=0)
-    kept = F.logsigmoid(agreed)
+    denied = F.relu(-torch.sub(kept.expm1(), missing, alpha=clip))
     if clip > 1e-3:
-        kept = labels * kept + absent * torch.log1p(-absent * denied)
+        remaining = torch.log1p(missing * denied)
     elif clip:
         # 1 - p + clip as a sum of positive numbers, of which none is rounded away.
-        remaining = (kept.exp() + max(clip, torch.finfo(kept.dtype).tiny)).clamp(max=1)
-        kept = labels * kept + absent * remaining.log()
-    logarithm = denied.clamp(min=torch.finfo(denied.dtype).tiny).log()
-    return -torch.exp((gamma_positive * labels + gamma_negative * absent) * logarithm) * kept
+        remaining = -missing * (kept.exp() + max(clip, torch.finfo(kept.dtype).tiny)).clamp(max=1).log()
+    else:
+        remaining = -missing * kept
+    return -(power(denied, gamma_positive) * (labels * kept) + power(denied, gamma_negative) * remaining)

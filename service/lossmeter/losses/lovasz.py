@@ -122,9 +122,10 @@ def lovasz_softmax(
     """
     found = regions(predictions, labels, include_background=include_background, ignore_index=ignore_index)
     # An ignored pixel has no error, and so no part, wherever it is sorted.
-    members = _joined(found.members, level)
+    belong = found.members > 0
+    members = _joined(belong, level)
     values = _extension(_joined(found.error(), level), members)
-    return values if classes == "all" else values.masked_fill(~found.members.any(places(level)), 0.0)
+    return values if classes == "all" else values.masked_fill(~belong.any(places(level)), 0.0)
 
 
 @loss(

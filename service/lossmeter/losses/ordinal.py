@@ -15,16 +15,16 @@ FAMILY = "classification"
 TASKS = ("multiclass",)
 
 
-def _steps(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The number of each step, and the label beside it."""
-    return torch.arange(predictions.shape[1], device=labels.device), labels.unsqueeze(1)
+def _gaps(predictions: Tensor, labels: Tensor) -> Tensor:
+    """How far the label is above each step: 1 for the last step that was made, -1 for the next one, and further by 2 each."""
+    size, dtype = predictions.shape[1], predictions.dtype
+    return (2 * labels.to(dtype) - 1).unsqueeze(1) - torch.arange(0, 2 * size, 2, dtype=dtype, device=labels.device)
 
 
-def _log_right(predictions: Tensor, steps: Tensor, level: Tensor) -> Tensor:
+def _log_right(predictions: Tensor, gaps: Tensor) -> Tensor:
     """The logarithm of the probability of the right answer to each question."""
     # log(1 - sigmoid(x)) = log sigmoid(-x); a product with 1 or -1 takes half the passes of a choice between x and -x.
-    signs = (level > steps).to(predictions.dtype).mul_(2).sub_(1)
-    return F.logsigmoid(predictions * signs)
+    return F.logsigmoid(predictions * gaps.clamp(-1, 1))
 
 
 @loss(
@@ -33,7 +33,6 @@ def _log_right(predictions: Tensor, steps: Tensor, level: Tensor) -> Tensor:
         "other.",
     },
     aliases=["coral_loss"],
-    chunked=False,
     examples=[
         Example(predictions=[[0.0, 0.0]], labels=[1], value=2 * log(2)),
         Example(predictions=[[log(3), -log(3)]], labels=[1], value=2 * log(4 / 3)),
@@ -69,8 +68,7 @@ def coral(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"
         Cao, Mirjalili and Raschka, Rank Consistent Ordinal Regression for Neural Networks with Application to Age Estimation,
         2019. https://arxiv.org/abs/1901.07884; coral-pytorch, coral_loss.
     """
-    steps, level = _steps(predictions, labels)
-    return -_log_right(predictions, steps, level).sum(1)
+    return -_log_right(predictions, _gaps(predictions, labels)).sum(1)
 
 
 def _subset_sizes(arguments: Arguments) -> Support:
@@ -82,7 +80,7 @@ def _subset_sizes(arguments: Arguments) -> Support:
 @loss(
     suits={"ordered_classes": "Thresholds are asked in a chain, which the last layer may answer freely."},
     aliases=["corn_loss"],
-    chunked=False,
+    copies=5,
     support=_subset_sizes,
     examples=[
         Example(predictions=[[0.0, 0.0], [0.0, 0.0]], labels=[0, 2], value=log(2)),
@@ -123,5 +121,5 @@ def corn(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]
         Shi, Cao and Raschka, Deep Neural Networks for Rank-Consistent Ordinal Regression Based On Conditional Probabilities,
         2021. https://arxiv.org/abs/2111.08851; coral-pytorch, corn_loss.
     """
-    steps, level = _steps(predictions, labels)
-    return -torch.where(level >= steps, _log_right(predictions, steps, level), 0.0).sum(1)
+    gaps = _gaps(predictions, labels)
+    return -torch.where(gaps >= -1, _log_right(predictions, gaps), 0.0).sum(1)

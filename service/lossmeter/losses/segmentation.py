@@ -100,10 +100,12 @@ def dice(
     """
     found = regions(predictions, labels, include_background=include_background, ignore_index=ignore_index)
     over = places(level)
-    # 1 - (2 hit + s) / (sizes + s), in which nothing cancels: sizes are what is hit twice, and the errors.
+    sizes = found.members.sum(over)
+    # 1 - (2 hit + s) / (sizes + s) is the error over the sizes, in which nothing cancels.
     error = found.error(2 if squared else 1).sum(over)
-    values = quotient(error, 2 * found.hits().sum(over) + error + smooth)
-    return unless_absent(values, found.members.any(over), absent)
+    predicted = (found.probabilities.square() if squared else found.probabilities).sum(over)
+    values = quotient(error, predicted + sizes + smooth)
+    return unless_absent(values, sizes > 0, absent)
 
 
 def _with_regions(arguments: Arguments) -> Support:
@@ -181,9 +183,9 @@ def generalized_dice(
     over = places(level)
     sizes = found.members.sum(over)
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
-    weights = torch.where(sizes > 0, sizes.clamp(min=1).to(predictions.dtype) ** -power, 0.0)
+    weights = torch.where(sizes > 0, sizes.clamp(min=1) ** -power, 0.0)
     error = (weights * found.error().sum(over)).sum(-1)
-    values = quotient(error, 2 * (weights * found.hits().sum(over)).sum(-1) + error + smooth)
+    values = quotient(error, (weights * (found.probabilities.sum(over) + sizes)).sum(-1) + smooth)
     return unless_absent(values, (sizes > 0).any(-1), absent)
 
 
@@ -242,6 +244,7 @@ def jaccard(
     """
     found = regions(predictions, labels, include_background=include_background, ignore_index=ignore_index)
     over = places(level)
-    error = found.error().sum(over)
-    values = quotient(error, found.hits().sum(over) + error + smooth)
-    return unless_absent(values, found.members.any(over), absent)
+    error, sizes = found.error().sum(over), found.members.sum(over)
+    # What is hit, missed and too much is half of both sizes and the error.
+    values = quotient(2 * error, found.probabilities.sum(over) + sizes + error + 2 * smooth)
+    return unless_absent(values, sizes > 0, absent)

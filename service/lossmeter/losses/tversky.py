@@ -41,9 +41,7 @@ FalseNegatives = Annotated[NonNegative, Prose(r"how much costs what is there and
 
 def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: float) -> Tensor:
     over = places(level)
-    extra = torch.where(regions.members, 0.0, regions.probabilities).sum(over)
-    missed = torch.where(regions.members, 1 - regions.probabilities, 0.0).sum(over)
-    error = alpha * extra + beta * missed
+    error = (regions.error() * (regions.members * (beta - alpha) + alpha)).sum(over)
     return quotient(error, regions.hits().sum(over) + error + smooth)
 
 
@@ -54,6 +52,7 @@ def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: flo
         "imbalance": "Foreground and background need not be of like size.",
     },
     aliases=["tversky_loss"],
+    copies=4,
     sweeps=25,
     alternative=shape_by_class,
     chunked=False,  # the sigmoid of the last few elements of a tensor differs in its last bits
@@ -116,7 +115,7 @@ def tversky(
         Networks, 2017. https://arxiv.org/abs/1706.05721.
     """
     found = regions(predictions, labels, include_background=include_background, ignore_index=ignore_index)
-    return unless_absent(_values(found, alpha, beta, level, smooth), found.members.any(places(level)), absent)
+    return unless_absent(_values(found, alpha, beta, level, smooth), found.members.sum(places(level)) > 0, absent)
 
 
 @loss(
@@ -124,6 +123,7 @@ def tversky(
         "small_regions": "Regions that are nearly right keep a gradient, to their last pixels.",
         "asymmetric_costs": "`alpha` and `beta` price false positives and misses.",
     },
+    copies=4,
     sweeps=25,
     aliases=["focal_tversky_loss"],
     alternative=shape_by_class,
@@ -182,4 +182,4 @@ def focal_tversky(
     values = _values(found, alpha, beta, level, smooth)
     # The slope of a root is infinite at 0, which a region without error has.
     roots = torch.where(values > 0, values, 1.0).pow(1 / gamma).masked_fill(values <= 0, 0.0)
-    return unless_absent(roots, found.members.any(places(level)), absent)
+    return unless_absent(roots, found.members.sum(places(level)) > 0, absent)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.cases import client, evaluation, health, large, memory, overload, scaling, shared, small, startup
+from tests.benchmarks.cases import (
+    client,
+    evaluation,
+    health,
+    large,
+    losses,
+    memory,
+    overload,
+    scaling,
+    shared,
+    small,
+    startup,
+)
 from tests.benchmarks.results import Case
 
 CASES: Mapping[str, Case] = {
@@ -14,6 +26,7 @@ CASES: Mapping[str, Case] = {
     "evaluation": evaluation.measure,
     "memory": memory.measure,
     "startup": startup.measure,
+    "losses": losses.measure,
     "scaling": scaling.measure,
     "client": client.measure,
     "shared": shared.measure,

@@ -111,6 +111,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, kernel: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
+        if kernel is torch.ops.aten.lift_fresh.default:  # a tensor of numbers of Python, made where no kernel is seen
+            self._kept.append(arguments)
+            self._keep_constants(arguments)
+            return kernel(*arguments)
         # Before the call, as some kernels give the very tensor another shape.
         referred = self._refer(arguments), {name: self._refer(value) for name, value in named.items()}
         result = kernel(*arguments, **named)

@@ -18,7 +18,7 @@ from lossmeter.metrics._distributions import (
     student_quantile,
     student_tail,
 )
-from lossmeter.metrics._scales import Bounds, clamped, limits, scale
+from lossmeter.metrics._scales import Bounds, Map, clamped, limits, scale
 from lossmeter.metrics.states import Quotient, Ratio
 from lossmeter.metrics.weighting import Array
 
@@ -28,6 +28,10 @@ ROUNDING = 1e-12
 """Share of two figures below which their difference is rounding."""
 FEW, FEW_TRIALS = 3, 50
 """Up to so many events Wilson's interval is corrected; up to one less of them in so few trials."""
+SKEWED = 0.7
+"""Share of a mean up to which errors of it are corrected for skewness by their square; beyond, it stays as it is."""
+OUTLYING = 4.0
+"""Standard deviations, by the middle 68 % of replicates, beyond which one is an outlier."""
 LARGEST_EXPONENT = 600.0
 LEAST_UNITS = 1.5
 """Of the number of groups, which is estimated from replicates; a single one tells nothing."""
@@ -108,15 +112,18 @@ def student(
 def _reached(mean: float, error: float, t: float, bounds: Bounds) -> tuple[float, float]:
     """Returns the ends that are t errors away from the mean, on a scale that its bounds suggest.
 
-    Where only a lower one exists this is the logarithm, and above a little more: the fewer values carry a mean of squares, the
-    further may the truth lie above it.
+    Where only a lower one exists this is the logarithm, and above more: the fewer values carry a mean of squares, the further
+    may the truth lie above it. Let a be t errors as a share of the mean. The upper end of a skewed mean lies 3/8 a² times k
+    beyond a, to the second order, where its values' skewness is k times their coefficient of variation (Hall, On the Removal of
+    Skewness by Transformation, 1992). The logarithm has a² / 2, as if k were little more than 1. It is 2 for exponential and
+    squared normal errors, and above 3 for log-normal ones; few samples do not show it. Another a² makes it 4.
     """
     least, most = limits(bounds)
     if error == 0 or (math.isinf(least) and math.isinf(most)):
         return mean - t * error, mean + t * error
     if math.isinf(most):
         apart = t * error / (mean - least) if mean > least else math.inf
-        up = min(apart + min(apart, 2.0) ** 2 / 4, LARGEST_EXPONENT)
+        up = min(apart + min(apart, SKEWED) ** 2, LARGEST_EXPONENT)
         return least + (mean - least) * math.exp(-apart), least + (mean - least) * math.exp(up)
     there, back = scale((least, most))
     shares = (mean - least) / (most - least), (most - mean) / (most - least)
@@ -233,9 +240,11 @@ def bootstrap(
     known = replicates[np.isfinite(replicates)]
     if len(known) < 2 or 2 * len(known) < len(replicates) or not math.isfinite(value) or units < LEAST_UNITS:
         return None
+    there, back = scale(bounds)
+    if bounds.count(None) == 1:
+        known = _bounded(known, there, back)
     error = spread(known, units)
     t = student_quantile(level, freedom(len(known), units))
-    there, back = scale(bounds)
     drawn = there(clamped(known, bounds))
     centre = float(there(clamped(np.asarray(value), bounds)))
     # A posterior's mean lies nearer to the middle than the value; each end is measured from whichever is nearer to it.
@@ -243,6 +252,17 @@ def bootstrap(
     reach = t * spread(drawn, units)
     low, high = back(np.array([min(middle, centre) - reach, max(middle, centre) + reach])).tolist()
     return settled(Interval(error, low, high, level, "bootstrap"), value, size)
+
+
+def _bounded(replicates: Array, there: Map, back: Map) -> Array:
+    """Moves replicates that lie far beyond the others nearer to them.
+
+    A figure without a bound may be anything in a replicate of few samples that are nearly alike: R² of nearly constant labels.
+    One of these would make the whole spread. Of normal ones hardly any are so far out.
+    """
+    left, middle, right = np.quantile(there(replicates), [0.159, 0.5, 0.841])
+    reach = OUTLYING * (right - left) / 2
+    return np.clip(replicates, *back(np.array([middle - reach, middle + reach]))) if reach > 0 else replicates
 
 
 def spread(replicates: Array, units: float) -> float:

@@ -11,14 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from lossmeter import __version__
+from lossmeter.api.models.catalogue import loss_entry
+from lossmeter.catalogue.choosing import Choice
+from lossmeter.catalogue.search import Match
 from lossmeter.cli import program
+from lossmeter.cli.loss_index import read_index
 from lossmeter.losses import LOSSES
+from lossmeter.losses.choosing import choose
 from lossmeter.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +111,13 @@ LIGHT = [
     "metrics",
     "metrics auroc",
     "openapi",
+    "losses",
+    "losses mse",
+    "losses --for imbalance --task binary --query rare",
 ]
+HEAVY = (
+    "evaluate docs/examples/predictions.csv --task binary --predictions-are probabilities --predictions p --labels y"
+)
 LOADED = """
 import sys
 from typer.testing import CliRunner
@@ -121,12 +133,32 @@ def load_torch(*commands: str, store: Path) -> list[bool]:
     """Whether torch is loaded after each of some commands that one process runs."""
     program = [sys.executable, "-c", LOADED.format(commands=commands)]
     environment = {**ENVIRONMENT, "LOSSMETER_STORE_URL": f"sqlite:///{store}/keys.sqlite"}
-    printed = subprocess.run(program, capture_output=True, text=True, env=environment, check=True).stdout
+    printed = subprocess.run(program, capture_output=True, text=True, env=environment, check=True, cwd=ROOT).stdout
     return [line == "True" for line in printed.splitlines()]
 
 
 def test_what_computes_nothing_does_not_load_torch(tmp_path: Path) -> None:
-    assert load_torch(*LIGHT, "losses mse", store=tmp_path) == [False] * len(LIGHT) + [True]
+    assert load_torch(*LIGHT, HEAVY, store=tmp_path) == [False] * len(LIGHT) + [True]
+
+
+@pytest.mark.parametrize(
+    "asked", [(None, None, None), ("binary", "imbalance", None), (None, None, "类别不平衡"), (None, None, "hubber")]
+)
+def test_the_index_of_losses_chooses_as_the_catalogue_does(asked: tuple[str | None, str | None, str | None]) -> None:
+    def told(choices: list[Choice[Any]]) -> list[tuple[str, str, tuple[Match, ...]]]:
+        return [(one.entry.name, one.reason, one.matched) for one in choices]
+
+    assert told(read_index().choose(*asked)) == told(choose(*asked))
+
+
+def test_the_index_of_losses_knows_all_their_names() -> None:
+    index = read_index().entries
+    assert [index.find(name).name for loss in LOSSES.values() for name in (loss.name, *loss.aliases)] == [
+        loss.name for loss in LOSSES.values() for name in (loss.name, *loss.aliases)
+    ]
+    assert index.find("MSELoss").entry == loss_entry(LOSSES["mse"])
+    for name in ("acc", "crossentrop", *(shared for loss in LOSSES.values() for shared in loss.shared_names)):
+        assert index.explain(name) == LOSSES.explain(name)
 
 
 def test_the_version_is_printed() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from lossmeter.api.app import create_app
-from lossmeter.api.models.catalogue import LossEntry
+from lossmeter.api.models.loss_entries import LossEntry
 from lossmeter.settings import Settings
 
 LOSSES = "/v1/losses/"

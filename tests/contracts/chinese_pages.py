@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lossmeter.api.models.catalogue import LossEntry
+from lossmeter.api.models.loss_entries import LossEntry
 from lossmeter.api.models.metrics import MetricEntry
 from tests.contracts.pages import NOTE, by_family, table
 

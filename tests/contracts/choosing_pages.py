@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lossmeter.catalogue.choosing import Choice
 from lossmeter.losses import Loss
-from lossmeter.losses.choosing import Choice, choose
+from lossmeter.losses.choosing import choose
 from lossmeter.losses.situations import SITUATIONS, TASKS
 from tests.contracts.pages import table
 
@@ -13,7 +14,7 @@ def tasks_table() -> str:
     return table(
         ("`task`", "what is predicted", "losses"),
         (
-            (f"`{task}`", about, ", ".join(_link(one.loss) for one in choose(task, None, None)))
+            (f"`{task}`", about, ", ".join(_link(one.entry) for one in choose(task, None, None)))
             for task, about in TASKS.items()
         ),
     )
@@ -33,8 +34,8 @@ def suits_table(loss: Loss) -> str:
     return table(("situation", "why"), rows)
 
 
-def _reasons(choices: list[Choice]) -> str:
-    rows = ((_link(one.loss), ", ".join(one.loss.tasks), one.reason) for one in choices)
+def _reasons(choices: list[Choice[Loss]]) -> str:
+    rows = ((_link(one.entry), ", ".join(one.entry.tasks), one.reason) for one in choices)
     return table(("loss", "tasks", "why"), rows)
 
 

@@ -14,12 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lossmeter.api.app import rendered_document
-from lossmeter.api.models.catalogue import LossEntry, loss_entry
+from lossmeter.api.models.catalogue import loss_entry
 from lossmeter.api.models.evaluation import EXAMPLES
+from lossmeter.api.models.loss_entries import LossEntry
 from lossmeter.api.models.metrics import MetricEntry, metric_entry
 from lossmeter.api.openapi.document import laid_out
 from lossmeter.api.routes import objectives
+from lossmeter.cli import loss_index
 from lossmeter.losses import LOSSES
+from lossmeter.losses.situations import SITUATIONS, TASKS
 from lossmeter.metrics import METRICS
 from tests.contracts import answers, chinese_pages, choosing_pages, metric_pages, openapi_3_0, pages, tour
 
@@ -43,6 +46,7 @@ TOUR_SCRIPT = Path("docs/examples/tour.py")
 GATES = Path("docs/examples/ci/gates.json")
 RULES = Path("docker/prometheus/rules.yaml")
 PROMETHEUS_RULE = Path("docker/kubernetes/components/prometheus/prometheusrule.yaml")
+LOSS_INDEX = Path("service/lossmeter/cli/losses.json")
 DEFAULTS = Path("service/lossmeter/reporting/defaults.json")
 LOSS_PAGES = Path("docs/losses")
 METRIC_PAGES = Path("docs/metrics")
@@ -81,6 +85,7 @@ def files() -> dict[Path, str]:
     }
     measured = [metric_entry(metric) for metric in METRICS.values()]
     whole[DEFAULTS] = _defaults(loss=entries, metric=measured)
+    whole[LOSS_INDEX] = loss_index.written(zip(LOSSES.values(), entries, strict=True), dict(TASKS), dict(SITUATIONS))
     whole |= _in_chinese()
     (example,) = answers.of_posts("/v1/evaluate", [EXAMPLES["multiclass"]])
     (objective,) = answers.of_posts("/v1/objectives", [objectives.EXAMPLE])

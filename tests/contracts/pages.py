@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from lossmeter.api.models.catalogue import LossEntry, RoleModel
 from lossmeter.api.models.entries import ParameterModel
+from lossmeter.api.models.loss_entries import LossEntry, RoleModel
 from lossmeter.api.models.metrics import MetricEntry
 from lossmeter.api.models.schemas import LossAnswer, request_model
 from lossmeter.losses import LOSSES

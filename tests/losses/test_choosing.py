@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from lossmeter.catalogue.choosing import MAX_QUERY, USUAL, Choice
 from lossmeter.catalogue.search import WEIGHTS, words
 from lossmeter.catalogue.translations import LANGUAGES
 from lossmeter.errors import Invalid
-from lossmeter.losses import LOSSES
-from lossmeter.losses.choosing import MAX_QUERY, Choice, choose
-from lossmeter.losses.situations import SITUATIONS, TASKS, USUAL
+from lossmeter.losses import LOSSES, Loss
+from lossmeter.losses.choosing import choose
+from lossmeter.losses.situations import SITUATIONS, TASKS
 
 
-def names(choices: list[Choice]) -> list[str]:
-    return [choice.loss.name for choice in choices]
+def names(choices: list[Choice[Loss]]) -> list[str]:
+    return [choice.entry.name for choice in choices]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_the_usual_loss_of_a_task_comes_first(task: str, first: str) -> None:
 )
 def test_words_find_the_loss_that_says_most_of_them(query: str, expected: str, part: str) -> None:
     best = choose(None, None, query)[0]
-    assert (best.loss.name, best.matched[0].part) == (expected, part)
+    assert (best.entry.name, best.matched[0].part) == (expected, part)
     assert {match.part for match in best.matched} <= set(WEIGHTS)
 
 
@@ -170,5 +171,5 @@ def test_words_are_alike_in_all_their_forms() -> None:
 def test_reasons_are_there_in_every_language() -> None:
     loss = LOSSES["huber"]
     said = {choose("regression", "outliers", None, language)[2].reason for language in LANGUAGES}
-    assert choose("regression", "outliers", None)[2].loss is loss
+    assert choose("regression", "outliers", None)[2].entry is loss
     assert len(said) == len(LANGUAGES)

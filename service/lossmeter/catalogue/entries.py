@@ -56,29 +56,46 @@ class Parameter:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Entry:
-    """An entry of a catalogue: a function, and what its docstring and its signature declare.
+class Description:
+    """The names and texts of an entry: all that it takes to find and choose it.
 
     Attributes:
         aliases: other names that lead to it, those of other libraries among them; one spelling of each.
         shared_names: names that mean other entries just as well, so that they lead to none.
+        tasks: what it is for, the chief one first.
         suits: the situations that it suits, each with the reason; the one that it is made for first.
     """
 
     name: str
     aliases: tuple[str, ...] = ()
     shared_names: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     suits: Mapping[str, str] = field(default_factory=dict)
     family: str
-    function: Callable[..., Any]
     summary: str
     explanation: str
-    formula: str
-    returns: str
     use_when: str
     avoid_when: str
+
+    @property
+    def package(self) -> str:
+        """Names the package that declares it, which has its texts in other languages."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entry(Description):
+    """An entry of a catalogue: a function, and what its docstring and its signature declare."""
+
+    function: Callable[..., Any]
+    formula: str
+    returns: str
     source: str
     parameters: tuple[Parameter, ...]
+
+    @property
+    def package(self) -> str:
+        return self.function.__module__.rpartition(".")[0]
 
 
 def members(annotation: Any) -> tuple[Any, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
-from lossmeter.catalogue.entries import Entry
+from lossmeter.catalogue.entries import Description
 from lossmeter.errors import Invalid, NotFound
 
-T = TypeVar("T", bound=Entry)
+T = TypeVar("T", bound=Description)
 
 NEAR = 0.75
 """How alike two names are, from 0 to 1, of which one may have been meant for the other."""

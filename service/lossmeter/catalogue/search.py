@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from lossmeter.catalogue.entries import Entry
+from lossmeter.catalogue.entries import Description
 from lossmeter.catalogue.registry import fold
 
-T = TypeVar("T", bound=Entry)
+T = TypeVar("T", bound=Description)
 
 WEIGHTS = {"name": 8.0, "alias": 8.0, "suits": 4.0, "summary": 3.0, "tasks": 3.0, "use_when": 2.0}
 """What a word counts in each part of an entry."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from lossmeter.catalogue.entries import Entry
+from lossmeter.catalogue.entries import Description
 
 FIELDS = ("summary", "explanation", "use_when", "avoid_when")
 """The fields of an entry that are translated, beside the reasons in `suits`."""
@@ -18,29 +19,29 @@ FOLDERS = {"zh": "chinese"}
 LANGUAGES = (ENGLISH, *FOLDERS)
 
 
-def texts(entry: Entry, language: str) -> dict[str, str]:
+def texts(entry: Description, language: str) -> dict[str, str]:
     """Returns the texts of an entry in one of `LANGUAGES`; in English if it is not translated."""
     translated = translation(entry, language) or {}
     return {name: translated.get(name, getattr(entry, name)) for name in FIELDS}
 
 
-def reasons(entry: Entry, language: str) -> Mapping[str, str]:
+def reasons(entry: Description, language: str) -> Mapping[str, str]:
     """Returns why an entry suits each of its situations, in one of `LANGUAGES`; in English where it is not translated."""
     translated = translation(entry, language) or {}
     return {**entry.suits, **translated.get("suits", {})}
 
 
-def translation(entry: Entry, language: str) -> dict[str, Any] | None:
+def translation(entry: Description, language: str) -> dict[str, Any] | None:
     """Returns what the file of a family says of an entry.
 
     These are its texts, its reasons under `suits`, and under `digest` that of the English ones.
     """
     if language not in FOLDERS:
         return None
-    return _family(entry.function.__module__.rpartition(".")[0], FOLDERS[language], entry.family).get(entry.name)
+    return _family(entry.package, FOLDERS[language], entry.family).get(entry.name)
 
 
-def digest(entry: Entry) -> str:
+def digest(entry: Description) -> str:
     """Returns what changes whenever an English text of an entry does."""
     said = [getattr(entry, name) for name in FIELDS]
     english = "\0".join([*said, *(text for reason in entry.suits.items() for text in reason)])
@@ -51,7 +52,10 @@ def digest(entry: Entry) -> str:
 def _family(package: str, folder: str, family: str) -> dict[str, dict[str, Any]]:
     import tomllib  # whoever reads English needs none of its patterns
 
-    file = files(package) / folder / f"{family}.toml"
+    spec = find_spec(package)  # which does not import it: that of losses loads torch
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin).parent / folder / f"{family}.toml"
     if not file.is_file():
         return {}
     entries = tomllib.loads(file.read_text("utf-8"))

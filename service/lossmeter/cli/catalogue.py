@@ -24,20 +24,19 @@ def show_losses(
     query: Annotated[str | None, typer.Option(help="Words to look for.")] = None,
 ) -> None:
     """Print the catalogue of losses, those that fit, or all about one of them."""
-    from lossmeter.api.models.catalogue import loss_entry
     from lossmeter.cli.catalogue_pages import choice_table, loss_page, loss_table
-    from lossmeter.losses import LOSSES, find
-    from lossmeter.losses.choosing import choose
+    from lossmeter.cli.loss_index import read_index
 
+    index = read_index()
     wanted = [one for one in (task, situation, query) if one is not None]
     if name is not None and wanted:
         raise typer.BadParameter(f"{name} is one loss, and is not chosen by {', '.join(wanted)}; give one or the other")
     if name is not None:
-        page: RenderableType = loss_page(loss_entry(find(name)))
+        page: RenderableType = loss_page(index.entries.find(name).entry)
     elif not wanted:
-        page = loss_table([loss_entry(loss) for loss in LOSSES.values()])
+        page = loss_table(index.entries.values())
     else:
-        chosen = choose(task, situation, query)
+        chosen = index.choose(task, situation, query)
         page = choice_table(chosen) if chosen else f"There is no loss for {' and '.join(wanted)} together."
     Console().print(page)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,12 +14,13 @@ from rich.text import Text
 from lossmeter.cli.layout import section, table
 
 if TYPE_CHECKING:
-    from lossmeter.api.models.catalogue import LossEntry, RoleModel
+    from lossmeter.api.models.loss_entries import LossEntry, RoleModel
     from lossmeter.api.models.metrics import MetricEntry
-    from lossmeter.losses.choosing import Choice
+    from lossmeter.catalogue import Description
+    from lossmeter.catalogue.choosing import Choice
 
 
-def loss_table(entries: Sequence[LossEntry]) -> Table:
+def loss_table(entries: Iterable[Description]) -> Table:
     """Lists losses, one a line."""
     page = table("loss", "family", "what it is")
     for entry in entries:
@@ -28,11 +29,11 @@ def loss_table(entries: Sequence[LossEntry]) -> Table:
     return page
 
 
-def choice_table(choices: Sequence[Choice]) -> Table:
+def choice_table(choices: Iterable[Choice[Any]]) -> Table:
     """Lists losses that were chosen, the best first, with the reason."""
     page = table("loss", "tasks", "why")
     for choice in choices:
-        page.add_row(Text(choice.loss.name, "bold"), ", ".join(choice.loss.tasks), Text(choice.reason))
+        page.add_row(Text(choice.entry.name, "bold"), ", ".join(choice.entry.tasks), Text(choice.reason))
     return page
 
 

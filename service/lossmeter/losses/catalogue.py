@@ -102,7 +102,6 @@ class Loss(Entry):
     tensors: tuple[TensorArgument, ...]
     output: str
     examples: tuple[Example, ...]
-    tasks: tuple[str, ...] = ()
     reductions: tuple[str, ...] = REDUCTIONS
     separable: bool = True
     chunked: bool = True

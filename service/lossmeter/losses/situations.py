@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lossmeter.catalogue.choosing import USUAL
+
 TASKS: Mapping[str, str] = {
     "regression": "Predict numbers.",
     "binary": "Binary classification: say yes or no.",
@@ -25,7 +27,6 @@ TASKS: Mapping[str, str] = {
 }
 """What predictions are for; each loss is for at least one."""
 
-USUAL = "usual"
 SITUATIONS: Mapping[str, str] = {
     USUAL: "Nothing unusual is known of the data: the first choice of its task.",
     "imbalance": "Class imbalance: some classes are rare, or easy negatives outnumber the rest.",

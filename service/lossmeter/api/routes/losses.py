@@ -15,7 +15,8 @@ from lossmeter.api.addresses import LOSSES as PATH
 from lossmeter.api.endpoints import Endpoint
 from lossmeter.api.languages import Language, in_languages
 from lossmeter.api.lasting import lasting_answer
-from lossmeter.api.models.catalogue import LossEntry, LossList, chosen_entry, loss_entry
+from lossmeter.api.models.catalogue import chosen_entry, loss_entry
+from lossmeter.api.models.loss_entries import LossEntry, LossList
 from lossmeter.api.models.vectors import Vectors, vectors_of
 from lossmeter.api.openapi.answers import error_answers
 from lossmeter.api.openapi.components import ref
@@ -23,9 +24,10 @@ from lossmeter.api.openapi.operations import SAFETENSORS, loss_operation, reques
 from lossmeter.api.operations.losses import ComputeLoss
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
+from lossmeter.catalogue.choosing import MAX_QUERY
 from lossmeter.errors import Invalid, pointer
 from lossmeter.losses import LOSSES, find
-from lossmeter.losses.choosing import MAX_QUERY, choose
+from lossmeter.losses.choosing import choose
 
 CUSTOM_DESCRIPTION = """\
 A graph of operations as torch.fx records it: its placeholders are the names of tensors beside `graph`, its output is the

@@ -6,7 +6,7 @@ As a program, `make fuzz-metrics EVALUATIONS=5000` makes so many and tells what 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,12 @@ def flaws(seed: int) -> Iterator[str]:
     cuts = np.sort(rng.integers(0, n + 1, 3))
     parts = [measured(evaluation, part(data, rows)) for rows in np.split(rng.permutation(n), cuts)]
     for one, other in zip(whole, report(evaluation, merge_all(parts)), strict=True):
-        if one.kind != "scalar":
-            continue
         where = f"{seed} {task} {one.metric}"
+        if one.kind != "scalar":
+            figures = [list(numbers(item.value)) for item in (one, other)]
+            if len(figures[0]) != len(figures[1]) or not alike(*figures):
+                yield f"{where}: {figures[0]} in one pass, {figures[1]} in batches"
+            continue
         metric, figures = METRICS[one.metric], []
         for item in (one, other):
             ends = (np.nan, np.nan) if item.interval is None else (item.interval.low, item.interval.high)
@@ -48,8 +51,23 @@ def flaws(seed: int) -> Iterator[str]:
                 most = np.inf if metric.maximum is None else metric.maximum
                 if not (np.isnan(figure) or least <= figure <= most):
                     yield f"{where}: {figure} is not between {least} and {most}"
-        if not np.allclose(*figures, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        if not alike(*figures):
             yield f"{where}: {figures[0]} in one pass, {figures[1]} in batches"
+
+
+def alike(one: Any, other: Any) -> bool:
+    return np.allclose(one, other, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers of a value that has several, in their order; NaN for none."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | np.ndarray):
+        for one in value:
+            yield from numbers(one)
+    else:
+        yield np.nan if value is None else float(value)
 
 
 def main() -> None:

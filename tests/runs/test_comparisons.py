@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import numpy as np
@@ -47,6 +48,27 @@ def compared(http: httpx.Client, baseline: str, candidate: str, *gates: dict[str
     answer = http.post("/v1/comparisons", json={"baseline": baseline, "candidate": candidate, "gates": list(gates)})
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def test_a_comparison_comes_in_the_form_that_is_asked_for(http: httpx.Client, pair: tuple[str, str]) -> None:
+    gates = [{"metric": "accuracy", "margin": 0.5}, {"metric": "accuracy", "margin": 0.0, "slice": "site"}]
+    asked = {"baseline": pair[1], "candidate": pair[0], "gates": gates}
+
+    def answered(accept: str) -> httpx.Response:
+        return http.post("/v1/comparisons", json=asked, headers={"Accept": accept})
+
+    page, suite = answered("text/markdown"), answered("application/junit+xml")
+    assert [one.headers["content-type"] for one in (page, suite)] == [
+        "text/markdown; charset=utf-8",
+        "application/junit+xml; charset=utf-8",
+    ]
+    assert page.text.startswith("## ")
+    assert "FAILED: 1 of 2 gates" in page.text
+    assert "Differences (candidate minus baseline)" in page.text
+    cases = ElementTree.fromstring(suite.content)[0]
+    assert [len(case) for case in cases] == [0, 1]
+    assert answered("text/markdown;q=0.5, */*").json() == http.post("/v1/comparisons", json=asked).json()
+    assert answered("image/png").status_code == 406
 
 
 def test_pairs_are_as_sure_as_the_differences_of_their_samples(http: httpx.Client, pair: tuple[str, str]) -> None:

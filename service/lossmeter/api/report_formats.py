@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from lossmeter.api.negotiation import FORMATS, JSON, Format
 from lossmeter.errors import UnsupportedFormat
-from lossmeter.reporting import junit, markdown, report_page
+from lossmeter.reporting import comparison_page, junit, markdown, report_page
 from lossmeter.web import report
 
 POLICY = f"{report.policy()}; frame-ancestors 'none'".encode()
@@ -41,3 +42,6 @@ OF_EVALUATION: Mapping[str, Format] = {**FORMATS, **PAGES}
 """Formats in which `POST /v1/evaluate` answers."""
 OF_RUN: Mapping[str, Format] = {JSON.media_type: JSON, **PAGES}
 """Formats in which the address of a run answers."""
+_COMPARED = replace(MARKDOWN, encode=_written(lambda fields: markdown(comparison_page(fields))))
+OF_COMPARISON: Mapping[str, Format] = {form.media_type: form for form in (JSON, _COMPARED, JUNIT)}
+"""Formats in which `POST /v1/comparisons` answers."""

@@ -8,7 +8,7 @@ from lossmeter.api.models.schemas import request_model
 from lossmeter.api.openapi.answers import error_answers, response_ref
 from lossmeter.api.openapi.components import ref
 from lossmeter.api.openapi.formulas import plain_formula
-from lossmeter.api.report_formats import PAGES
+from lossmeter.api.report_formats import OF_COMPARISON, PAGES
 from lossmeter.losses import Loss
 from lossmeter.wire import safetensors
 from lossmeter.wire.tables import MEDIA_TYPES
@@ -31,6 +31,7 @@ REPORTS: dict[str, Any] = {
     media_type: {"schema": {"type": "string", "description": "The report for people, or its gates as tests."}}
     for media_type in PAGES
 }
+COMPARED: dict[str, Any] = {media_type: REPORTS[media_type] for media_type in OF_COMPARISON if media_type in REPORTS}
 
 INFER: dict[str, Any] = {
     "inputs": [

@@ -20,7 +20,7 @@ from lossmeter.api.models.runs import (
     parse_plan,
     run_fields,
 )
-from lossmeter.api.negotiation import JSON, request_format
+from lossmeter.api.negotiation import JSON, answer_format, request_format
 from lossmeter.api.operation import (
     JSON_CONTENT,
     Answer,
@@ -29,7 +29,9 @@ from lossmeter.api.operation import (
     DurableOperation,
     Negotiated,
     Pieces,
+    tensor_answer,
 )
+from lossmeter.api.report_formats import OF_COMPARISON
 from lossmeter.errors import Invalid, LossmeterError, pointer
 from lossmeter.evaluation import ComparisonGate, Plan, compare
 from lossmeter.evaluation.costs import Extent, cost_of
@@ -86,6 +88,9 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
     ledger: Ledger
     store: StoreThreads
 
+    def negotiate(self, headers: Headers) -> Negotiated:
+        return Negotiated(writer=answer_format(headers, OF_COMPARISON))
+
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[ComparisonRequest, None]:
         fields = negotiated.reader.decode(body, frozenset())
         return DecodedRequest(validate_given(ComparisonRequest, "comparison", fields), None)
@@ -114,7 +119,7 @@ class CompareRuns(DatabaseOperation[ComparisonRequest, None, dict[str, Any]]):
         return {**runs, **comparison, "warnings": warnings}
 
     def encode(self, form: None, result: dict[str, Any], negotiated: Negotiated) -> Answer:  # noqa: ARG002
-        return Answer(encode_json(result), (JSON_CONTENT,))
+        return tensor_answer(result, negotiated, base64=False)
 
 
 class Batch(NamedTuple):

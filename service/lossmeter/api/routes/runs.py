@@ -16,7 +16,7 @@ from lossmeter.api.models.run_examples import BATCH, COMPARISON, RUN
 from lossmeter.api.models.runs import RUN_ID, BatchAnswer, RunList, RunModel, check_run_id, run_fields, run_model
 from lossmeter.api.negotiation import JSON, Format, answer_format
 from lossmeter.api.openapi.answers import error_answers
-from lossmeter.api.openapi.operations import REPORTS, SAFETENSORS, json_content, request_body
+from lossmeter.api.openapi.operations import COMPARED, REPORTS, SAFETENSORS, json_content, request_body
 from lossmeter.api.operations.runs import AddBatch, CompareRuns, OpenRun, encode_json, tidy
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.report_formats import OF_RUN
@@ -223,7 +223,7 @@ COMPARE: dict[str, Any] = {
     "summary": "Two runs: by how much every loss and metric differs, in pairs",
     "description": "Candidate minus baseline, over the samples that both have where they keep them.",
     "openapi_extra": request_body("ComparisonRequest", {"example": {"value": COMPARISON}}),
-    "responses": {200: {"content": json_content("Comparison")}, **error_answers(404)},
+    "responses": {200: {"content": json_content("Comparison") | COMPARED}, **error_answers(404)},
 }
 ADD: dict[str, Any] = {
     "operation_id": "add_batch",

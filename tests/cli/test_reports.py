@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,6 +28,8 @@ GATES = [
     "binary_cross_entropy<=0.9",
 ]
 MANY = [f"--metric={name}" for name in ("balanced_accuracy", "specificity", "npv", "cohen_kappa", "matthews", "ece")]
+
+ROOT = Path(__file__).parents[2]
 
 
 def evaluate(tmp_path: Path, *more: str, **environment: str) -> Result:
@@ -124,3 +128,27 @@ def test_metrics_alone_need_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_classes_that_are_texts_are_shown_by_their_names() -> None:
+    path = ROOT / "docs" / "examples" / "animals.csv"
+    options = ["--task", "multiclass", "--predictions-are", "classes", "--predictions", "guess", "--labels", "animal"]
+    wanted = ["--metric", "confusion_matrix", "--metric", "recall(average=none)"]
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(program, ["evaluate", str(path), *options, *wanted])
+    assert shown.exit_code == 0, shown.output
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    pairs = Counter((row["animal"], row["guess"]) for row in rows)
+    names = sorted({row["animal"] for row in rows})
+    lines = [" ".join(line.split()) for line in shown.output.splitlines()]
+    assert " ".join(["label", *names]) in lines
+    for name in names:
+        assert " ".join([name, *(str(pairs[name, other]) for other in names)]) in lines
+    found = {name: pairs[name, name] / sum(pairs[name, other] for other in names) for name in names}
+    assert any(
+        all(
+            float(line.split()[2 * place + 1]) == pytest.approx(found[name], rel=1e-4)
+            for place, name in enumerate(names)
+        )
+        for line in lines
+        if line.split()[::2] == names
+    )

@@ -35,7 +35,7 @@ def _report_sections(report: Part) -> Iterator[Section]:
         yield Section("Figures", figure_grid(report))
     for one in figures:
         if not _is_scalar(one):
-            yield Section(title(one), _values(one))
+            yield Section(title(one), _values(one, report.get("class_names")))
     if report["slices"]:
         yield Section("Slices", _slices(report["slices"]))
     if report["hardest"]:
@@ -71,19 +71,24 @@ def _is_scalar(figure: Part) -> bool:
     return bool(figure.get("kind", "scalar") == "scalar")
 
 
-def _values(figure: Part) -> Grid | list[str]:
+def _values(figure: Part, class_names: Sequence[str] | None) -> Grid | list[str]:
     value = figure["value"]
     if figure["kind"] == "matrix":
-        rows = [[Cell(str(place)), *map(Cell, _listed(row))] for place, row in enumerate(value[:LISTED])]
+        names = [str(place) for place in range(len(value))] if class_names is None else class_names
+        rows = [[Cell(name), *map(Cell, _listed(row))] for name, row in zip(names, value[:LISTED], strict=False)]
         width = max((len(row) for row in rows), default=1)
         if len(value) > LISTED:
             rows.append([Cell("…"), *[Cell("")] * (width - 1)])
         return Grid(
-            [Column(), *(Column(str(place) if place < LISTED else "", True) for place in range(width - 1))], rows
+            [Column("label"), *(Column(names[place] if place < LISTED else "", True) for place in range(width - 1))],
+            rows,
         )
     if figure["kind"] == "curve":
         return [", ".join(f"{name}: {len(column)} points" for name, column in one.items()) for one in value[:LISTED]]
-    return ["  ".join(_listed(value))]
+    listed = _listed(value)
+    if class_names is not None and len(class_names) == len(value):
+        listed = [f"{name} {one}" for name, one in zip(class_names, listed, strict=False)] + listed[LISTED:]
+    return ["  ".join(listed)]
 
 
 def _listed(values: Sequence[Any]) -> list[str]:

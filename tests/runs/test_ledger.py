@@ -194,6 +194,8 @@ def test_states_stay_few(tmp_path: Path) -> None:
         sizes = [batches for _, batches in books.store.sizes(run.id)]
         assert len(sizes) <= READ_STATES
         assert sum(sizes) == 3 * FOLDED_STATES + READ_STATES
+        books.join(run.id)
+        assert [batches for _, batches in books.store.sizes(run.id)] == [sum(sizes)]
 
 
 def test_runs_are_listed_by_tag_newest_first(books: Ledger) -> None:

@@ -78,6 +78,28 @@ def test_the_report_has_the_form_and_the_figures_of_one_evaluation(http: httpx.C
     assert found.keys() - {"run"} == direct.keys()
 
 
+def test_a_report_is_computed_again_once_there_is_something_new(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rows = opened(http), data(10)
+    http.put(f"{path}/batches/0", json=rows)
+    first = http.get(path)
+    assert first.headers["cache-control"] == "no-cache"
+    tag = {"if-none-match": f'"other", {first.headers["etag"]}'}
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "_encode_report", None)
+        again = http.get(path, headers=tag)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert "text/html" in http.get(path, headers={**tag, "accept": "text/html"}).headers["content-type"]
+    http.put(f"{path}/batches/1", json=rows)
+    second = http.get(path, headers=tag)
+    assert second.json()["run"]["batches"] == 2
+    http.post(f"{path}/close")
+    assert http.get(path, headers={"if-none-match": second.headers["etag"]}).json()["run"]["closed"]
+    http.delete(path)
+    problem(http.get(path, headers=tag), 404, "not_found")
+
+
 def test_a_batch_is_the_same_in_any_format(http: httpx.Client) -> None:
     path = opened(http, slices=[])
     logits, labels = np.random.default_rng(0).normal(size=(6, 3)), np.arange(6) % 3

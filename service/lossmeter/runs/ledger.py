@@ -24,8 +24,8 @@ from lossmeter.runs.store import Store, StoredBatch, StoredState, check_same_con
 
 log = logging.getLogger(__name__)
 
-TIER_BITS = 4
-"""States of 1 to 15 batches are folded together, those of 16 to 255, and so on: each batch is merged a few times only."""
+TIER_BITS = 3
+"""States of 1 to 7 batches are folded together, those of 8 to 63, and so on: each batch is merged a few times only."""
 FOLDED_STATES = 1 << TIER_BITS
 READ_STATES = 8
 """Readers of a run fold more states than these into one, as what is read once is likely to be read again."""
@@ -108,7 +108,11 @@ class Ledger:
 
     def gather(self, run_id: str) -> None:
         """Replaces all states by one, if they are not few already; otherwise as `fold`."""
-        self._fold_while(run_id, lambda sizes: [number for number, _ in sizes] if len(sizes) > READ_STATES else [])
+        self._fold_while(run_id, lambda sizes: _all_of(sizes, READ_STATES))
+
+    def join(self, run_id: str) -> None:
+        """Replaces all states by one, as no batch will come; otherwise as `fold`."""
+        self._fold_while(run_id, lambda sizes: _all_of(sizes, 1))
 
     def _fold_while(self, run_id: str, choice: Callable[[Sizes], list[int]]) -> None:
         with self._lock:
@@ -206,6 +210,11 @@ def _check_size(run: StoredRun, record: Record) -> None:
             f"most {MAX_KEPT_NUMBERS} are kept. A run with histograms of scores, such as curves with 1000 bins, and without "
             "metrics that need all samples has no such limit; or divide the samples among several runs."
         )
+
+
+def _all_of(sizes: Sizes, most: int) -> list[int]:
+    """Returns the numbers of all states, if there are more than so many."""
+    return [number for number, _ in sizes] if len(sizes) > most else []
 
 
 def _foldable(sizes: Sizes) -> list[int]:

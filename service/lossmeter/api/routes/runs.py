@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Request, Response
 from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
+import lossmeter
 from lossmeter.api.addresses import COMPARISONS
 from lossmeter.api.addresses import RUNS as PATH
 from lossmeter.api.exchange import respond
@@ -24,12 +28,13 @@ from lossmeter.api.resources import Resources
 from lossmeter.errors import Invalid
 from lossmeter.metrics import TASKS
 from lossmeter.metrics.states import write_plainly
-from lossmeter.runs import Ledger
+from lossmeter.runs import Ledger, StoredRun
 from lossmeter.scheduling.report_threads import ReportThreads
 from lossmeter.scheduling.store_threads import StoreThreads
 
 BATCHES = PATH + "/{run_id}/batches/{batch_id:path}"
 PAGE, MAX_PAGE = 50, 500
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 def router(resources: Resources) -> APIRouter:
@@ -66,10 +71,10 @@ async def add_batch(run_id: str, batch_id: str) -> Response:  # noqa: ARG001 - p
 def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports: ReportThreads) -> None:
     """Adds the routes that take no body."""
 
-    def answer(run_id: str, content: bytes, form: Format = JSON) -> Response:
+    def answer(run_id: str, content: bytes, form: Format = JSON, headers: Mapping[str, str] = NO_HEADERS) -> Response:
         # After it has gone, states are merged, so that later readers find fewer.
         later = BackgroundTask(tidy, store, ledger.gather, run_id)
-        headers = {name.decode(): value.decode() for name, value in form.headers}
+        headers = {**headers, **{name.decode(): value.decode() for name, value in form.headers}}
         return Response(content, headers=headers, media_type=form.header.decode(), background=later)
 
     @routes.get(
@@ -97,12 +102,25 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports
         PATH + "/{run_id}",
         operation_id="report_run",
         summary="The report over everything acknowledged so far",
-        responses={200: {"content": json_content("RunReport") | REPORTS}, **error_answers(404)},
+        responses={
+            200: {"content": json_content("RunReport") | REPORTS},
+            304: {"description": "Nothing has happened since the report of `If-None-Match`."},
+            **error_answers(404),
+        },
     )
     async def report_run(run_id: str, request: Request) -> Response:
-        """Returns what `POST /v1/evaluate` would answer to all acknowledged batches in one."""
+        """Returns what `POST /v1/evaluate` would answer to all acknowledged batches in one.
+
+        The report has an `ETag`: with it in `If-None-Match`, it is computed again only once there is something new.
+        """
         form = answer_format(request.scope["headers"], OF_RUN)
-        return answer(run_id, await reports.run(_encode_report, ledger, check_run_id(run_id), form), form)
+        known = request.headers.get("if-none-match")
+        if known:
+            headers = _caching(await store.run(ledger.store.run, check_run_id(run_id)), form)
+            if headers["ETag"] in (one.strip() for one in known.split(",")):
+                return Response(status_code=304, headers=headers)
+        run, content = await reports.run(_encode_report, ledger, check_run_id(run_id), form)
+        return answer(run_id, content, form, _caching(run, form))
 
     @routes.get(
         PATH + "/{run_id}/state",
@@ -120,9 +138,11 @@ def _add_reading(routes: APIRouter, ledger: Ledger, store: StoreThreads, reports
         summary="Let no new batch in",
         responses=error_answers(404),
     )
-    async def close_run(run_id: str) -> RunModel:
+    async def close_run(run_id: str, later: BackgroundTasks) -> RunModel:
         """Batches that the run has may still be sent again; a new one is refused with 409."""
-        return run_model(await store.run(ledger.close, check_run_id(run_id)))
+        run = await store.run(ledger.close, check_run_id(run_id))
+        later.add_task(tidy, store, ledger.join, run_id)
+        return run_model(run)
 
     @routes.delete(
         PATH + "/{run_id}",
@@ -141,9 +161,15 @@ def _list_runs(ledger: Ledger, tags: list[str], cursor: str, limit: int, name: s
     return RunList(runs=[run_model(one, brief=True) for one in page], next=page[-1].id if more else None)
 
 
-def _encode_report(ledger: Ledger, run_id: str, form: Format) -> bytes:
+def _encode_report(ledger: Ledger, run_id: str, form: Format) -> tuple[StoredRun, bytes]:
     run, report = ledger.report(run_id)
-    return b"".join(form.encode({"run": run_fields(run), **report}, base64=False))
+    return run, b"".join(form.encode({"run": run_fields(run), **report}, base64=False))
+
+
+def _caching(run: StoredRun, form: Format) -> dict[str, str]:
+    """Returns headers by which a client need not ask for the same report twice: batches are added, and never taken away."""
+    tag = f"{lossmeter.__version__}-{form.media_type}-{run.id}-{run.batches}-{run.closed or 0}"
+    return {"ETag": f'W/"{hashlib.sha256(tag.encode()).hexdigest()[:16]}"', "Cache-Control": "no-cache", "Vary": "Accept"}
 
 
 def _encode_state(ledger: Ledger, run_id: str) -> bytes:

@@ -17,6 +17,8 @@ from lossmeter.metrics.weighting import Array
 Bounds = tuple[float | None, float | None]
 Map = Callable[[Array], Array]
 
+NEWTON_STEPS = 8
+"""Two more than any number between -1 and 1 needs."""
 NEAR = 1e-12
 """Share of the range within which a replicate stands on the bound."""
 
@@ -56,16 +58,14 @@ def scale(bounds: Bounds) -> tuple[Map, Map]:
 def _unfold(u: Array) -> Array:
     """Solves p^(1/3) - (1 - p)^(1/3) = u for p in [0, 1].
 
-    With a and b the two roots, a - b = u and a³ + b³ = 1: for s = a + b, s³ + 3 s u² = 4, which rises in s.
+    With a and b the two roots, a - b = u and a³ + b³ = 1: for s = a + b, s³ + 3 s u² = 4, which rises in s and is convex:
+    Newton's steps from the greatest s go down to the root and never beyond it.
     """
     u = np.clip(u, -1.0, 1.0)
-    low, high = np.zeros_like(u), np.full_like(u, 2.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = middle**3 + 3 * middle * u * u > 4
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    s = (low + high) / 2
-    s = s - (s**3 + 3 * s * u * u - 4) / (3 * s * s + 3 * u * u)
+    square = u * u
+    s = np.full_like(u, 2.0)
+    for _ in range(NEWTON_STEPS):
+        s = s - (s * (s * s + 3 * square) - 4) / (3 * (s * s + square))
     # From the smaller root, so that a tail keeps its digits.
     a, b = (s + u) / 2, (s - u) / 2
     return np.where(u <= 0, np.maximum(a, 0.0) ** 3, 1 - np.maximum(b, 0.0) ** 3)

@@ -30,15 +30,13 @@ def newcombe(area: Array, positives: Array, negatives: Array, level: float) -> t
         inner = 1 + (n - 1) * (1 - theta) / (2 - theta) + (n - 1) * theta / (1 + theta)
         return np.asarray((area - theta) ** 2 > z * z * theta * (1 - theta) * inner / (positives * negatives))
 
-    ends = []
-    for far in (np.zeros_like(area), np.ones_like(area)):
-        near = area.copy()
-        for _ in range(HALVINGS):
-            middle = (near + far) / 2
-            out = outside(middle)
-            near, far = np.where(out, near, middle), np.where(out, middle, far)
-        ends.append((near + far) / 2)
-    return ends[0], ends[1]
+    far, near = np.stack([np.zeros_like(area), np.ones_like(area)]), np.stack([area, area])
+    for _ in range(HALVINGS):
+        middle = (near + far) / 2
+        out = outside(middle)
+        near, far = np.where(out, near, middle), np.where(out, middle, far)
+    low, high = (near + far) / 2
+    return low, high
 
 
 def of_positives(area: Array, positives: Array, negatives: Array, level: float) -> tuple[Array, Array]:

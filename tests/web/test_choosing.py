@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from tests.web.conftest import Browser
+from tests.web.keyboard import press_keys, tab_to
 from tests.web.test_accessibility import violations
 from tests.web.test_documentation import Page
 
@@ -36,4 +38,17 @@ def test_answers_narrow_the_losses_down_and_each_has_its_reason(browser: Browser
     wanted = chosen[0]["choice"]["reason"].replace("`", "").rstrip(".")
     assert wanted.lower() in reasons[0].lower()
     assert violations(browser) == []
+    assert browser.errors() == []
+
+
+def test_a_loss_is_chosen_by_keyboard(browser: Browser, url: str) -> None:
+    page = Page(browser, url)
+    page.open("#/choose", "(document.querySelector('main select') || []).length > 5")
+    tab_to(page.driver, "main select")
+    press_keys(page.driver, Keys.ARROW_DOWN)
+    page.wait("document.querySelector('.choices-found h2 a') && location.hash.includes('task=')")
+    first = page.run("document.querySelector('.choices-found h2').textContent")
+    tab_to(page.driver, ".choices-found h2 a")
+    press_keys(page.driver, Keys.ENTER)
+    page.wait(f"document.querySelector('h1').textContent === {first!r}")
     assert browser.errors() == []

@@ -12,6 +12,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.web.conftest import Browser
+from tests.web.keyboard import press_keys, tab_to
 
 
 class Page:
@@ -108,3 +109,20 @@ def test_errors_are_described_once(page: Page) -> None:
     assert link == "#/docs/errors?at=Refused"
     page.run(f"location.hash = '{link}'")
     page.wait("document.getElementById('Refused') && scrollY > 200")
+
+
+def test_an_operation_is_found_opened_and_sent_by_keyboard(page: Page) -> None:
+    page.open(
+        "#/docs", "document.querySelector('#search') && document.querySelectorAll('#catalogue .folded').length > 7"
+    )
+    tab_to(page.driver, "#search")
+    press_keys(page.driver, "list_runs", Keys.ENTER)
+    page.wait("location.hash.includes('/docs/api/list_runs') && document.querySelector('.attempt')")
+    tab_to(page.driver, ".attempt .segments button:nth-child(2)")
+    press_keys(page.driver, Keys.SPACE)
+    page.wait("document.querySelector('.attempt .segments [aria-pressed=true]').textContent === 'Python'")
+    page.run("document.activeElement.blur()")
+    tab_to(page.driver, ".attempt .compute")
+    press_keys(page.driver, Keys.ENTER)
+    page.wait("document.querySelector('.attempt .status-fine')")
+    assert page.browser.errors() == []

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import sqlalchemy as sa
+from selenium.webdriver.common.keys import Keys
 
 from lossmeter.database import Database
 from lossmeter.database.tables import RUNS
 from lossmeter.runs.run import new_id
 from tests.support.service import serving
 from tests.web.conftest import Browser
+from tests.web.keyboard import press_keys, tab_to
 from tests.web.test_accessibility import violations
 from tests.web.test_documentation import Page
 
@@ -107,4 +109,28 @@ def test_a_report_is_saved_as_a_picture(page: Page) -> None:
     assert size[0] == 2000
     assert size[1] > 200
     assert "accuracy" in text
+    assert page.browser.errors() == []
+
+
+def test_thousands_of_runs_are_gone_through_and_compared_by_keyboard(page: Page) -> None:
+    page.open("#/runs", f"document.querySelector('[data-busy=false][data-runs=\"{MANY + len(HOSTILE)}\"]')")
+    tab_to(page.driver, ".rows")
+    press_keys(page.driver, Keys.END)
+    page.wait(f"document.querySelector('[aria-rowindex=\"{MANY + len(HOSTILE) + 1}\"]')")
+    page.open("#/runs?tag=hostile", "document.querySelectorAll('.first').length === 5")
+    for row in (2, 3, 4):
+        tab_to(page.driver, f'[aria-rowindex="{row}"] input[type=checkbox]')
+        press_keys(page.driver, Keys.SPACE)
+    page.wait("document.querySelector('a.compute')")
+    page.run("document.activeElement.blur()")
+    tab_to(page.driver, "a.compute")
+    press_keys(page.driver, Keys.ENTER)
+    page.wait("document.querySelector('main tbody')")
+    before = page.run("location.hash")
+    assert page.run("document.querySelector('main tbody').rows.length") == 2
+    tab_to(page.driver, "main .row a.quiet")
+    press_keys(page.driver, Keys.ENTER)
+    page.wait(f"location.hash !== {before!r} && document.querySelector('main tbody')")
+    # A table that is wider than its place is scrolled from the keyboard too.
+    tab_to(page.driver, "main .scroll")
     assert page.browser.errors() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from lossmeter.api.routes import runs as routes
 from lossmeter.cli import program
 from tests.web.conftest import Browser, retype
 
@@ -146,3 +148,33 @@ def test_a_run_is_saved_as_it_is_reported(
 def test_a_run_that_is_not_there_is_said_to_be(page: Page) -> None:
     page.open("runs/00000000-0000-0000-0000-000000000000", "document.querySelector('.error')")
     assert "not" in page.texts(".error")[0]
+
+
+def test_a_run_is_shown_while_its_report_is_computed(
+    page: Page, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, done = opened(http, "large", GOOD, ["batches=4"]), threading.Event()
+    encode = routes._encode_report
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "_encode_report", lambda *given: done.wait(60) and encode(*given))
+        page.open(f"runs/{run}", "document.querySelector('h1')")
+        assert page.texts("h1") == ["large"]
+        assert page.run("document.querySelector('[data-batches]').dataset.batches") == "1"
+        assert page.run("document.querySelector('progress').position") == 0.25
+        assert page.texts(".progress .hint") == ["1 of 4 batches, 25 %"]
+        assert page.run("document.querySelector('main').ariaBusy") == "true"
+        assert page.texts(".report") == []
+        done.set()
+        page.wait("document.querySelector('.report')")
+    http.delete(f"/v1/runs/{run}")
+    assert page.browser.errors() == []
+
+
+def test_the_list_draws_how_a_metric_went_over_the_runs_of_a_name(page: Page, http: httpx.Client) -> None:
+    runs = [opened(http, "nightly course", predictions, ["course"]) for predictions in (POOR, GOOD, GOOD)]
+    page.open("runs?tag=course", "document.querySelectorAll('.runs [role=img]').length === 2")
+    worst = http.get(f"/v1/runs/{runs[0]}").json()["metrics"][0]["value"]
+    labels = page.run("[...document.querySelectorAll('.runs [role=img]')].map(e => e.getAttribute('aria-label'))")
+    assert labels == [f"accuracy over 3 runs: {worst:.3g}, 1, 1", f"accuracy over 2 runs: {worst:.3g}, 1"]
+    for run in runs:
+        http.delete(f"/v1/runs/{run}")

@@ -169,7 +169,11 @@ def _encode_report(ledger: Ledger, run_id: str, form: Format) -> tuple[StoredRun
 def _caching(run: StoredRun, form: Format) -> dict[str, str]:
     """Returns headers by which a client need not ask for the same report twice: batches are added, and never taken away."""
     tag = f"{lossmeter.__version__}-{form.media_type}-{run.id}-{run.batches}-{run.closed or 0}"
-    return {"ETag": f'W/"{hashlib.sha256(tag.encode()).hexdigest()[:16]}"', "Cache-Control": "no-cache", "Vary": "Accept"}
+    return {
+        "ETag": f'W/"{hashlib.sha256(tag.encode()).hexdigest()[:16]}"',
+        "Cache-Control": "no-cache",
+        "Vary": "Accept",
+    }
 
 
 def _encode_state(ledger: Ledger, run_id: str) -> bytes:

@@ -70,7 +70,7 @@ function Choose(props: { query: URLSearchParams }) {
 }
 
 function Page({ path: [page, first, ...others], query }: { path: string[]; query: URLSearchParams }) {
-  if (page === "evaluate") return <EvaluationPage />;
+  if (page === "evaluate") return <EvaluationPage query={query} />;
   if (page === "service") return <OperationsPage />;
   if (page === "compare" && first && others.length) return <ComparePage baseline={first} candidates={others} />;
   return page === "runs" && first ? <RunPage id={first} /> : <RunsPage query={query} />;

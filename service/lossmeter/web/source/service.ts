@@ -66,7 +66,8 @@ export interface Warned {
   message: string;
   pointer: string;
   index: number[] | null;
-  value: string;
+  value: string | null;
+  remedy: string | null;
 }
 export interface LossAnswer {
   loss: string;

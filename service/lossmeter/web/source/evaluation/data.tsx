@@ -4,35 +4,42 @@ import { t } from "../strings";
 import { EXAMPLES } from "./examples";
 import { fromNpz } from "./npz";
 import type { Setup, Use } from "./proposal";
+import { fromSafetensors } from "./safetensors";
 import { type Cell, parse, type Table, written } from "./table";
 
+/** Files that are no text, by how their names end. */
+const fromParquet = async (file: Blob) => (await import("./parquet")).fromParquet(file);
+const READERS: Record<string, (file: Blob) => Promise<Table>> = { npz: fromNpz, parquet: fromParquet, pq: fromParquet, safetensors: fromSafetensors };
 const SHOWN = 8;
 const EDITABLE = 200;
 
-export function DataInput({ onTable }: { onTable: (table: Table) => void }) {
+export function DataInput({ onTable }: { onTable: (table: Table, example?: string) => void }) {
   const [over, setOver] = useState(false);
   const [text, setText] = useState("");
   const [error, setError] = useState("");
   const input = useRef<HTMLInputElement>(null);
-  async function take(read: () => Promise<Table> | Table) {
+  async function take(read: () => Promise<Table> | Table, example?: string) {
     try {
-      onTable(await read());
+      onTable(await read(), example);
       setError("");
     } catch (reason) {
       setError((reason as Error).message);
     }
   }
-  const file = (one: File | undefined) => one && take(async () => (/\.npz$/i.test(one.name) ? fromNpz(one) : /\.(parquet|pq)$/i.test(one.name) ? (await import("./parquet")).fromParquet(one) : parse(await one.text())));
+  const file = (one: File | undefined) => one && take(async () => {
+    const read = READERS[/[^.]*$/.exec(one.name.toLowerCase())?.[0] ?? ""];
+    return read ? read(one) : parse(await one.text());
+  });
   return (
     <section class={over ? "card drop over" : "card drop"} aria-label={t("Data")}
       onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
       onDrop={(event) => { event.preventDefault(); setOver(false); file(event.dataTransfer?.files[0]); }}>
       <h2>{t("Data")}</h2>
-      <p>{t("Drop a file of predictions and labels here, or paste it below. CSV, JSON, JSON Lines, NPZ and Parquet are read. It goes to this service and nowhere else.")}</p>
+      <p>{t("Drop a file of predictions and labels here, or paste it below. CSV, JSON, JSON Lines, NPZ, Parquet and safetensors are read. It goes to this service and nowhere else.")}</p>
       <div class="row">
         <button type="button" class="quiet" onClick={() => input.current?.click()}>{t("Choose a file")}</button>
-        <input ref={input} class="hidden" type="file" tabIndex={-1} aria-label={t("Choose a file")} accept=".csv,.tsv,.json,.jsonl,.ndjson,.npz,.parquet,.txt" onChange={(event) => file(event.currentTarget.files?.[0])} />
-        {Object.entries(EXAMPLES()).map(([name, make]) => <button key={name} type="button" class="quiet" onClick={() => take(() => parse(make()))}>{t("Example: {name}", { name })}</button>)}
+        <input ref={input} class="hidden" type="file" tabIndex={-1} aria-label={t("Choose a file")} accept=".csv,.tsv,.json,.jsonl,.ndjson,.npz,.parquet,.pq,.safetensors,.txt" onChange={(event) => file(event.currentTarget.files?.[0])} />
+        {Object.entries(EXAMPLES()).map(([name, make]) => <button key={name} type="button" class="quiet" onClick={() => take(() => parse(make()), name)}>{t("Example: {name}", { name })}</button>)}
       </div>
       <textarea id="pasted" rows={5} spellcheck={false} aria-label={t("Paste a table")} placeholder={"score,label,country\n0.9,1,de\n0.2,0,fr"} value={text} onInput={(event) => setText(event.currentTarget.value)} />
       {error && <p class="error" role="alert">{error}</p>}

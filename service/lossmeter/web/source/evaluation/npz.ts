@@ -1,6 +1,5 @@
 // The arrays of an NPZ file: a zip of arrays as numpy writes them, stored or deflated.
-import type { Cell, Table } from "./table";
-import { Unreadable } from "./table";
+import { columnsOf, type Table, Unreadable } from "./table";
 
 const END = 0x06054b50;
 
@@ -10,20 +9,17 @@ export async function fromNpz(file: Blob): Promise<Table> {
   let end = bytes.length - 22;
   while (end >= 0 && view.getUint32(end, true) !== END) end -= 1;
   if (end < 0) throw new Unreadable("this is not a zip file");
-  const columns = [];
+  const arrays = [];
   let at = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0; left -= 1) {
     const [method, size, name, extra, comment, start] = [view.getUint16(at + 10, true), view.getUint32(at + 20, true), view.getUint16(at + 28, true), view.getUint16(at + 30, true), view.getUint16(at + 32, true), view.getUint32(at + 42, true)];
     const title = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + name)).replace(/\.npy$/, "");
     const data = start + 30 + view.getUint16(start + 26, true) + view.getUint16(start + 28, true);
     const packed = bytes.subarray(data, data + size);
-    columns.push({ name: title, values: arrayOf(title, method === 0 ? packed : await inflated(packed)) });
+    arrays.push(arrayOf(title, method === 0 ? packed : await inflated(packed)));
     at += 46 + name + extra + comment;
   }
-  const rows = columns[0]?.values.length ?? 0;
-  const odd = columns.find((column) => column.values.length !== rows);
-  if (!rows || odd) throw new Unreadable(odd ? `${odd.name} has ${odd.values.length} rows; ${columns[0]?.name} has ${rows}` : "there is no array");
-  return { rows, columns };
+  return columnsOf(arrays);
 }
 
 async function inflated(packed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
@@ -36,7 +32,7 @@ const KINDS: Record<string, (buffer: ArrayBuffer) => ArrayLike<number | bigint>>
   "<i2": (b) => new Int16Array(b), "|i1": (b) => new Int8Array(b), "|u1": (b) => new Uint8Array(b), "|b1": (b) => new Uint8Array(b),
 };
 
-function arrayOf(name: string, bytes: Uint8Array<ArrayBuffer>): Cell[] {
+function arrayOf(name: string, bytes: Uint8Array<ArrayBuffer>): { name: string; shape: number[]; flat: number[] } {
   const long = bytes[6] === 1 ? 2 : 4;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const size = long === 2 ? view.getUint16(8, true) : view.getUint32(8, true);
@@ -45,7 +41,5 @@ function arrayOf(name: string, bytes: Uint8Array<ArrayBuffer>): Cell[] {
   const shape = (/'shape': \(([^)]*)\)/.exec(head)?.[1] ?? "").split(",").map((one) => one.trim()).filter(Boolean).map(Number);
   const read = KINDS[kind];
   if (!read || /'fortran_order': True/.test(head) || shape.length < 1 || shape.length > 2) throw new Unreadable(`${name} is ${kind} [${shape.join(", ")}]; expected numbers in one or two dimensions, row by row`);
-  const flat = Array.from(read(bytes.slice(8 + long + size).buffer), Number);
-  const width = shape[1];
-  return width === undefined ? flat : Array.from({ length: shape[0] as number }, (_, i) => flat.slice(i * width, (i + 1) * width));
+  return { name, shape, flat: Array.from(read(bytes.slice(8 + long + size).buffer), Number) };
 }

@@ -8,45 +8,62 @@ import { ReportView } from "../report/report";
 import type { Report } from "../report/types";
 import { call, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
 import { SameRequest } from "../same";
+import { remember } from "../address";
 import { t } from "../strings";
 import { Columns, DataInput } from "./data";
+import { EXAMPLES } from "./examples";
+import { Gradient } from "./gradient";
 import { Keep } from "./keep";
 import { meaning, PREDICTIONS_ARE, propose, type Setup, type Task, TASKS, type Use } from "./proposal";
 import { bodyOf, Incomplete, possible, type Request, requestOf, usual, type Wishes } from "./request";
 import { Residuals } from "./residuals";
-import type { Table } from "./table";
+import { asSaid, wished, written } from "./state";
+import { parse, type Table } from "./table";
 
 /** The data stay while other pages are looked at, and until the tab is closed. */
-const kept: { table?: Table; setup?: Setup } = {};
+const kept: { table?: Table; setup?: Setup; wishes?: Wishes; example?: string } = {};
 
-export function EvaluationPage() {
-  const [table, setTable] = useState(kept.table);
-  const [setup, setSetup] = useState(kept.setup);
-  Object.assign(kept, { table, setup });
+export function EvaluationPage({ query }: { query: URLSearchParams }) {
+  // What an address says goes before what was looked at last.
+  const said = query.size > 0;
+  const asked = query.get("example") ?? undefined;
+  const other = asked !== undefined && asked !== kept.example;
+  const [table, setTable] = useState(other ? undefined : kept.table);
+  const [setup, setSetup] = useState(said && kept.table && kept.setup ? asSaid(query, kept.table, kept.setup, PREDICTIONS_ARE) : kept.setup);
+  const [wishes, setWishes] = useState((!said && kept.wishes) || wished(query));
+  const [example, setExample] = useState(kept.example);
+  Object.assign(kept, { table, setup, wishes, example });
   const { given: metrics, error } = usePromise(fetchMetrics, []);
   useEffect(() => {
     document.title = `${t("Evaluate")} · lossmeter`;
   }, []);
-  function take(next: Table) {
+  function take(next: Table, name?: string) {
     setTable(next);
-    setSetup(propose(next));
+    setSetup(asSaid(query, next, propose(next), PREDICTIONS_ARE));
+    setExample(name);
   }
+  useEffect(() => {
+    const make = EXAMPLES()[asked ?? ""];
+    if (!table && make) take(parse(make()), asked);
+  }, []);
+  useEffect(() => {
+    if (table && setup) remember(["evaluate"], written(table, setup, wishes, example));
+  }, [table, setup, wishes, example]);
   return (
     <main id="main" class="page wide" tabIndex={-1}>
       <h1>{t("Evaluate")}</h1>
       {error && <p class="error">{error.message}</p>}
       {table ? null : <DataInput onTable={take} />}
       {table && setup && metrics && (
-        <Evaluation table={table} setup={setup} metrics={metrics} onTable={setTable} onSetup={setSetup} onOther={() => setTable(undefined)} />
+        <Evaluation table={table} setup={setup} wishes={wishes} metrics={metrics} onTable={(next) => { setTable(next); setExample(undefined); }} onSetup={setSetup} onWishes={setWishes} onOther={() => setTable(undefined)} />
       )}
     </main>
   );
 }
 
-function Evaluation({ table, setup, metrics, onTable, onSetup, onOther }: {
-  table: Table; setup: Setup; metrics: Metric[]; onTable: (table: Table) => void; onSetup: (setup: Setup) => void; onOther: () => void;
+function Evaluation({ table, setup, wishes, metrics, onTable, onSetup, onWishes, onOther }: {
+  table: Table; setup: Setup; wishes: Wishes; metrics: Metric[]; onTable: (table: Table) => void; onSetup: (setup: Setup) => void; onWishes: (wishes: Wishes) => void; onOther: () => void;
 }) {
-  const [wishes, setWishes] = useState<Wishes>({ losses: [], metrics: [], gates: [], confidence: 0.95 });
   const [outcome, setOutcome] = useState<{ report: Report; request: Request; table: Table; setup: Setup }>();
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
@@ -83,10 +100,10 @@ function Evaluation({ table, setup, metrics, onTable, onSetup, onOther }: {
         <div class="pair">
           <Select label={t("Task")} value={setup.task} options={[...TASKS]} onValue={(task) => onSetup({ ...setup, task: task as Task, predictionsAre: PREDICTIONS_ARE[task as Task][0] ?? "" })} />
           <Select label={t("Predictions are")} value={setup.predictionsAre} options={PREDICTIONS_ARE[setup.task]} onValue={(predictionsAre) => onSetup({ ...setup, predictionsAre })} />
-          <Select label={t("Confidence")} value={String(wishes.confidence)} options={["0.9", "0.95", "0.99"]} onValue={(text) => setWishes({ ...wishes, confidence: Number(text) })} />
+          <Select label={t("Confidence")} value={String(wishes.confidence)} options={["0.9", "0.95", "0.99"]} onValue={(text) => onWishes({ ...wishes, confidence: Number(text) })} />
         </div>
         {request && request.names.length > 0 && <p class="hint">{t("Classes: {names}", { names: request.names.slice(0, 20).join(", ") })}</p>}
-        <Measures wishes={wishes} onWishes={setWishes} setup={setup} metrics={metrics} />
+        <Measures wishes={wishes} onWishes={onWishes} setup={setup} metrics={metrics} />
         {made.error && <p class="error" role="alert">{made.error}</p>}
         {problem && <div class="refused" role="alert"><p class="status">{problem.status || ""} {problem.title}</p>{(problem.errors.length ? problem.errors.map((one) => one.message) : [problem.detail]).map((text) => <p key={text}>{text}</p>)}</div>}
         <div class="actions"><button type="button" class="compute" id="evaluate" aria-busy={busy} disabled={!request} onClick={evaluate}>{t("Evaluate")}</button></div>
@@ -142,6 +159,7 @@ function Outcome({ report, request, table, setup }: { report: Report; request: R
     <>
       <h2 id="report" tabIndex={-1}>{t("Report")}</h2>
       <ReportView report={report} names={request.names} about={about}>
+        <Gradient request={request} report={report} />
         {setup.task === "regression" && <Residuals predictions={request.data.predictions as number[]} labels={request.data.labels as number[]} />}
       </ReportView>
       <div class="row">

@@ -7,6 +7,15 @@ export interface Table {
 
 export class Unreadable extends Error {}
 
+/** Arrays in one or two dimensions as columns, of which all have the same rows. */
+export function columnsOf(arrays: { name: string; shape: number[]; flat: number[] }[]): Table {
+  const columns = arrays.map(({ name, shape: [rows = 0, width], flat }) => ({ name, values: width === undefined ? flat : Array.from({ length: rows }, (_, i) => flat.slice(i * width, (i + 1) * width)) }));
+  const rows = columns[0]?.values.length ?? 0;
+  const odd = columns.find((column) => column.values.length !== rows);
+  if (!rows || odd) throw new Unreadable(odd ? `${odd.name} has ${odd.values.length} rows; ${columns[0]?.name} has ${rows}` : "there is no array");
+  return { rows, columns };
+}
+
 /** Reads text; what it is follows from how it begins. */
 export function parse(text: string): Table {
   const trimmed = text.replace(/^\uFEFF/, "").trim();

@@ -3,9 +3,11 @@ import { useEffect, useRef } from "preact/hooks";
 import { full, short } from "../numbers";
 import type { LossAnswer, Problem, Tensor } from "../service";
 import { t } from "../strings";
+import { Warnings } from "../report/warnings";
 
 const ROWS = 8;
 const COLUMNS = 12;
+const NOTHING_ODD = new Map<string, string | null>();
 
 export function Success({ answer, timing }: { answer: LossAnswer; timing: string }) {
   const odd = new Map(answer.warnings.map((one) => [[one.pointer, ...(one.index ?? [])].join(), one.value]));
@@ -22,9 +24,9 @@ export function Success({ answer, timing }: { answer: LossAnswer; timing: string
           <div key={name}><dt>{name}</dt><dd title={String(fact)}>{typeof fact === "number" ? short(fact) : (fact ?? t("not finite"))}</dd></div>
         ))}
       </dl>
-      {answer.warnings.length > 0 && <ul class="warnings">{answer.warnings.map((one) => <li key={one.message}>{one.message}</li>)}</ul>}
-      {answer.values && <Table title="values" pointer="/values" tensor={answer.values} odd={odd} />}
-      {Object.entries(answer.gradients).map(([role, gradient]) => <Table key={role} title={`gradient of ${role}`} pointer={`/gradients/${role}`} tensor={gradient} odd={odd} />)}
+      <Warnings label={t("Warnings")} warnings={answer.warnings} />
+      {answer.values && <HeatMap title="values" pointer="/values" tensor={answer.values} odd={odd} />}
+      {Object.entries(answer.gradients).map(([role, gradient]) => <HeatMap key={role} title={`gradient of ${role}`} pointer={`/gradients/${role}`} tensor={gradient} odd={odd} />)}
       <Stages timing={timing} />
     </>
   );
@@ -45,26 +47,30 @@ function meaning({ loss, reduction, count }: LossAnswer): string {
 }
 
 /** A tensor as rows of its last dimension; the beginning of it, if it is large. */
-function Table({ title, pointer, tensor, odd }: { title: string; pointer: string; tensor: Tensor; odd: Map<string, string> }) {
+export function HeatMap({ title, pointer = "", tensor, odd = NOTHING_ODD, rows: most = ROWS, names, label }: {
+  title: string; pointer?: string; tensor: Tensor; odd?: Map<string, string | null>; rows?: number; names?: string[]; label?: (row: number) => string;
+}) {
   const { datatype, shape, data } = tensor;
   const columns = shape.at(-1) ?? 1;
-  const rows = columns ? data.length / columns : 0;
+  const rows = columns ? Math.ceil(data.length / columns) : 0;
   const peak = data.reduce<number>((most, x) => Math.max(most, Math.abs(x ?? 0)), Number.MIN_VALUE);
-  const [shownRows, shownColumns] = [Math.min(rows, ROWS), Math.min(columns, COLUMNS)];
-  const missing = rows > ROWS || columns > COLUMNS ? `, ${t("the first")} ${shownRows} × ${shownColumns} ${t("of")} ${rows} × ${columns}` : "";
+  const [shownRows, shownColumns] = [Math.min(rows, most), Math.min(columns, COLUMNS)];
+  const missing = rows > most || columns > COLUMNS ? `, ${t("the first")} ${shownRows} × ${shownColumns} ${t("of")} ${rows} × ${columns}` : "";
   return (
     <figure class="tensor">
       <figcaption>{title} <span class="kind">{datatype} [{shape.join(", ")}]{missing}</span></figcaption>
       <div class="scroll" tabIndex={0}>
         <table>
+          {names && <thead><tr><td />{names.slice(0, shownColumns).map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>}
           <tbody>
             {Array.from({ length: shownRows }, (_, row) => {
               const index = coordinates(row, shape.slice(0, -1));
               return (
                 <tr key={row}>
-                  {rows > 1 && <th scope="row">{index.join(", ")}</th>}
+                  {(label || rows > 1) && <th scope="row">{label ? label(row) : index.join(", ")}</th>}
                   {Array.from({ length: shownColumns }, (_, column) => {
                     const place = shape.length ? [...index, column] : [];
+                    if (row * columns + column >= data.length) return null;
                     return <Cell key={column} value={data[row * columns + column] ?? odd.get([pointer, ...place].join()) ?? "null"} peak={peak} />;
                   })}
                   {columns > COLUMNS && <td class="more">…</td>}

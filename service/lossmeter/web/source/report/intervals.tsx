@@ -3,13 +3,13 @@ import { short } from "../numbers";
 import { t } from "../strings";
 import type { Interval } from "./types";
 
-/** The scale of several intervals: from 0 to 1 where all are shares. */
-export function scaleOf(all: { value: number | null; interval: Interval | null }[], zero = false): [number, number] {
+/** The scale of several intervals: from 0 to 1 where all are shares, unless they are to be told apart. */
+export function scaleOf(all: { value: number | null; interval: Interval | null }[], zero = false, close = zero): [number, number] {
   const numbers = all.flatMap(({ value, interval }) => [value, interval?.low, interval?.high]).filter((one) => typeof one === "number");
   if (zero) numbers.push(0);
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   if (!numbers.length) return [0, 1];
-  if (!zero && low >= 0 && high <= 1) return [0, 1];
+  if (!close && low >= 0 && high <= 1) return [0, 1];
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }
 

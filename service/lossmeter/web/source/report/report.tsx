@@ -8,6 +8,7 @@ import { Calibration, Decisions } from "./decisions";
 import { Call, Ends, scaleOf, Whiskers } from "./intervals";
 import { Slices } from "./slices";
 import { type Report, scalarsOf, type Verdict } from "./types";
+import { Warnings } from "./warnings";
 
 export function ReportView({ report, names = report.class_names ?? [], about, children }: {
   report: Report; names?: string[]; about?: (sample: string | number) => string | undefined; children?: ComponentChildren;
@@ -22,7 +23,7 @@ export function ReportView({ report, names = report.class_names ?? [], about, ch
       <PerClass report={report} names={names} />
       <Slices report={report} />
       <Hardest report={report} about={about} />
-      <Warnings report={report} />
+      <Doubts report={report} />
     </div>
   );
 }
@@ -40,6 +41,13 @@ function gateText({ gate }: Verdict): string {
   return `${String(metric ?? loss)}${inside.length ? `(${inside.join(", ")})` : ""}${end}${where} ${bounds.join(", ")}`;
 }
 
+/** How far the figure is from the bound. */
+function distance({ observed, threshold, passed }: Verdict): string {
+  if (observed === null || !Number.isFinite(observed - threshold)) return "";
+  const by = short(Math.abs(observed - threshold), 3);
+  return `, ${passed ? t("{distance} to spare", { distance: by }) : t("missed by {distance}", { distance: by })}`;
+}
+
 function Gates({ report }: { report: Report }) {
   if (!report.gates.length) return null;
   return (
@@ -49,7 +57,7 @@ function Gates({ report }: { report: Report }) {
         {report.gates.map((one) => (
           <li key={gateText(one)} class={one.passed ? "passed" : "failed"}>
             <span class="badge">{one.passed ? t("holds") : t("fails")}</span> <code>{gateText(one)}</code>
-            <span class="kind"> {t("observed {observed}, needed {threshold}", { observed: short(one.observed), threshold: short(one.threshold) })}
+            <span class="kind"> {t("observed {observed}, needed {threshold}", { observed: short(one.observed), threshold: short(one.threshold) })}{distance(one)}
               {one.where && ` · ${one.where.column} = ${String(one.where.value)}`}
               {one.failed_slices.length > 0 && ` · ${t("fails in {slices}", { slices: one.failed_slices.map((place) => String(place.value)).join(", ") })}`}
             </span>
@@ -161,9 +169,8 @@ function Histogram({ values }: { values: number[] }) {
 }
 
 /** What is not finite by nature (the first threshold of a curve, an empty bin) is not worth a warning. */
-function Warnings({ report }: { report: Report }) {
+function Doubts({ report }: { report: Report }) {
   const curves = report.metrics.flatMap((one, i) => (one.kind === "curve" ? [`/metrics/${i}/`] : []));
   const rest = report.warnings.filter((one) => !curves.some((place) => one.pointer.startsWith(place)) && !/^\/slices\/\d+\/metrics\/\d+\/value\/\d+\//.test(one.pointer));
-  if (!rest.length) return null;
-  return <ul class="warnings" aria-label={t("Warnings")}>{rest.slice(0, 20).map((one) => <li key={one.message}>{one.message}</li>)}</ul>;
+  return <Warnings label={t("Warnings")} warnings={rest.slice(0, 20)} />;
 }

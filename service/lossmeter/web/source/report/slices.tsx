@@ -18,7 +18,7 @@ export function Slices({ report }: { report: Report }) {
     const figure = scalarsOf(slice).find((one) => one.key === whole?.key);
     return { slice: `${slice.column} = ${String(slice.value)}`, samples: slice.samples, value: figure?.value ?? null, interval: figure?.interval ?? null };
   });
-  const scale = scaleOf([...rows, ...(whole ? [whole] : [])]);
+  const scale = scaleOf([...rows, ...(whole ? [whole] : [])], false, true);
   const sign = order.down ? -1 : 1;
   rows.sort((a, b) => sign * (order.by === "slice" ? a.slice.localeCompare(b.slice, undefined, { numeric: true }) : (a[order.by] ?? -Infinity) - (b[order.by] ?? -Infinity)));
   const head = (by: Column, text: string) => (
@@ -36,7 +36,7 @@ export function Slices({ report }: { report: Report }) {
           <tbody>
             {rows.map((row) => (
               <tr key={row.slice}>
-                <th scope="row">{row.slice}</th><td>{row.samples}</td><td>{short(row.value)}</td><td><Ends interval={row.interval} /></td>
+                <th scope="row">{row.slice}</th><td>{row.samples.toLocaleString("en")}</td><td>{short(row.value)}</td><td><Ends interval={row.interval} /></td>
                 <td><Whiskers value={row.value} interval={row.interval} scale={scale} /></td>
               </tr>
             ))}

@@ -45,6 +45,9 @@ export function ComparePage({ baseline, candidates }: { baseline: string; candid
   }, []);
   const first = given?.[0];
   const places = new Map(given?.flatMap((one) => one.slices).map((part) => [`${part.column} = ${String(part.value)}`, part] as const));
+  const titles = given?.flatMap((one) => titleOf(one.candidate)).concat(first ? titleOf(first.baseline) : []) ?? [];
+  // Runs of one name are told apart by the ends of their ids.
+  const called = (run: Run) => (titles.filter((title) => title === titleOf(run)).length > 1 ? `${titleOf(run)} …${run.id.slice(-4)}` : titleOf(run));
   const left = [...new Set(given?.flatMap((one) => one.left_out).map((one) => one.loss ?? one.metric ?? ""))];
   const parts = (name?: string) => (given ?? []).flatMap((one): Compared[] => {
     const part = name === undefined ? one : one.slices.find((slice) => `${slice.column} = ${String(slice.value)}` === name);
@@ -60,14 +63,14 @@ export function ComparePage({ baseline, candidates }: { baseline: string; candid
       {!given && !error && <p class="hint" role="status">{t("The report is being computed …")}</p>}
       {given && first && (
         <>
-          <p class="lead">{given.map(({ candidate }, i) => <>{i > 0 && ", "}<a key={candidate.id} href={href(["runs", candidate.id])}><bdi>{titleOf(candidate)}</bdi></a></>)} {t("less")} <a href={href(["runs", baseline])}><bdi>{titleOf(first.baseline)}</bdi></a></p>
+          <p class="lead">{given.map(({ candidate }, i) => <>{i > 0 && ", "}<a key={candidate.id} href={href(["runs", candidate.id])}><bdi>{called(candidate)}</bdi></a></>)} {t("less")} <a href={href(["runs", baseline])}><bdi>{called(first.baseline)}</bdi></a></p>
           <div class="row">
             {candidates.length === 1
               ? <a class="quiet" href={href(["compare", candidates[0] as string, baseline])}>{t("The other way round")}</a>
-              : given.map(({ candidate }) => <a key={candidate.id} class="quiet" href={href(["compare", candidate.id, baseline, ...candidates.filter((one) => one !== candidate.id)])}>{t("{name} as baseline", { name: titleOf(candidate) })}</a>)}
+              : given.map(({ candidate }) => <a key={candidate.id} class="quiet" href={href(["compare", candidate.id, baseline, ...candidates.filter((one) => one !== candidate.id)])}>{t("{name} as baseline", { name: called(candidate) })}</a>)}
           </div>
-          <Differences title={t("All samples")} parts={parts()} />
-          {[...places.keys()].slice(0, all ? undefined : SHOWN).map((name) => <Differences key={name} title={name} parts={parts(name)} />)}
+          <Differences title={t("All samples")} parts={parts()} called={called} />
+          {[...places.keys()].slice(0, all ? undefined : SHOWN).map((name) => <Differences key={name} title={name} parts={parts(name)} called={called} />)}
           {!all && places.size > SHOWN && <div class="row"><button type="button" class="quiet" onClick={() => setAll(true)}>{t("Show {count} more", { count: places.size - SHOWN })}</button></div>}
           {left.length > 0 && <p class="hint">{t("Only one of the runs measures: {names}", { names: left.join(", ") })}</p>}
         </>
@@ -90,7 +93,7 @@ interface Compared {
 const keyOf = (one: Difference) => `${one.loss ?? ""} ${one.metric ?? ""} ${JSON.stringify(one.parameters)}`;
 
 /** Each figure with the difference of every candidate, on one scale. */
-function Differences({ title, parts }: { title: string; parts: Compared[] }) {
+function Differences({ title, parts, called }: { title: string; parts: Compared[]; called: (run: Run) => string }) {
   const several = parts.length > 1;
   const all = parts.flatMap(({ run, part }) => [...part.losses, ...part.metrics].map((one) => ({ run, one })));
   const figures = Map.groupBy(all, ({ one }) => keyOf(one));
@@ -109,7 +112,7 @@ function Differences({ title, parts }: { title: string; parts: Compared[] }) {
                   return (
                     <tr key={run.id}>
                       {i === 0 && <th scope="rowgroup" rowSpan={rows.length}><Call name={one.loss ?? one.metric ?? ""} parameters={one.parameters} /></th>}
-                      {several && <td><bdi>{titleOf(run)}</bdi></td>}
+                      {several && <td><bdi>{called(run)}</bdi></td>}
                       <td>{short(one.baseline)}</td><td>{short(one.candidate)}</td><td class="strong">{short(one.difference)}</td><td><Ends interval={one.interval} /></td>
                       <td><Whiskers zero value={one.difference} interval={one.interval} scale={scale} colour={says === "worse" ? 1 : 0} /></td>
                       <td>{short(one.p_value, 2)}</td><td class={says}>{says === "better" ? t("better") : says === "worse" ? t("worse") : t("undecided")}</td>

@@ -50,5 +50,5 @@ def test_a_loss_is_chosen_by_keyboard(browser: Browser, url: str) -> None:
     first = page.run("document.querySelector('.choices-found h2').textContent")
     tab_to(page.driver, ".choices-found h2 a")
     press_keys(page.driver, Keys.ENTER)
-    page.wait(f"document.querySelector('h1').textContent === {first!r}")
+    page.wait(f"document.querySelector('h1')?.textContent === {first!r}")
     assert browser.errors() == []

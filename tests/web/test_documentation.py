@@ -116,7 +116,9 @@ def test_an_operation_is_found_opened_and_sent_by_keyboard(page: Page) -> None:
         "#/docs", "document.querySelector('#search') && document.querySelectorAll('#catalogue .folded').length > 7"
     )
     tab_to(page.driver, "#search")
-    press_keys(page.driver, "list_runs", Keys.ENTER)
+    press_keys(page.driver, "list_runs")
+    page.wait("document.querySelector('.found a')?.hash === '#/docs/api/list_runs'")
+    press_keys(page.driver, Keys.ENTER)
     page.wait("location.hash.includes('/docs/api/list_runs') && document.querySelector('.attempt')")
     tab_to(page.driver, ".attempt .segments button:nth-child(2)")
     press_keys(page.driver, Keys.SPACE)

@@ -32,4 +32,5 @@ def test_it_shows_what_the_metrics_say(browser: Browser, url: str, http: httpx.C
     facts = browser.run("document.querySelector('section[aria-label=Now]').innerText")
     assert "ready" in facts
     assert "MiB" in facts
+    assert "cpu" in facts
     assert browser.errors() == []

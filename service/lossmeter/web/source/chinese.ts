@@ -146,6 +146,7 @@ export const chinese = {
   "Drop a file of predictions and labels here, or paste it below. CSV, JSON, JSON Lines, NPZ, Parquet and safetensors are read. It goes to this service and nowhere else.": "将预测与标签文件拖到此处，或粘贴到下方。支持 CSV、JSON、JSON Lines、NPZ、Parquet 和 safetensors。数据只发送到本服务。",
   "{arrived} of {total} batches": "{arrived} / {total} 批",
   "{arrived} of {total} samples": "{arrived} / {total} 个样本",
+  "Device": "设备",
   "Advice": "建议",
   "What to do:": "处理方法：",
   "Gradient by the predictions": "对预测的梯度",

@@ -62,6 +62,7 @@ function Facts({ now, state }: { now: Reading; state: { status: string; version:
   const facts: [string, string][] = [
     [t("State"), state.status === "ready" ? t("ready") : t("not ready")],
     [t("Version"), state.version],
+    [t("Device"), now.samples.find((one) => one.name === "build_info")?.labels.device ?? "–"],
     [t("Workers"), short(total(now, "workers"))],
     [t("Requests in flight"), short(total(now, "requests_in_flight"))],
     [t("Queue"), short(total(now, "queue_length"))],

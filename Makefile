@@ -29,12 +29,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/lossmeter serve --host $(HOST) --port $(PORT)
 
-# A process of tests for each core; a file's tests stay together, as they share servers. Bytecode is kept, whatever the environment
-# says: the hundred processes that the tests start would each compile the package anew, a second of work.
+# A process of tests for each core; a file's tests stay together, as they share servers, and files keep the order that the tests
+# give them, the longest first. Bytecode is kept, whatever the environment says: the hundred processes that the tests start would
+# each compile the package anew, a second of work.
 TEST_PROCESSES ?= auto
 test: export PYTHONDONTWRITEBYTECODE =
 test: install
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # The losses and the engine on the oldest torch that pyproject.toml allows, in an environment of its own. That torch is a download of
 # several gigabytes, unless pip finds a build for the CPU.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 # One thread of torch and of BLAS for each process of tests, as there is one such process for each core: more of them wait for
-# each other at every barrier, for ten times as long as they compute. Read where torch is loaded, which the next imports do.
+# each other at every barrier, for ten times as long as they compute. Read where torch is loaded, which the tests do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import httpx
 import hypothesis
 import pytest
 
-from tests.support.service import serving
+from tests.support.order import place
 
 # How long an example takes depends on what else the machine is doing.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -42,9 +43,31 @@ logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects tests without looking for garbage, of which there is none, and never looks for it there again.
+
+    With torch and ten thousand tests, to walk through all that is there takes a second; it is done often while they are made.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first."""
+    items.sort(key=lambda item: place(item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """The URL of a real server with default settings."""
+    # The process that hands tests out has none, and would take seconds to load torch before the others begin.
+    from tests.support.service import serving
+
     with serving() as address:
         yield address
 

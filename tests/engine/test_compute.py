@@ -30,9 +30,8 @@ from tests.support.wire import split, unwired, wired
 
 ENGINE = Engine(NAME)
 DIVIDING = Engine(NAME, chunk_elements=1)
-DIVIDING.programs.record_after = (
-    0  # chunks by programs have tests of their own, and each program takes a tenth of a second
-)
+# Programs have tests of their own, and each takes a tenth of a second.
+ENGINE.programs.record_after = DIVIDING.programs.record_after = 0
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)

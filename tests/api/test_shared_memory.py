@@ -359,7 +359,7 @@ def test_an_object_that_shrinks_under_requests_does_not_kill_the_worker() -> Non
         "outputs": [{"name": "gradient_predictions", **place(size, size)}],
     }
     with (
-        started(LOSSMETER_SHARED_MEMORY="1") as service,
+        started(forked=True, LOSSMETER_SHARED_MEMORY="1") as service,
         held(2 * size) as found,
         httpx.Client(base_url=service.url, timeout=60) as http,
     ):

@@ -72,7 +72,7 @@ def test_a_request_is_a_span_with_its_stages_under_the_span_of_the_caller() -> N
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             "OTEL_SERVICE_NAME": "mine",
         }
-        with started("--log-format", "json", "--access-log", **environment) as service:
+        with started("--log-format", "json", "--access-log", forked=True, **environment) as service:
             headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "an-id"}
             assert httpx.post(service.url + "/v1/losses/l1", json=MSE, headers=headers).status_code == 200
             headers["traceparent"] = f"00-{'1' * 32}-{PARENT}-00"
@@ -104,14 +104,15 @@ def test_a_request_is_a_span_with_its_stages_under_the_span_of_the_caller() -> N
 
 
 def test_the_last_spans_are_sent_when_the_server_stops() -> None:
-    with collecting() as (collector, endpoint), started(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as service:
+    with collecting() as (collector, endpoint), started(forked=True, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as service:
         httpx.post(service.url + "/v1/losses/mse", json=MSE)
         assert service.stop() == 0
         assert len(collector.named("POST /v1/losses/{loss}")) == 1
 
 
 def test_a_collector_that_is_away_holds_nobody_up() -> None:
-    with started(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100") as service:
+    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    with started(forked=True, **away) as service:
         for _ in range(20):
             assert httpx.post(service.url + "/v1/losses/mse", json=MSE, timeout=2).status_code == 200
         assert service.stop(30) == 0

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from lossmeter.cli.loss_index import read_index
 from lossmeter.losses import LOSSES
 from lossmeter.losses.choosing import choose
 from lossmeter.settings import Settings
+from tests.support.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from lossmeter.cli import main; main()"]
@@ -234,10 +234,7 @@ def test_serve_listens_on_a_unix_socket_and_stops_when_told(tmp_path: Path, work
         env=ENVIRONMENT,
     ) as server:
         try:
-            deadline = time.monotonic() + 60
-            while not listening(path):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: listening(path), "listening", 180)
             with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://lossmeter") as http:
                 answer = http.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [3.0]})
             assert answer.json()["value"] == 4.0

@@ -136,8 +136,8 @@ def test_two_servers_on_one_database_serve_the_same_run(postgres: Postgres) -> N
     with (
         serving(store_url=postgres.url) as first,
         serving(store_url=postgres.url) as second,
-        httpx.Client(base_url=first) as one,
-        httpx.Client(base_url=second) as other,
+        httpx.Client(base_url=first, timeout=60) as one,
+        httpx.Client(base_url=second, timeout=60) as other,
     ):
         path = one.post("/v1/runs", json=PLAN).headers["location"]
         for number in range(8):

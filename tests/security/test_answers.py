@@ -98,7 +98,7 @@ def test_a_name_of_this_machine_does(url: str, host: str) -> None:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     """A server as it is started, that logs as much as it can."""
-    with started("--access-log", "--log-level", "debug", LOSSMETER_AUTH="required") as found:
+    with started("--access-log", "--log-level", "debug", forked=True, LOSSMETER_AUTH="required") as found:
         yield found
 
 

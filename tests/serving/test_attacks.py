@@ -12,7 +12,7 @@ from tests.programs.attacks.target import Target
 
 @pytest.fixture(scope="module")
 def attacked() -> Iterator[Target]:
-    with target() as found:
+    with target(forked=True) as found:
         yield found
 
 
@@ -28,7 +28,7 @@ def test_an_attack_is_refused(attack: Attack, attacked: Target) -> None:
 
 
 def test_keys_cannot_be_guessed() -> None:
-    with target(LOSSMETER_AUTH="required") as found:
+    with target(forked=True, LOSSMETER_AUTH="required") as found:
         check(tried(GUESSING, found))
 
 

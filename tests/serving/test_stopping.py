@@ -122,7 +122,7 @@ def test_a_single_worker_ends_whatever_its_threads_do(times: int) -> None:
     body = save(tensors)
     headers = {"content-type": "application/vnd.safetensors"}
     given = {"LOSSMETER_GRACE_SECONDS": "0" if times == 1 else "600"}
-    with started("--workers", "1", **given) as service:
+    with started("--workers", "1", forked=True, **given) as service:
         wait_until(lambda: ready(service.url), "ready")
 
         def send() -> None:

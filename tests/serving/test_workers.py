@@ -91,7 +91,7 @@ def test_workers_end_with_their_parent(pair: Service) -> None:
 
 
 def test_a_single_worker_whose_device_failed_says_so_and_ends() -> None:
-    with started(program=PROGRAM) as service:
+    with started(program=PROGRAM, forked=True) as service:
         answer = httpx.post(service.url + "/v1/losses/margin_ranking", json=RANKING, timeout=PATIENCE_SECONDS)
         assert (answer.status_code, answer.json()["code"]) == (503, "device_lost")
         assert int(answer.headers["retry-after"]) > 0
@@ -101,7 +101,7 @@ def test_a_single_worker_whose_device_failed_says_so_and_ends() -> None:
 
 
 def test_a_single_worker_goes_on_after_a_pause_and_ends_when_its_event_loop_stands_still() -> None:
-    with started(program=PROGRAM, LOSSMETER_HANG_SECONDS="1") as service:
+    with started(program=PROGRAM, forked=True, LOSSMETER_HANG_SECONDS="1") as service:
         service.process.send_signal(signal.SIGSTOP)
         time.sleep(1.5)
         service.process.send_signal(signal.SIGCONT)

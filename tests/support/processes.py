@@ -11,11 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx
-
 from tests.support.devices import NAME
+from tests.support.forks import Fork, fork
 from tests.support.ports import reserve_port
 
 PROGRAM = "from lossmeter.cli import main; main()"
@@ -30,7 +30,7 @@ class Service:
         log: the file of its output.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Fork, url: str, log: Path) -> None:
         self.process = process
         self.url = url
         self.log = log
@@ -71,28 +71,38 @@ def alive(pid: int) -> bool:
         return False
 
 
+def asked(url: str, path: str) -> tuple[int, str]:
+    """The status and the text of an answer, (0, "") if there is none; for asking often, which is dear with httpx."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    return 0, ""
+
+
 def ready(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url + "/readyz", timeout=5).status_code == 200
-    return False
+    status, _ = asked(url, "/readyz")
+    return status == 200
 
 
 def count_workers(url: str) -> int:
     """How many workers serve, as they say themselves."""
-    with contextlib.suppress(httpx.HTTPError):
-        shown = re.search(r"^lossmeter_workers (\d+)", httpx.get(url + "/metrics", timeout=5).text, re.MULTILINE)
-        return int(shown[1]) if shown else 0
-    return 0
+    shown = re.search(r"^lossmeter_workers (\d+)", asked(url, "/metrics")[1], re.MULTILINE)
+    return int(shown[1]) if shown else 0
 
 
 @contextmanager
-def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **environment: str) -> Iterator[Service]:
+def started(
+    *arguments: str, program: str = PROGRAM, wait: bool = True, forked: bool = False, **environment: str
+) -> Iterator[Service]:
     """A service that is ready; killed in the end, with all its workers, if it has not ended before.
 
     Args:
         arguments: of `lossmeter serve`.
         program: Python that runs instead of the command.
         wait: until it is ready.
+        forked: from a process that has loaded torch and the service, which it else takes seconds to do; on the CPU alone.
         environment: more variables.
     """
     with tempfile.TemporaryDirectory(prefix="lossmeter-") as folder, reserve_port() as reserved:
@@ -105,14 +115,19 @@ def started(*arguments: str, program: str = PROGRAM, wait: bool = True, **enviro
             "LOSSMETER_STORE_URL": f"sqlite:///{folder}/runs.sqlite",
             **environment,
         }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-u", "-c", program, "serve", "--port", str(port), *arguments],
-                env={**os.environ, **given},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        arguments = ("serve", "--port", str(port), *arguments)
+        process: subprocess.Popen[bytes] | Fork
+        if forked and NAME == "cpu":
+            process = fork(program, arguments, {**os.environ, **given}, log)
+        else:
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-u", "-c", program, *arguments],
+                    env={**os.environ, **given},
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         service = Service(process, f"http://127.0.0.1:{port}", log)
         try:
             if wait:

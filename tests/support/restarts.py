@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Self
 
 import httpx
 
+from tests.support.forks import Fork, fork
 from tests.support.ports import reserve_port
+from tests.support.processes import PROGRAM
 
-ROOT = Path(__file__).parents[2]
 STARTED_SECONDS = 120
 
 
@@ -25,14 +24,12 @@ class ServerProcess:
         self.port = self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._store = f"sqlite:///{folder}/runs.sqlite"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Fork | None = None
 
     def start(self) -> None:
         """Returns at once."""
-        command = [sys.executable, "-c", "from lossmeter.cli import main; main()", "serve", "--device", "cpu"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "service"), "LOSSMETER_STORE_URL": self._store}
-        options = ["--port", str(self.port), "--log-level", "warning"]
-        self._process = subprocess.Popen([*command, *options], env=environment, stderr=subprocess.DEVNULL)
+        arguments = ["serve", "--device", "cpu", "--port", str(self.port), "--log-level", "warning"]
+        self._process = fork(PROGRAM, arguments, {**os.environ, "LOSSMETER_STORE_URL": self._store}, os.devnull)
 
     def wait(self) -> None:
         """Until it is ready."""

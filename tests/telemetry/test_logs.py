@@ -46,7 +46,7 @@ def test_every_line_is_an_object_and_each_request_has_one(workers: str) -> None:
 
 
 def test_a_bug_is_one_object_with_its_traceback_and_request_id() -> None:
-    with started("--log-format", "json", program=PROGRAM) as service:
+    with started("--log-format", "json", program=PROGRAM, forked=True) as service:
         request = {"input1": [0.5], "input2": [1.5], "labels": [1]}
         httpx.post(service.url + "/v1/losses/margin_ranking", json=request, headers={"x-request-id": "mine"})
         service.process.wait(20)
@@ -56,7 +56,7 @@ def test_a_bug_is_one_object_with_its_traceback_and_request_id() -> None:
 
 
 def test_text_says_the_same_in_a_line() -> None:
-    with started("--access-log") as service, connected(service.url) as connection:
+    with started("--access-log", forked=True) as service, connected(service.url) as connection:
         httpx.post(service.url + FORGED, headers={"x-request-id": "mine"})
         connection.sendall(b"GET /caf\xc3\xa9\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer_of(connection)

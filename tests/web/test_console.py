@@ -215,7 +215,10 @@ def test_the_command_says_what_was_posted(console: Console, http: httpx.Client) 
 def test_every_loss_can_be_read_drawn_and_computed(console: Console) -> None:
     console.open("focal")
     console.driver.set_script_timeout(180)
-    seen: list[dict[str, Any]] = console.driver.execute_async_script(EVERY_LOSS, list(LOSSES))
+    names = list(LOSSES)
+    seen: list[dict[str, Any]] = []
+    for start in range(0, len(names), 10):  # a command to the browser may take two minutes, however busy the machine is
+        seen += console.driver.execute_async_script(EVERY_LOSS, names[start : start + 10])
     assert [one["name"] for one in seen] == list(LOSSES)
     assert [one for one in seen if one["flaws"]] == []
     for one in seen:

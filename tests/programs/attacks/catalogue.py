@@ -110,9 +110,9 @@ GUESSING = Attack("guessed keys, for five seconds", addresses.key_guessing, "401
 
 
 @contextmanager
-def target(**environment: str) -> Iterator[Target]:
+def target(*, forked: bool = False, **environment: str) -> Iterator[Target]:
     """A server to attack."""
-    with started(**SETTINGS, **environment) as service:
+    with started(forked=forked, **SETTINGS, **environment) as service:
         found = Target(service)
         for _ in range(3):
             assert found.works() or "LOSSMETER_AUTH" in environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.benchmarks.cases import (
+    batches,
     client,
     evaluation,
     health,
@@ -24,6 +25,7 @@ CASES: Mapping[str, Case] = {
     "small": small.measure,
     "health": health.measure,
     "evaluation": evaluation.measure,
+    "batches": batches.measure,
     "memory": memory.measure,
     "startup": startup.measure,
     "losses": losses.measure,

@@ -50,7 +50,7 @@ def measure(quick: bool) -> Result:
     result = Result("evaluation", "Evaluations over HTTP in safetensors, beside scikit-learn's values in process")
     share = QUICK_SHARE if quick else 1
     with started(present([SERVICE])) as (server,):
-        for subject in (_binary(10**6 // share), _multiclass(10**5 // share, 100), _regression(10**6 // share)):
+        for subject in (_binary(10**6 // share), _multiclass(10**5 // share, 100), regression(10**6 // share)):
             for _ in range(1 if quick else ROUNDS):
                 _add(result, f"scikit-learn, {subject.name}", _in_process(subject.reference))
                 for replicates in AIMS:
@@ -123,7 +123,7 @@ def _multiclass(samples: int, classes: int) -> Subject:
     return Subject(f"multiclass [{samples:,}, {classes}]", "multiclass", "probabilities", names, tensors, reference)
 
 
-def _regression(samples: int) -> Subject:
+def regression(samples: int) -> Subject:
     random = np.random.default_rng(SEED)
     labels = random.standard_normal(samples, dtype=np.float32) + 3
     values = labels + random.standard_normal(samples, dtype=np.float32) / 2

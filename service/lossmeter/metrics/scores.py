@@ -281,7 +281,7 @@ class Samples(Scored, State, kind="samples"):
     def effective_units(self, y: int) -> Array:
         """(Σ W)² / Σ W² per class over the units, W being the weight in a unit of elements with that label; once ordered."""
         if self.countable:
-            return np.bincount(self.column.astype(np.int64), self.y == y, minlength=self.classes)
+            return self._counts(self.y == y)
         counts = np.zeros(self.classes)
         order = ascending(self.column) if self.classes > 1 else np.arange(len(self.column))
         chosen = order[self.y[order] == y]
@@ -299,10 +299,14 @@ class Samples(Scored, State, kind="samples"):
     @cached_property
     def support(self) -> Array:
         if self.countable:
-            return np.bincount(self.column.astype(np.int64), self.y, minlength=self.classes) * self.weight[0]
+            return np.asarray(self._counts(self.y == 1) * self.weight[0])
         order, bounds = self.falling
         positive = (self.weight * self.y)[..., order]
         return np.stack([positive[..., slice(*ends)].sum(axis=-1) for ends in pairwise(bounds.tolist())], axis=-1)
+
+    def _counts(self, chosen: Booleans) -> Array:
+        """Counts the chosen ones of each column."""
+        return np.bincount(self.column[chosen].astype(np.int64), minlength=self.classes).astype(np.float64)
 
     def steps(self, column: int) -> Steps:
         checkpoint()

@@ -21,7 +21,7 @@ from lossmeter.client import sharing as client_sharing
 from lossmeter.client.errors import InvalidRequest, ServiceError, TimedOut
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
-from lossmeter.client.segments import MAX_SEGMENTS
+from lossmeter.client.segments import MAX_SEGMENTS, Segment
 from lossmeter.client.transport import Endpoint, Transport
 from lossmeter.losses import LOSSES, Loss
 from tests.support.open_inference import arrays
@@ -286,6 +286,22 @@ def test_a_service_without_shared_memory_is_sent_everything(tmp_path: Path, plai
         assert_same(ask(client), ask(plain))
         assert_same(ask(client), ask(plain))
         assert client.asked == ["v2", "cross_entropy", "cross_entropy"]
+
+
+def test_a_service_that_sees_other_processes_is_sent_everything(
+    client: Watched, plain: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = client_sharing._registration
+
+    def elsewhere(segment: Segment) -> Request[None]:
+        segment.key = "memfd:4194305:3:7"  # a process beyond the largest number that there may be
+        return registration(segment)
+
+    monkeypatch.setattr(client_sharing, "_registration", elsewhere)
+    assert_same(ask(client), ask(plain))
+    assert_same(ask(client), ask(plain))
+    assert client.asked == ["v2", "register", "cross_entropy", "cross_entropy"]
+    assert mine(client) == []
 
 
 def test_over_tcp_everything_is_sent(plain: Client) -> None:

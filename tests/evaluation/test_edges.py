@@ -56,6 +56,20 @@ def test_perfect_decisions_have_an_interval_like_that_of_no_failures(metric: str
     assert 0.5 * exact < 1 - found["interval"]["low"] < 1.5 * slope * exact
 
 
+def test_a_loss_has_the_interval_of_the_metric_of_the_same_values() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.gamma(3, 1, 12)
+    data = {"predictions": labels * rng.gamma(4, 0.25, 12), "labels": labels}
+    for more in ({}, {"groups": np.arange(12) // 2}):
+        wanted = plan(task="regression", predictions_are="values", losses=["mse"], metrics=["mse"], replicates=50)
+        found = evaluate(wanted, fields({**data, **more}))
+        loss, metric = found["losses"][0]["interval"], found["metrics"][0]["interval"]
+        # The longer of the two reaches is the upper one: errors are never negative.
+        assert 0 < loss["low"] < loss["high"]
+        assert loss["high"] - found["losses"][0]["value"] > found["losses"][0]["value"] - loss["low"]
+        assert [loss["low"], loss["high"]] == pytest.approx([metric["low"], metric["high"]], rel=1e-6)
+
+
 F_ENDS = {"jaccard": (1.0, 1.0), "f1": (0.5, 0.5), "f_beta": (4 / 5, 1 / 5)}
 """What a wrong decision weighs against a right one, at the lower end and at the upper; f_beta with beta 2."""
 

@@ -281,6 +281,11 @@ def test_shapes_are_the_declared_ones(loss: Loss, case: Case) -> None:
 
 
 @every_case
+def test_no_value_is_below_the_declared_minimum(loss: Loss, case: Case) -> None:
+    assert loss.minimum is None or not (loss.function(**case) < loss.minimum).any()
+
+
+@every_case
 def test_valid_arguments_have_no_flaws(loss: Loss, case: Case) -> None:
     assert loss.check is None or list(loss.check(complete(loss, case))) == []
 

@@ -129,11 +129,11 @@ def _loss(plan: Plan, number: int, statistics: Statistics) -> dict[str, Any]:
     value = float(ratio.mean)
     interval: Interval | None = None
     if not statistics.clustered:
-        interval = confidence.student(ratio, plan.metrics.level)
+        interval = confidence.student(ratio, plan.metrics.level, bounds=(one.loss.minimum, None))
     elif one.key in statistics.replicates:
         drawn: Any = statistics.replicates[one.key]
         units = intervals.units_of(one.key, statistics)
-        interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level, units=units)
+        interval = confidence.bootstrap(value, drawn.mean, plan.metrics.level, (one.loss.minimum, None), units=units)
     return {
         "loss": one.loss.name,
         "requested": one.requested,

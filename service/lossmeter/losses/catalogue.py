@@ -103,6 +103,7 @@ class Loss(Entry):
     output: str
     examples: tuple[Example, ...]
     reductions: tuple[str, ...] = REDUCTIONS
+    minimum: float | None = 0.0
     separable: bool = True
     chunked: bool = True
     aligned: bool = False
@@ -154,6 +155,7 @@ def loss(
     aliases: Sequence[str] = (),
     shared_names: Sequence[str] = (),
     reductions: Sequence[str] = (),
+    minimum: float | None = 0.0,
     separable: bool = True,
     chunked: bool | None = None,
     aligned: bool = False,
@@ -178,6 +180,7 @@ def loss(
         aliases: other names under which the loss answers.
         shared_names: names that mean other losses just as well, and are refused.
         reductions: ways to reduce beyond `mean`, `sum` and `none`, of `FURTHER_REDUCTIONS`.
+        minimum: the least that a value can be; None if there is none. Intervals of means know it.
         separable: each sample's value depends on that sample alone.
         chunked: may be computed in pieces along the batch, bit for bit; by default, if separable.
         aligned: multiplies its tensors as matrices, whose last bits depend on where they lie; they are moved to such places as
@@ -205,6 +208,7 @@ def loss(
             aliases=tuple(aliases),
             shared_names=tuple(shared_names),
             reductions=REDUCTIONS + tuple(reductions),
+            minimum=minimum,
             separable=separable,
             chunked=separable if chunked is None else chunked,
             aligned=aligned,

@@ -26,6 +26,7 @@ def _target_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    minimum=None,
     tasks=["multiclass"],
     suits={
         "soft_labels": "Labels are whole distributions, as probabilities or as their logarithms.",
@@ -95,6 +96,7 @@ def _rate_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    minimum=None,
     suits={
         "counts": "It is the likelihood of counts whose variance is their mean, and takes the logarithm of the rate.",
     },
@@ -149,6 +151,7 @@ def poisson_nll(
 
 
 @loss(
+    minimum=None,
     suits={"intervals": "A variance is learned beside the mean, for noise that differs from case to case."},
     aliases=["gaussian_nll_loss"],
     check=_flaws.variances,

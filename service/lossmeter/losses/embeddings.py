@@ -18,6 +18,7 @@ TASKS = ("embeddings",)
 
 
 @loss(
+    minimum=None,
     suits={"labelled_pairs": "It takes distances that are computed already."},
     aliases=["hinge_embedding_loss"],
     examples=[Example(predictions=[0.5, 0.25], labels=[1.0, -1.0], value=0.625)],

@@ -38,6 +38,7 @@ def _mean_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    minimum=None,
     suits={"intervals": "Mean and variance are learned together, and samples with a large variance are not given up."},
     chunked=False,
     check=_flaws.variances,
@@ -100,6 +101,7 @@ def beta_nll(
 
 
 @loss(
+    minimum=None,
     suits={
         "intervals": "A scale is learned beside the median, for tails heavier than normal ones.",
         "outliers": "An error counts in proportion, divided by a scale that is learned.",
@@ -151,6 +153,7 @@ def _student_constant(df: float) -> float:
 
 
 @loss(
+    minimum=None,
     suits={
         "intervals": "A scale is learned, which outliers cannot inflate as they do under a normal distribution.",
         "outliers": "An error that is far off pulls ever less, the farther it is.",

@@ -29,6 +29,7 @@ def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    minimum=None,
     suits={"usual": "Answers are used for one step, by the model that wrote them."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["reinforce", "gpg"],
@@ -66,6 +67,7 @@ def policy_gradient(log_probs: LogProbs, advantages: Advantages) -> Unreduced[Te
 
 
 @loss(
+    minimum=None,
     suits={"off_policy": "A ratio corrects for having sampled from another model, as long as steps are small."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["rollout_is"],
@@ -113,6 +115,7 @@ def importance_sampling(
 
 
 @loss(
+    minimum=None,
     suits={
         "usual": "It is the objective of PPO and GRPO, which trainers take by default.",
         "off_policy": "It stops where the policy has moved far enough from the one that sampled.",
@@ -186,6 +189,7 @@ def ppo_clip(
 
 
 @loss(
+    minimum=None,
     suits={"off_policy": "Ratios are clipped and not losses, so that rare tokens keep a gradient."},
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
@@ -241,6 +245,7 @@ def cispo(
 
 
 @loss(
+    minimum=None,
     suits={"off_policy": "A square pulls each token back to where it was sampled, over many steps."},
     reductions=SEQUENCE_REDUCTIONS,
     examples=[
@@ -285,6 +290,7 @@ def dro(
 
 
 @loss(
+    minimum=None,
     suits={
         "off_policy": "A smooth gate takes the place of clipping.",
         "sequence_rewards": "It stays stable over long answers, where single ratios jump.",

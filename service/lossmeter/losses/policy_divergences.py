@@ -25,6 +25,7 @@ def _kept(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, inside: 
 
 
 @loss(
+    minimum=None,
     suits={"off_policy": "It bounds how far the probability of a token moves, not its ratio."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_tv"],
@@ -89,6 +90,7 @@ def _other_tokens(log_probs: Tensor) -> Tensor:
 
 
 @loss(
+    minimum=None,
     suits={"off_policy": "It bounds the move of a token in nats, and that of rare tokens more tightly."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["dppo_binary_kl"],
@@ -151,6 +153,7 @@ def dppo_kl(
 
 
 @loss(
+    minimum=None,
     suits={"divergence_penalty": "It is the plainest estimate, for watching the divergence or taking it from rewards."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["k1"],

@@ -27,6 +27,7 @@ def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
 
 
 @loss(
+    minimum=None,
     suits={
         "sequence_rewards": "A whole answer has one ratio, as it has one reward.",
         "off_policy": "The ratio of a whole answer is clipped, which is less noisy than those of its tokens.",
@@ -101,6 +102,7 @@ def gspo(
 
 
 @loss(
+    minimum=None,
     suits={
         "sequence_rewards": "Ratios are clipped token by token and multiplied over the answer, where a few extreme "
         "ones do not dominate.",

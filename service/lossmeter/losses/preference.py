@@ -205,6 +205,7 @@ def dpo_hinge(
 
 
 @loss(
+    minimum=None,
     suits={
         "noisy_labels": "It corrects for a known share of comparisons that are wrong.",
         "preferences": "It is `dpo` for choices of which a known share is wrong.",

@@ -119,6 +119,7 @@ def token_cross_entropy(
 
 
 @loss(
+    minimum=None,
     suits={
         "distillation": "It needs no more of a teacher than the few likeliest tokens that a server gives.",
         "many_classes": "A few tokens of the vocabulary stand for all of it.",

@@ -119,7 +119,7 @@ def _reached(mean: float, error: float, t: float, bounds: Bounds) -> tuple[float
     squared normal errors, and above 3 for log-normal ones; few samples do not show it. Another a² makes it 4.
     """
     least, most = limits(bounds)
-    if error == 0 or (math.isinf(least) and math.isinf(most)):
+    if error == 0 or mean < least or (math.isinf(least) and math.isinf(most)):
         return mean - t * error, mean + t * error
     if math.isinf(most):
         apart = t * error / (mean - least) if mean > least else math.inf

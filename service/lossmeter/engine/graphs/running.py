@@ -277,6 +277,7 @@ def _function(
 def _loss(output: tuple[int, ...], function: Callable[..., Tensor]) -> Loss:
     further = SEQUENCE_REDUCTIONS if len(output) == 2 else ()
     return Loss(
+        minimum=None,
         name=SUBJECT,
         family=SUBJECT,
         function=function,

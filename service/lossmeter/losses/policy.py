@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import exp, log
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from lossmeter.losses.vocabulary import NonNegative, Positive, Unreduced, Values
 FAMILY = "policy"
 TASKS = ("reinforcement_learning",)
 
+policy_loss = partial(loss, reductions=SEQUENCE_REDUCTIONS, minimum=None)
+
 Ceiling = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 MOST = 20.0
@@ -28,10 +31,8 @@ def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
     return (log_probs - old_log_probs).clamp(-MOST, MOST).exp()
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={"usual": "Answers are used for one step, by the model that wrote them."},
-    reductions=SEQUENCE_REDUCTIONS,
     aliases=["reinforce", "gpg"],
     examples=[Example(log_probs=[[-0.5, -2.0]], advantages=[[1.0, -0.5]], value=(0.5 - 1.0) / 2)],
 )
@@ -66,10 +67,8 @@ def policy_gradient(log_probs: LogProbs, advantages: Advantages) -> Unreduced[Te
     return -advantages * log_probs
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={"off_policy": "A ratio corrects for having sampled from another model, as long as steps are small."},
-    reductions=SEQUENCE_REDUCTIONS,
     aliases=["rollout_is"],
     examples=[
         Example(
@@ -114,14 +113,12 @@ def importance_sampling(
     return -advantages * _ratio(log_probs, old_log_probs)
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={
         "usual": "It is the objective of PPO and GRPO, which trainers take by default.",
         "off_policy": "It stops where the policy has moved far enough from the one that sampled.",
     },
     aliases=["ppo", "vanilla", "dual_clip"],
-    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[log(0.5), log(0.2), log(0.3)]],
@@ -188,10 +185,8 @@ def ppo_clip(
     return losses
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={"off_policy": "Ratios are clipped and not losses, so that rare tokens keep a gradient."},
-    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[log(0.8), log(0.2)]],
@@ -244,10 +239,8 @@ def cispo(
     return -weight * advantages * log_probs
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={"off_policy": "A square pulls each token back to where it was sampled, over many steps."},
-    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[-1.0, -2.0]],
@@ -289,13 +282,11 @@ def dro(
     return 0.5 * beta * (log_probs - old_log_probs).square() - advantages * log_probs
 
 
-@loss(
-    minimum=None,
+@policy_loss(
     suits={
         "off_policy": "A smooth gate takes the place of clipping.",
         "sequence_rewards": "It stays stable over long answers, where single ratios jump.",
     },
-    reductions=SEQUENCE_REDUCTIONS,
     examples=[
         Example(
             log_probs=[[log(0.2), log(0.4)]],

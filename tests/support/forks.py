@@ -70,7 +70,8 @@ class _Parent:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-c", PARENT],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # A fork has only the thread that forked: no library may have begun others.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

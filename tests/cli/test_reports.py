@@ -152,3 +152,15 @@ def test_classes_that_are_texts_are_shown_by_their_names() -> None:
         for line in lines
         if line.split()[::2] == names
     )
+
+
+def test_of_many_classes_that_are_texts_the_first_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("p,y\n" + "".join(f"class{n:02},class{n:02}\n" for n in range(15)))
+    options = ["--task", "multiclass", "--predictions-are", "classes", "--predictions", "p", "--labels", "y"]
+    shown = CliRunner(env={"COLUMNS": "400"}).invoke(
+        program, ["evaluate", str(path), *options, "--metric", "recall(average=none)"]
+    )
+    assert "  ".join([*(f"class{n:02} 1" for n in range(12)), "…"]) in [
+        line.strip() for line in shown.output.splitlines()
+    ]

@@ -87,7 +87,7 @@ def _values(figure: Part, class_names: Sequence[str] | None) -> Grid | list[str]
         return [", ".join(f"{name}: {len(column)} points" for name, column in one.items()) for one in value[:LISTED]]
     listed = _listed(value)
     if class_names is not None and len(class_names) == len(value):
-        listed = [f"{name} {one}" for name, one in zip(class_names, listed, strict=False)] + listed[LISTED:]
+        listed[:LISTED] = [f"{name} {one}" for name, one in zip(class_names, listed[:LISTED], strict=False)]
     return ["  ".join(listed)]
 
 

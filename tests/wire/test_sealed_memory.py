@@ -157,6 +157,26 @@ def test_memory_of_a_process_that_is_gone_is_forgotten_in_time(
         memory.read(Slice("r", 0, 8))
 
 
+def test_a_mapping_is_kept_for_a_time_after_its_last_use_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(sealed_memory, "monotonic", lambda: now)
+    mappings = sealed_memory.Mappings()
+    mappings.keep((1, 1), CONTENT)
+    assert mappings._timer is not None
+    mappings._timer.cancel()
+    now = 6.0
+    assert mappings.find((1, 1), SIZE) is CONTENT
+    now = 10.0
+    mappings._forget()
+    assert mappings._timer is not None
+    mappings._timer.cancel()
+    assert mappings._timer.interval == 6.0
+    now = 16.0
+    mappings._forget()
+    assert mappings.find((1, 1), SIZE) is None
+    assert mappings._timer is None
+
+
 def test_few_mappings_are_kept(system: SystemMemory) -> None:
     files = [made() for _ in range(sealed_memory.MAX_KEPT + 3)]
     try:

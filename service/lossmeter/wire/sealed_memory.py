@@ -122,6 +122,7 @@ class Mappings:
 
     def _forget_in_time(self) -> None:
         if self._kept and self._timer is None:
-            self._timer = threading.Timer(KEPT_SECONDS, self._forget)
+            first = min(used for used, _ in self._kept.values())
+            self._timer = threading.Timer(first + KEPT_SECONDS - monotonic(), self._forget)
             self._timer.daemon = True
             self._timer.start()

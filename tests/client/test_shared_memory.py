@@ -18,7 +18,8 @@ import torch
 
 from lossmeter.client import AsyncClient, Client
 from lossmeter.client import sharing as client_sharing
-from lossmeter.client.errors import InvalidRequest, ServiceError, TimedOut
+from lossmeter.client.arrays import tensor_of
+from lossmeter.client.errors import BadAnswer, InvalidRequest, ServiceError, TimedOut
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
 from lossmeter.client.segments import MAX_SEGMENTS, Segment
@@ -153,6 +154,30 @@ def test_every_step_of_a_loop_has_results_of_its_own(client: Watched, plain: Cli
     assert_same(ask(client, large), ask(plain, large, advice=False))
     assert_same(ask(client, batch(7)), ask(plain, batch(7)))
     assert client.asked[-1] == "infer"
+
+
+def test_an_answer_like_the_last_but_for_what_is_no_number_is_refused() -> None:
+    array = tensor_of("predictions", batch())
+    assert array is not None
+    layout = client_sharing.Layout.of("mse", [], {"predictions": array, "labels": array}, {})
+
+    def answer(value: str) -> Reply:
+        outputs = [
+            f'{{"name":"{name}","datatype":"{kind}","shape":[1],"data":[{number}]}}'
+            for name, kind, number in (
+                ("value", "FP32", value), ("sum", "FP64", 3.0), ("normalizer", "FP64", 2.0), ("count", "INT64", 2)
+            )
+        ]  # fmt: skip
+        text = f'{{"model_name":"mse","parameters":{{"device":"cpu"}},"outputs":[{",".join(outputs)}]}}'
+        return Reply(200, {}, bytearray(text.encode()))
+
+    for value in (1.5, 2.5):
+        outcome = layout._read(answer(str(value)))
+        assert outcome is not None
+        assert outcome.fields["value"] == value
+    for wrong in ("1-5", "e", "1.5.2"):
+        with pytest.raises(BadAnswer, match="not that of a loss"):
+            layout._read(answer(wrong))
 
 
 def test_tensors_beside_the_roles_go_the_same_way(client: Watched, plain: Client) -> None:

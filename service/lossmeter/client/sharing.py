@@ -223,9 +223,13 @@ class Layout:
         known = self._answer
         if known is not None and known[0] == texts:
             fields = dict(known[1].fields)
-            for name, number in zip(names, numbers, strict=True):
-                fields[str(name, "ascii")] = int(number) if name == b"count" else float(number)
-            return _outcome(fields, known[1].datatype, reply.headers)
+            try:
+                for name, number in zip(names, numbers, strict=True):
+                    fields[str(name, "ascii")] = int(number) if name == b"count" else float(number)
+            except ValueError:
+                pass  # it is none, and is refused as that of a first answer
+            else:
+                return _outcome(fields, known[1].datatype, reply.headers)
         outcome = self._read_whole(reply)
         if outcome is not None and {*names} == {name.encode() for name in NUMBERS}:
             self._answer = texts, outcome

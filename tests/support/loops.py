@@ -30,9 +30,12 @@ def for_each(argument: str, values: Values | Callable[[], Values]) -> Callable[[
                     test(**{argument: value}, **given)
                 except BaseException as error:
                     error.add_note(f"{argument} is {name}")
-                    if not isinstance(error, (Exception, pytest.fail.Exception)):
+                    if isinstance(error, (Exception, pytest.fail.Exception)):
+                        failed[name] = error
+                    elif failed and isinstance(error, pytest.skip.Exception):
+                        break  # what has failed is not skipped
+                    else:
                         raise
-                    failed[name] = error
             if failed:
                 # A traceback shows 15 of a group.
                 message = f"{len(failed)} of {len(named)} fail: {', '.join(failed)}"

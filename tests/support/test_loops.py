@@ -44,6 +44,17 @@ def test_what_is_no_failure_of_a_case_ends_the_loop() -> None:
     assert (seen, caught.value.__notes__) == ([0], ["number is 0"])
 
 
+def test_a_case_that_is_skipped_hides_none_that_failed() -> None:
+    @for_each("number", range(3))
+    def skips(number: int) -> None:
+        assert number
+        pytest.skip("no server")
+
+    with pytest.raises((BaseExceptionGroup, pytest.skip.Exception)) as caught:
+        skips()
+    assert str(caught.value).startswith("1 of 3 fail: 0")
+
+
 def test_no_cases_are_no_test() -> None:
     @for_each("number", list)
     def holds(number: int) -> None: ...

@@ -54,8 +54,8 @@ def measure(quick: bool) -> Result:
         "Processor time of one thread for the mean and its gradient of what a model gives; ours checks every element."
     )
     result.notes.append(
-        "A floor is what the operations of torch cannot do without for that loss, one after the other by hand: pieces that fit "
-        "the cache, derivatives written out, nothing checked."
+        "A floor is the least that was found for that loss with operations of torch, one after the other by hand: pieces that "
+        "fit the cache, derivatives written out, nothing checked."
     )
     return result
 

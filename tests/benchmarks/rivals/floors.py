@@ -1,4 +1,4 @@
-"""Losses as few operations of torch by hand, forward and backward, over rows that fit the cache: what ours cannot go below.
+"""Losses as few operations of torch by hand, forward and backward, over rows that fit the cache: the least that was found.
 
 They hold for the figures of the benchmark alone: nothing is checked, and extreme numbers are not looked after.
 """
@@ -75,7 +75,8 @@ def asymmetric(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     steep = wrong * right
     present = (steep * kept).addcmul_(labels * wrong, wrong, value=-1)
     absent = (remaining * 4).addcdiv_(taken, taken + 1).mul_(cubed).mul_(steep)
-    return value / predictions.shape[1], present.sub_(absent).mul_(signs)
+    size = predictions.shape[1]
+    return value / size, present.sub_(absent).mul_(signs.div_(size))
 
 
 FLOORS: Mapping[str, Floor] = {

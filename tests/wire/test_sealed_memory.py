@@ -129,6 +129,51 @@ def test_that_of_another_user_is_refused_by_a_service_that_may_do_everything(
         system.region("r", key_of(file), 0, 1)
 
 
+def test_memory_that_is_being_executed_cannot_be_written_to(system: SystemMemory) -> None:
+    file = os.memfd_create("lossmeter-test", os.MFD_ALLOW_SEALING)
+    try:
+        os.write(file, Path("/bin/sleep").read_bytes())
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, SHRINK)
+        region = system.region("r", key_of(file), 0, 4096)
+        with subprocess.Popen(["sleep", "60"], executable=f"/proc/self/fd/{file}", pass_fds=[file]) as process:
+            with pytest.raises(Conflict, match="cannot be opened: Text file busy"):
+                system.in_place(region, 0, 8)
+            process.kill()
+    finally:
+        os.close(file)
+
+
+def test_what_lies_before_a_region_is_not_mapped(system: SystemMemory) -> None:
+    """A file that is mostly a hole may be larger than all that a process has addresses for."""
+    file, far = made(seals=0), 3 << 45
+    try:
+        os.ftruncate(file, far + SIZE)
+        os.pwrite(file, CONTENT.tobytes(), far)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, SHRINK)
+        for offset in (far, far + 100, far + 4096 + 100):
+            lent = system.in_place(system.region("r", key_of(file), offset, 5000), 7, 4993)
+            assert lent is not None
+            assert np.array_equal(lent, CONTENT[offset - far + 7 :][:4993])
+    finally:
+        os.close(file)
+
+
+def test_a_system_that_may_have_no_page_for_a_hole_maps_nothing(
+    memory: SharedMemory, file: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = tmp_path / "overcommit_memory"
+    setting.write_text("2\n")
+    monkeypatch.setattr(sealed_memory, "OVERCOMMIT", setting)
+    where = Slice("r", 100, 8)
+    assert memory.in_place(where) is None
+    assert np.array_equal(memory.read(where), CONTENT[4196:4204])
+    memory.write(where, np.zeros(8, np.uint8))
+    assert os.pread(file, 8, 4196) == bytes(8)
+    assert str(os.fstat(file).st_ino) not in {
+        line.split()[4] for line in Path("/proc/self/maps").read_text().splitlines()
+    }
+
+
 HOLDER = """
 import fcntl, os
 file = os.memfd_create("x", os.MFD_ALLOW_SEALING)

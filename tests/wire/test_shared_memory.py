@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,22 @@ def test_slices_are_those_of_the_object(kept: Held, offset: int, size: int, star
     changed[offset + start : offset + start + count] = 255 - expected
     assert np.array_equal(kept.content, changed)
     memory.write(where, expected)
+
+
+def test_a_region_that_took_the_name_of_another_at_the_same_moment_is_told_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are made and removed within a tick of the clock have the same inode and the same time on some systems."""
+
+    def coarse(path: str) -> SimpleNamespace:
+        return SimpleNamespace(st_ino=1, st_mtime_ns=Path(path).stat().st_mtime_ns // 10**10)
+
+    monkeypatch.setattr("lossmeter.wire.regions.os", SimpleNamespace(**{**vars(os), "stat": coarse}))
+    registry = Registry(tmp_path)
+    for size in (100, 200, 300):
+        registry.add(Region(name="r", kind="system", key=f"/{size}", byte_size=size), SYSTEM)
+        assert registry.find("r").byte_size == size
+        registry.remove("system", "r")
 
 
 class _One:

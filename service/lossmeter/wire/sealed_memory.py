@@ -1,7 +1,8 @@
 """Sealed memory: anonymous files (`memfd_create`) of clients on the same machine that nobody can make smaller any more.
 
 Their key is `memfd:PROCESS:DESCRIPTOR:INODE`. They are opened through `/proc`, which the kernel allows for processes of the
-same user. What is sealed against shrinking (`F_SEAL_SHRINK`) can be mapped: no page of a mapping is ever missing.
+same user. What is sealed against shrinking (`F_SEAL_SHRINK`) can be mapped: no page of a mapping is ever missing, except where
+the system promises no more memory than it has (`vm.overcommit_memory` 2) and has none left for a hole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -26,8 +28,11 @@ MAX_KEPT = 16
 KEPT_SECONDS = 10.0
 """Mappings that are kept, at most, and for how long after their last use: mapping 4 MB anew takes 0.6 ms."""
 
-Inode = tuple[int, int]
-"""Device and inode of a file."""
+OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+STRICT = "2"
+
+Place = tuple[int, int, int]
+"""Device and inode of a file, and the page at which a mapping begins."""
 
 
 class Unusable(Exception):
@@ -55,7 +60,10 @@ def opened(key: re.Match[str], flags: int) -> Iterator[tuple[int, os.stat_result
             raise Unusable("its descriptor is not that of this memory")
         if status.st_uid != os.geteuid():
             raise Unusable("it belongs to another user than the one of this server")
-        file = os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
+        try:
+            file = os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
+        except OSError as error:  # by its mode, or as it is being executed
+            raise Unusable(f"it cannot be opened: {os.strerror(error.errno or 0)}") from None
     finally:
         os.close(found)
     try:
@@ -76,16 +84,24 @@ def _device() -> int:
         os.close(file)
 
 
-def mapped(file: int, size: int) -> Array:
-    """Maps the first bytes of a sealed file, which may be written to.
+def can_be_mapped() -> bool:
+    """Returns whether the system has a page for each that is touched, or else ends a process that takes too much."""
+    try:
+        return OVERCOMMIT.read_text().strip() != STRICT
+    except OSError:
+        return False
+
+
+def mapped(file: int, begin: int, size: int) -> Array:
+    """Maps bytes of a sealed file, from the beginning of a page on; they may be written to.
 
     Raises:
         Unusable: if the system cannot.
     """
     try:
-        return np.frombuffer(mmap.mmap(file, size), np.uint8)
-    except OSError as error:
-        raise Unusable(f"it cannot be mapped: {os.strerror(error.errno or 0)}") from None
+        return np.frombuffer(mmap.mmap(file, size, offset=begin), np.uint8)
+    except (OSError, ValueError) as error:
+        raise Unusable(f"it cannot be mapped: {getattr(error, 'strerror', None) or error}") from None
 
 
 class Mappings:
@@ -93,22 +109,22 @@ class Mappings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Inode, tuple[float, Array]] = {}
+        self._kept: dict[Place, tuple[float, Array]] = {}
         self._timer: threading.Timer | None = None
 
-    def find(self, file: Inode, size: int) -> Array | None:
+    def find(self, place: Place, size: int) -> Array | None:
         """Finds a mapping of at least that many bytes."""
         with self._lock:
-            _, memory = self._kept.get(file, (0.0, None))
+            _, memory = self._kept.get(place, (0.0, None))
             if memory is None or len(memory) < size:
                 return None
-            self._kept[file] = monotonic(), memory
+            self._kept[place] = monotonic(), memory
             return memory
 
-    def keep(self, file: Inode, memory: Array) -> None:
+    def keep(self, place: Place, memory: Array) -> None:
         """Keeps a mapping, in place of the one that was used least lately if there are many."""
         with self._lock:
-            self._kept[file] = monotonic(), memory
+            self._kept[place] = monotonic(), memory
             if len(self._kept) > MAX_KEPT:
                 del self._kept[min(self._kept, key=lambda one: self._kept[one][0])]
             self._forget_in_time()
@@ -117,7 +133,7 @@ class Mappings:
         with self._lock:
             self._timer = None
             least = monotonic() - KEPT_SECONDS
-            self._kept = {file: one for file, one in self._kept.items() if one[0] > least}
+            self._kept = {place: one for place, one in self._kept.items() if one[0] > least}
             self._forget_in_time()
 
     def _forget_in_time(self) -> None:

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from mmap import ALLOCATIONGRANULARITY
 from pathlib import Path
 
 import numpy as np
@@ -115,19 +116,24 @@ class SystemMemory:
                 raise DoesNotFit(f"Region {shown(region.name)}: {os.strerror(error.errno or 0)}.") from None
 
     def in_place(self, region: Region, offset: int, size: int) -> Array | None:
-        """Returns bytes of a region where they lie, which its client may change at any time; None if it could take them away.
+        """Returns bytes of a region where they lie, which its client may change at any time; None if they could go away.
 
         Raises:
             Conflict: if its memory is gone.
         """
         if sealed_memory.KEY.fullmatch(region.key) is None:
             return None
-        start, end = region.offset + offset, region.offset + region.byte_size
-        memory = self._mappings.find(region.file, end)
+        # From the region's first page on, not the file's: a file of many terabytes leaves no addresses for anything else.
+        first = region.offset - region.offset % ALLOCATIONGRANULARITY
+        place, size_of_all = (*region.file, first), region.offset - first + region.byte_size
+        memory = self._mappings.find(place, size_of_all)
         if memory is None:
+            if not sealed_memory.can_be_mapped():
+                return None
             with self._used(region, os.O_RDWR) as (file, _):
-                memory = sealed_memory.mapped(file, end)
-            self._mappings.keep(region.file, memory)
+                memory = sealed_memory.mapped(file, first, size_of_all)
+            self._mappings.keep(place, memory)
+        start = region.offset - first + offset
         return memory[start : start + size]
 
     def lasts(self, region: Region) -> bool:

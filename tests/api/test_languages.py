@@ -48,7 +48,20 @@ def test_an_entry_is_in_the_language_that_was_asked_for(http: httpx.Client, kind
     assert chinese.json()["summary"].startswith(begins)
     assert english.json() == http.get(f"/v1/{kind}/{name}").json()
     differing = {field for field, value in english.json().items() if chinese.json()[field] != value}
-    assert differing == {"summary", "explanation", "use_when", "avoid_when"}
+    shared = {"returns", "roles", "parameters"} if kind == "losses" else set()
+    assert differing == {"summary", "explanation", "use_when", "avoid_when"} | shared
+
+
+def test_roles_are_described_in_the_language_and_keep_the_names_that_programs_read(http: httpx.Client) -> None:
+    english, chinese = (
+        http.get("/v1/losses/focal", headers={"Accept-Language": language}).json() for language in ("en", "zh")
+    )
+    for ours, theirs in zip(english["roles"], chinese["roles"], strict=True):
+        changed = {field for field, value in ours.items() if theirs[field] != value}
+        assert changed == {"meaning", "description"}
+        names = [[text.partition(": ")[0] for text in one["meaning"]] for one in (ours, theirs)]
+        assert names[0] == names[1]
+    assert chinese["parameters"][-1]["description"].endswith("。")
 
 
 @pytest.mark.parametrize(("kind", "catalogue"), [("losses", LOSSES), ("metrics", METRICS)])

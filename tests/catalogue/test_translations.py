@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from dataclasses import replace
 from importlib.resources import files
 
 import pytest
 
 from lossmeter.catalogue import Entry
-from lossmeter.catalogue.translations import ENGLISH, FIELDS, FOLDERS, LANGUAGES, digest, texts, translation
+from lossmeter.catalogue.translations import (
+    ENGLISH,
+    FIELDS,
+    FOLDERS,
+    LANGUAGES,
+    PHRASES,
+    digest,
+    phrase,
+    phrases,
+    texts,
+    translation,
+)
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts.compatibility import ROOT
@@ -18,6 +30,7 @@ from tests.contracts.compatibility import ROOT
 ENTRIES: list[Entry] = [*LOSSES.values(), *METRICS.values()]
 PACKAGES = {"lossmeter.losses": LOSSES, "lossmeter.metrics": METRICS}
 CODE = re.compile(r"`[^`]+`")
+LATEX = re.compile(r"\$[^$]+\$")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LATIN_MARK = re.compile(r"[\u4e00-\u9fff][,;?!]")
 """A mark of punctuation of English behind a Chinese character."""
@@ -50,6 +63,8 @@ def test_nothing_is_untranslated_or_stale(language: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_is_translated_that_is_not_there(package: str, folder: str) -> None:
     for file in files(package).joinpath(folder).iterdir():
+        if file.name == f"{PHRASES}.toml":
+            continue
         translated = tomllib.loads(file.read_text("utf-8"))
         members = {entry.name for entry in PACKAGES[package].values() if f"{entry.family}.toml" == file.name}
         assert set(translated) == members
@@ -67,7 +82,36 @@ def test_a_changed_english_text_and_a_missing_one_are_found() -> None:
     assert flaws(replace(LOSSES["huber"], suits={"counts": "Why not?"}), "zh")[0] == "has no suits.counts"
 
 
+def said_by_losses() -> Counter[str]:
+    """The texts of roles, parameters and results, with the number of losses that say each."""
+    return Counter(
+        text
+        for loss in LOSSES.values()
+        for text in {
+            *(tensor.description for tensor in loss.tensors),
+            *(role.meaning.description for tensor in loss.tensors for role in tensor.options),
+            *(parameter.description for parameter in loss.parameters),
+            loss.returns,
+            loss.mean_note,
+        }
+        - {""}
+    )
+
+
+@pytest.mark.parametrize("language", FOLDERS)
+def test_what_losses_share_is_translated_and_nothing_else(language: str) -> None:
+    said, translated = said_by_losses(), phrases("lossmeter.losses", language)
+    assert {text for text, number in said.items() if number > 1} - translated.keys() == set()
+    assert translated.keys() - said.keys() == set()
+    for ours, theirs in translated.items():
+        assert HAN.search(theirs), ours
+        assert not LATIN_MARK.search(theirs), theirs
+        for kept in (CODE, LATEX):
+            assert set(kept.findall(ours)) <= set(kept.findall(theirs)), ours
+
+
 def test_what_is_not_translated_is_in_english() -> None:
+    assert phrase("lossmeter.losses", "no such text", "zh") == "no such text"
     entry = replace(LOSSES["huber"], name="hubert")
     assert texts(entry, "zh") == texts(entry, ENGLISH) == {name: getattr(entry, name) for name in FIELDS}
 

@@ -17,6 +17,8 @@ ENGLISH = "en"
 FOLDERS = {"zh": "chinese"}
 """By language, the folder beside the functions that holds its files."""
 LANGUAGES = (ENGLISH, *FOLDERS)
+PHRASES = "phrases"
+"""The file beside those of families: texts of roles, parameters and results, which many entries share, by the English text."""
 
 
 def texts(entry: Description, language: str) -> dict[str, str]:
@@ -41,6 +43,16 @@ def translation(entry: Description, language: str) -> dict[str, Any] | None:
     return _family(entry.package, FOLDERS[language], entry.family).get(entry.name)
 
 
+def phrase(package: str, text: str, language: str) -> str:
+    """Returns the text of a role, a parameter or a result in one of `LANGUAGES`; in English if it is not translated."""
+    return phrases(package, language).get(text, text)
+
+
+def phrases(package: str, language: str) -> Mapping[str, str]:
+    """Returns what the entries of a package share, by the English text."""
+    return _read(package, FOLDERS[language], PHRASES) if language in FOLDERS else {}
+
+
 def digest(entry: Description) -> str:
     """Returns what changes whenever an English text of an entry does."""
     said = [getattr(entry, name) for name in FIELDS]
@@ -50,15 +62,18 @@ def digest(entry: Description) -> str:
 
 @cache
 def _family(package: str, folder: str, family: str) -> dict[str, dict[str, Any]]:
+    entries = _read(package, folder, family)
+    for entry in entries.values():
+        entry.update({name: entry[name].strip() for name in FIELDS if name in entry})
+    return entries
+
+
+@cache
+def _read(package: str, folder: str, name: str) -> dict[str, Any]:
     import tomllib  # whoever reads English needs none of its patterns
 
     spec = find_spec(package)  # which does not import it: that of losses loads torch
     assert spec is not None
     assert spec.origin is not None
-    file = Path(spec.origin).parent / folder / f"{family}.toml"
-    if not file.is_file():
-        return {}
-    entries = tomllib.loads(file.read_text("utf-8"))
-    for entry in entries.values():
-        entry.update({name: entry[name].strip() for name in FIELDS if name in entry})
-    return entries
+    file = Path(spec.origin).parent / folder / f"{name}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}

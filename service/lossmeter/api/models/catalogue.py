@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from lossmeter.api.models.entries import described
 from lossmeter.api.models.loss_entries import ChoiceModel, LossEntry, LossExample, MatchModel, RoleModel
 from lossmeter.api.models.schemas import shape_text
 from lossmeter.catalogue.choosing import Choice
-from lossmeter.catalogue.translations import ENGLISH
+from lossmeter.catalogue.translations import ENGLISH, phrase
 from lossmeter.losses import Loss, TensorArgument
 from lossmeter.tensors import Datatype
 
@@ -16,14 +17,18 @@ from lossmeter.tensors import Datatype
 @cache
 def loss_entry(loss: Loss, language: str = ENGLISH) -> LossEntry:
     """Returns the entry of one loss, its texts in a language."""
+
+    def said(text: str) -> str:
+        return phrase(loss.package, text, language)
+
     return LossEntry(
         **described(loss, language),
-        roles=[_role(argument) for argument in loss.roles],
-        tensor_parameters=[_role(argument) for argument in loss.tensors if argument.keyword],
+        roles=[_role(argument, said) for argument in loss.roles],
+        tensor_parameters=[_role(argument, said) for argument in loss.tensors if argument.keyword],
         reductions=list(loss.reductions),
         separable=loss.separable,
         elementwise=loss.elementwise,
-        mean=loss.mean_note or "sum / normalizer",
+        mean=said(loss.mean_note) or "sum / normalizer",
         examples=[
             LossExample(request=example.request, answer={"loss": loss.name, "value": example.value})
             for example in loss.examples
@@ -43,7 +48,7 @@ def chosen_entry(choice: Choice[Loss], language: str) -> LossEntry:
     return loss_entry(loss, language).model_copy(update={"choice": why})
 
 
-def _role(argument: TensorArgument) -> RoleModel:
+def _role(argument: TensorArgument, said: Callable[[str], str]) -> RoleModel:
     datatypes: dict[str, None] = {}
     for role in argument.options:
         for datatype in Datatype:
@@ -51,10 +56,10 @@ def _role(argument: TensorArgument) -> RoleModel:
                 datatypes[datatype.name] = None
     return RoleModel(
         name=argument.name,
-        meaning=[f"{role.meaning.name}: {role.meaning.description}" for role in argument.options],
+        meaning=[f"{role.meaning.name}: {said(role.meaning.description)}" for role in argument.options],
         datatypes=list(datatypes),
         shape=[shape_text(role.shape) for role in argument.options],
         required=argument.required,
         differentiable=argument.differentiable,
-        description=argument.description,
+        description=said(argument.description),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from lossmeter.catalogue import Entry
-from lossmeter.catalogue.translations import texts
+from lossmeter.catalogue.translations import phrase, texts
 
 
 class ParameterModel(BaseModel):
@@ -19,14 +19,20 @@ class ParameterModel(BaseModel):
     description: str
 
 
-PROSE = ("name", "family", "formula", "returns", "source")
+PROSE = ("name", "family", "formula", "source")
 
 
 def described(entry: Entry, language: str) -> dict[str, Any]:
     """Returns the fields that the entries of losses and of metrics share."""
     parameters = [
-        ParameterModel(name=one.name, json_schema=one.schema, default=one.default, description=one.description)
+        ParameterModel(
+            name=one.name,
+            json_schema=one.schema,
+            default=one.default,
+            description=phrase(entry.package, one.description, language),
+        )
         for one in entry.parameters
     ]
     prose = {name: getattr(entry, name) for name in PROSE}
+    prose["returns"] = phrase(entry.package, entry.returns, language)
     return {**prose, **texts(entry, language), "aliases": list(entry.aliases), "parameters": parameters}

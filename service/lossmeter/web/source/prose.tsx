@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address } from "./service";
+import { t } from "./strings";
 
 interface Katex {
   render(latex: string, node: HTMLElement, options: { displayMode: boolean; strict: boolean }): void;
@@ -50,7 +51,7 @@ export function Display({ latex }: { latex: string }) {
   const parts = latex.split(/\\q?quad\b/);
   const whole = parts.every((part) => (part.match(/[{]|\\begin/g) ?? []).length === (part.match(/[}]|\\end/g) ?? []).length);
   return (
-    <div class="formula" role="figure" aria-label="Formula">
+    <div class="formula" role="figure" aria-label={t("Formula")}>
       {(whole ? parts : [latex]).map((part) => (
         <div class="scroll" tabIndex={0} key={part}>
           <Formula latex={part} display />

@@ -1,6 +1,7 @@
 // The data: dropped, chosen, pasted or typed, and which column is what.
 import { useRef, useState } from "preact/hooks";
 import { t } from "../strings";
+import { brief } from "../words";
 import { EXAMPLES } from "./examples";
 import { fromNpz } from "./npz";
 import type { Setup, Use } from "./proposal";
@@ -39,7 +40,7 @@ export function DataInput({ onTable }: { onTable: (table: Table, example?: strin
       <div class="row">
         <button type="button" class="quiet" onClick={() => input.current?.click()}>{t("Choose a file")}</button>
         <input ref={input} class="hidden" type="file" tabIndex={-1} aria-label={t("Choose a file")} accept=".csv,.tsv,.json,.jsonl,.ndjson,.npz,.parquet,.pq,.safetensors,.txt" onChange={(event) => file(event.currentTarget.files?.[0])} />
-        {Object.entries(EXAMPLES()).map(([name, make]) => <button key={name} type="button" class="quiet" onClick={() => take(() => parse(make()), name)}>{t("Example: {name}", { name })}</button>)}
+        {Object.entries(EXAMPLES()).map(([name, make]) => <button key={name} type="button" class="quiet" onClick={() => take(() => parse(make()), name)}>{t("Example: {name}", { name: brief("task", name) })}</button>)}
       </div>
       <textarea id="pasted" rows={5} spellcheck={false} aria-label={t("Paste a table")} placeholder={"score,label,country\n0.9,1,de\n0.2,0,fr"} value={text} onInput={(event) => setText(event.currentTarget.value)} />
       {error && <p class="error" role="alert">{error}</p>}

@@ -10,6 +10,7 @@ import { call, losses, metrics as fetchMetrics, type Metric, type Problem, Refus
 import { SameRequest } from "../same";
 import { remember } from "../address";
 import { t } from "../strings";
+import { brief } from "../words";
 import { Columns, DataInput } from "./data";
 import { EXAMPLES } from "./examples";
 import { Gradient } from "./gradient";
@@ -98,8 +99,8 @@ function Evaluation({ table, setup, wishes, metrics, onTable, onSetup, onWishes,
         <Columns table={table} setup={setup} onUses={use} onTable={onTable} />
         <p class="note">{t("Proposed from names and numbers. Check it: what the predictions are decides what every figure means.")}</p>
         <div class="pair">
-          <Select label={t("Task")} value={setup.task} options={[...TASKS]} onValue={(task) => onSetup({ ...setup, task: task as Task, predictionsAre: PREDICTIONS_ARE[task as Task][0] ?? "" })} />
-          <Select label={t("Predictions are")} value={setup.predictionsAre} options={PREDICTIONS_ARE[setup.task]} onValue={(predictionsAre) => onSetup({ ...setup, predictionsAre })} />
+          <Select label={t("Task")} value={setup.task} options={TASKS.map((one) => [one, brief("task", one)])} onValue={(task) => onSetup({ ...setup, task: task as Task, predictionsAre: PREDICTIONS_ARE[task as Task][0] ?? "" })} />
+          <Select label={t("Predictions are")} value={setup.predictionsAre} options={PREDICTIONS_ARE[setup.task].map((one) => [one, brief("kind", one)])} onValue={(predictionsAre) => onSetup({ ...setup, predictionsAre })} />
           <Select label={t("Confidence")} value={String(wishes.confidence)} options={["0.9", "0.95", "0.99"]} onValue={(text) => onWishes({ ...wishes, confidence: Number(text) })} />
         </div>
         {request && request.names.length > 0 && <p class="hint">{t("Classes: {names}", { names: request.names.slice(0, 20).join(", ") })}</p>}

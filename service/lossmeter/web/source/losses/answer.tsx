@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { full, short } from "../numbers";
 import type { LossAnswer, Problem, Tensor } from "../service";
 import { t } from "../strings";
+import { worded } from "../words";
 import { Warnings } from "../report/warnings";
 
 const ROWS = 8;
@@ -21,12 +22,12 @@ export function Success({ answer, timing }: { answer: LossAnswer; timing: string
       </div>
       <dl class="facts">
         {Object.entries(facts).map(([name, fact]) => (
-          <div key={name}><dt>{name}</dt><dd title={String(fact)}>{typeof fact === "number" ? short(fact) : (fact ?? t("not finite"))}</dd></div>
+          <div key={name}><dt>{worded("fact", name)}</dt><dd title={String(fact)}>{typeof fact === "number" ? short(fact) : (fact ?? t("not finite"))}</dd></div>
         ))}
       </dl>
       <Warnings label={t("Warnings")} warnings={answer.warnings} />
-      {answer.values && <HeatMap title="values" pointer="/values" tensor={answer.values} odd={odd} />}
-      {Object.entries(answer.gradients).map(([role, gradient]) => <HeatMap key={role} title={`gradient of ${role}`} pointer={`/gradients/${role}`} tensor={gradient} odd={odd} />)}
+      {answer.values && <HeatMap title={t("values")} pointer="/values" tensor={answer.values} odd={odd} />}
+      {Object.entries(answer.gradients).map(([role, gradient]) => <HeatMap key={role} title={t("gradient of {role}", { role })} pointer={`/gradients/${role}`} tensor={gradient} odd={odd} />)}
       <Stages timing={timing} />
     </>
   );
@@ -99,5 +100,5 @@ function Cell({ value, peak }: { value: number | string; peak: number }) {
 /** Where the time went, by the header Server-Timing. */
 function Stages({ timing }: { timing: string }) {
   const parts = [...timing.matchAll(/(\w+);dur=([\d.]+)/g)].map(([, name, time]) => [name, Number(time)] as const);
-  return <p class="hint timing">{parts.map(([name, time]) => <span key={name}>{name} {time.toFixed(2)} ms</span>)}</p>;
+  return <p class="hint timing">{parts.map(([name, time]) => <span key={name}>{worded("stage", name ?? "")} {time.toFixed(2)} ms</span>)}</p>;
 }

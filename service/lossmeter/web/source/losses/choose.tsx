@@ -6,15 +6,16 @@ import { document_, resolved, type Schema } from "../docs/document";
 import { Line, Name, sentence, usePromise } from "../prose";
 import { call, type Loss } from "../service";
 import { t } from "../strings";
+import { brief, worded } from "../words";
 
 interface Chosen extends Loss {
   choice?: { reason: string; tasks: string[]; suits: string[]; matched: { part: string; text: string }[] };
 }
 
-/** The words of a parameter, each with what its description says of it. */
-function wordsOf(schema: Schema | undefined): [string, string][] {
+/** The words of a parameter, each with what is said of it: by its description, in English. */
+function wordsOf(of: "task" | "situation", schema: Schema | undefined): [string, string][] {
   const said = new Map([...(schema?.description ?? "").matchAll(/^- `(\w+)`: (.*)$/gm)].map(([, word, text]) => [word, text] as const));
-  return (schema?.enum ?? []).map((word) => [String(word), said.get(String(word)) ?? String(word)]);
+  return (schema?.enum ?? []).map((word) => [String(word), worded(of, String(word), said.get(String(word)))]);
 }
 
 async function asked(query: URLSearchParams): Promise<Chosen[]> {
@@ -42,7 +43,7 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
     if (name === "task") next.delete("situation");
     location.hash = href(["choose"], next);
   };
-  const situations = wordsOf(schema("situation")).filter(([word]) => !within || within.includes(word));
+  const situations = wordsOf("situation", schema("situation")).filter(([word]) => !within || within.includes(word));
   const failed = error ?? refused;
   return (
     <main id="main" class="page wide" tabIndex={-1} aria-busy={!api && !error}>
@@ -51,7 +52,7 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
       {api && (
         <section class="card" aria-label={t("Help me choose")}>
           <div class="pair">
-            <Select label={t("What is predicted?")} value={task} options={[["", t("anything")], ...wordsOf(schema("task"))]} onValue={(value) => go("task", value)} />
+            <Select label={t("What is predicted?")} value={task} options={[["", t("anything")], ...wordsOf("task", schema("task"))]} onValue={(value) => go("task", value)} />
             <Select label={t("What is known of the data, or wanted?")} value={situation} options={[["", t("nothing yet")], ...situations]} onValue={(value) => go("situation", value)} />
           </div>
           <form class="field" onSubmit={(event) => { event.preventDefault(); go("query", String(new FormData(event.currentTarget).get("query") ?? "").trim()); }}>
@@ -68,7 +69,7 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
               <h2><a href={href([loss.name])}><Name name={loss.name} /></a></h2>
               <p><Line text={loss.summary} /></p>
               {loss.choice && <p><strong>{t("Why:")}</strong> <Line text={sentence(loss.choice.reason)} /></p>}
-              {loss.choice && <p class="row">{loss.choice.suits.map((word) => <a key={word} class="chip" href={href(["choose"], new URLSearchParams({ ...(task ? { task } : {}), situation: word }))}>{word}</a>)}</p>}
+              {loss.choice && <p class="row">{loss.choice.suits.map((word) => <a key={word} class="chip" href={href(["choose"], new URLSearchParams({ ...(task ? { task } : {}), situation: word }))}>{brief("situation", word)}</a>)}</p>}
             </li>
           ))}
       </ol>

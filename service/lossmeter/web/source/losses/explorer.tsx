@@ -9,9 +9,10 @@ import type { Loss } from "../service";
 import { t } from "../strings";
 import { type Curve, bodiesOf, useCurves } from "./curves";
 import { Knobs } from "./knobs";
-import { Plane, Triangle } from "./plane";
+import { Plane } from "./plane";
 import type { Profile } from "./profile";
 import { profileOf } from "./profiles";
+import { Triangle } from "./triangle";
 import { axisOf, parseCall, queryOf, type View, viewOf, writeCall } from "./state";
 
 /** Comparisons that show most, for the losses where there are some. */

@@ -4,6 +4,8 @@ import { Line, usePromise } from "../prose";
 import { laidOut } from "../numbers";
 import { fetched, type Json, type Loss, type Role, type Schema } from "../service";
 import { t } from "../strings";
+import { worded } from "../words";
+import { kindOf } from "./profile";
 
 export interface Field {
   name: string;
@@ -18,16 +20,16 @@ export type Texts = Record<string, string>;
 
 /** What a JSON Schema allows, in words. */
 export function allowed(schema: Schema): string {
-  if (schema.anyOf) return schema.anyOf.map(allowed).join(" or ");
-  const kinds = [schema.type ?? ""].flat().map((kind) => ({ number: "a number", integer: "an integer" })[kind] ?? kind);
-  const bounds = ([["above", schema.exclusiveMinimum], ["at least", schema.minimum], ["below", schema.exclusiveMaximum], ["at most", schema.maximum]] as const)
+  if (schema.anyOf) return schema.anyOf.map(allowed).join(` ${t("or")} `);
+  const kinds = [schema.type ?? ""].flat().map((kind) => ({ number: t("a number"), integer: t("an integer") })[kind] ?? kind);
+  const bounds = ([[t("above"), schema.exclusiveMinimum], [t("at least"), schema.minimum], [t("below"), schema.exclusiveMaximum], [t("at most"), schema.maximum]] as const)
     .filter(([, bound]) => bound !== undefined && Math.abs(bound) < 2 ** 63);
-  return [kinds.join(" or "), ...bounds.map(([word, bound]) => `${word} ${bound}`)].join(", ");
+  return [kinds.join(` ${t("or")} `), ...bounds.map(([word, bound]) => `${word} ${bound}`)].join(", ");
 }
 
 const tensor = (role: Role): Field => ({
   name: role.name, schema: {}, tensor: true, initial: "", description: role.description,
-  label: [role.meaning.map((text) => text.split(":")[0]).join(" or "), role.shape.join(" or "), role.required ? "" : `(${t("optional")})`].filter(Boolean).join(" "),
+  label: [kindOf(role).map((kind) => worded("kind", kind)).join(` ${t("or")} `), role.shape.join(` ${t("or")} `), role.required ? "" : `(${t("optional")})`].filter(Boolean).join(" "),
 });
 
 function scalar(name: string, schema: Schema, start: Json | undefined, description = ""): Field {
@@ -59,8 +61,9 @@ export async function sharedFields(loss: Loss): Promise<Field[]> {
   const own = new Set(ownFields(loss).map((field) => field.name));
   return Object.entries(declared).filter(([name]) => !own.has(name) && !ELSEWHERE.has(name)).map(([name, one]) => {
     const whole: Schema = { ...schemas[named(one)], ...one };
-    if (named(one) === "Tensor") return { name, schema: {}, tensor: true, initial: "", label: `(${t("optional")})`, description: whole.description ?? "" };
-    return scalar(name, whole, whole.default, whole.description);
+    const about = worded("field", name, whole.description ?? "");
+    if (named(one) === "Tensor") return { name, schema: {}, tensor: true, initial: "", label: `(${t("optional")})`, description: about };
+    return scalar(name, whole, whole.default, about);
   });
 }
 

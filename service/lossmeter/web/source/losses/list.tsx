@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Name } from "../prose";
 import type { Loss } from "../service";
 import { t } from "../strings";
+import { worded } from "../words";
 
 const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9±]+/g, "");
 
@@ -17,7 +18,7 @@ export function rank(loss: Loss, search: string): number {
   if (names.some((name) => name === `${wanted}loss` || `${name}loss` === wanted)) return 4.5;
   if (names.some((name) => name.startsWith(wanted))) return 4;
   if (names.some((name) => name.includes(wanted))) return 3;
-  const text = [loss.name.replaceAll("_", " "), loss.aliases.join(" "), loss.family, loss.summary, loss.use_when].join(" ").toLowerCase();
+  const text = [loss.name.replaceAll("_", " "), loss.aliases.join(" "), loss.family, worded("family", loss.family), loss.summary, loss.use_when].join(" ").toLowerCase();
   return search.toLowerCase().split(/\s+/).filter(Boolean).every((word) => text.includes(word)) ? 2 : 0;
 }
 
@@ -62,7 +63,7 @@ export function LossList({ losses, current, open, onOpen }: { losses: Loss[]; cu
         {ranked.length === 0 && <p class="hint">{t("No loss is like that.")}</p>}
         {ranked.length > 0 && groups.map(([family, members]) => (
           <section key={family}>
-            {family && <h2>{family}</h2>}
+            {family && <h2>{worded("family", family)}</h2>}
             <ul>
               {members.map((loss) => (
                 <li key={loss.name}><a href={`#/${loss.name}`} aria-current={loss.name === current ? "page" : undefined} title={loss.summary}><Name name={loss.name} /></a></li>

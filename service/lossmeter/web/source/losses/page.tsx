@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { Display, Line, Name, Prose, sentence } from "../prose";
 import type { Loss } from "../service";
 import { t } from "../strings";
+import { worded } from "../words";
 import { Calculator } from "./calculator";
 import { Explorer } from "./explorer";
 
@@ -15,7 +16,7 @@ export function LossPage({ loss, all, names, query }: { loss: Loss; all: Loss[];
   return (
     <main id="main" tabIndex={-1}>
       <header class="title">
-        <p class="kind">{[loss.family, ...loss.aliases.map((alias) => t("also {alias}", { alias })), ...(torch ? [torch] : [])].join(" · ")}</p>
+        <p class="kind">{[worded("family", loss.family), ...loss.aliases.map((alias) => t("also {alias}", { alias })), ...(torch ? [torch] : [])].join(" · ")}</p>
         <h1><Name name={loss.name} /></h1>
         <p class="lead"><Line text={loss.summary} names={names} /></p>
       </header>

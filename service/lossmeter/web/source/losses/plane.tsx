@@ -1,4 +1,4 @@
-// Losses over two things at once, as contours: an axis and what may be set besides, or the probabilities of three classes.
+// Losses over two things at once, as contours: an axis and what may be set besides.
 import { contours } from "d3-contour";
 import { useMemo, useState } from "preact/hooks";
 import { Segments } from "../controls";
@@ -10,11 +10,11 @@ import { t } from "../strings";
 import { computed, mean } from "./curves";
 import type { Axis, Profile, Setting, Settings } from "./profile";
 
-const [COLUMNS, ROWS] = [49, 41];
+export const [COLUMNS, ROWS] = [49, 41];
 const LEVELS = 12;
-type Parameters = Record<string, Json>;
+export type Parameters = Record<string, Json>;
 
-const spread = (from: number, to: number, count: number) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
+export const spread = (from: number, to: number, count: number) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
 
 /** One sample for each place of the grid, row by row. What all samples share is not repeated. */
 function gridOf(profile: Profile, axis: Axis, setting: Setting, settings: Settings): Record<string, Json> {
@@ -23,7 +23,8 @@ function gridOf(profile: Profile, axis: Axis, setting: Setting, settings: Settin
   return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([role, first]) => [role, Array.isArray(first) && first.length === COLUMNS ? rows.flatMap((row) => row[role] as Json[]) : first]));
 }
 
-function useValues(loss: Loss, tensors: Record<string, Json> | null, parameters: Parameters): number[] | null {
+/** The values on a grid, those that are not finite as the highest. */
+export function useValues(loss: Loss, tensors: Record<string, Json> | null, parameters: Parameters): number[] | null {
   const body = tensors && JSON.stringify({ ...tensors, ...parameters, reduction: "none" });
   const ask = async () => {
     if (!body) return null;
@@ -45,7 +46,7 @@ function useValues(loss: Loss, tensors: Record<string, Json> | null, parameters:
 }
 
 /** Contours of values on a grid, light where they are low. */
-function Contours({ values, frame, x, y }: { values: number[]; frame: Frame; x: Ends; y: Ends }) {
+export function Contours({ values, frame, x, y }: { values: number[]; frame: Frame; x: Ends; y: Ends }) {
   const [low, high] = rangeOf(values);
   const levels = spread(low, high, LEVELS + 1).slice(0, LEVELS);
   const shapes = useMemo(() => contours().size([COLUMNS, ROWS]).thresholds(levels)(values), [values]);
@@ -75,7 +76,8 @@ function rangeOf(values: number[]): [number, number] {
   return [sorted[0] as number, sorted[Math.floor(0.97 * (sorted.length - 1))] as number];
 }
 
-const ends = (values: number[]) => ({ low: short(rangeOf(values)[0], 3), high: short(rangeOf(values)[1], 3) });
+/** From where to where the shades go. */
+export const ends = (values: number[]) => ({ low: short(rangeOf(values)[0], 3), high: short(rangeOf(values)[1], 3) });
 
 export function Plane({ loss, profile, axis, settings, parameters, point, onPlace }: {
   loss: Loss; profile: Profile; axis: Axis; settings: Settings; parameters: Parameters; point: number; onPlace: (x: number, settings: Settings) => void;
@@ -109,54 +111,6 @@ export function Plane({ loss, profile, axis, settings, parameters, point, onPlac
                 <circle class="s1 dot" cx={frame.x(point)} cy={frame.y(at)} r="5" />
               </>
             )}
-          </Plot>
-          <p class="hint">{t("From {low} (faint) to {high} (strong).", ends(values))}</p>
-        </>
-      )}
-    </details>
-  );
-}
-
-const HEIGHT = Math.sqrt(3) / 2;
-const LEAST = 0.004;
-
-/** The probabilities at a place in the triangle with the true class on top; near the edge for places beyond it. */
-function mixture(x: number, y: number): number[] {
-  const top = y / HEIGHT;
-  const right = x - top / 2;
-  const all = [top, 1 - top - right, right].map((one) => Math.max(LEAST, one));
-  const sum = all.reduce((a, b) => a + b, 0);
-  return all.map((one) => one / sum);
-}
-
-export function Triangle({ loss, profile, parameters }: { loss: Loss; profile: Profile; parameters: Parameters }) {
-  const [open, setOpen] = useState(false);
-  const grid = useMemo(() => spread(0, HEIGHT, ROWS).flatMap((y) => spread(0, 1, COLUMNS).map((x) => mixture(x, y))), []);
-  const values = useValues(loss, open && profile.simplex ? profile.simplex(grid) : null, parameters);
-  if (!profile.simplex) return null;
-  const [x, y] = [{ label: "", from: -0.1, to: 1.1 }, { label: "", from: -0.1, to: HEIGHT + 0.1 }];
-  const clip = "triangle";
-  return (
-    <details class="map" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t("Over the probabilities of three classes")}</summary>
-      {values && (
-        <>
-          <Plot x={x} y={y} series={[]} height={330} square bare label={`${loss.name}: ${t("Over the probabilities of three classes")}`}>
-            {(frame) => {
-              const corners = [[0, 0], [1, 0], [0.5, HEIGHT]].map(([a, b]) => `${frame.x(a as number)},${frame.y(b as number)}`).join(" ");
-              return (
-                <>
-                  <clipPath id={clip}><polygon points={corners} /></clipPath>
-                  <g clip-path={`url(#${clip})`}><Contours values={values} frame={frame} x={{ from: 0, to: 1 }} y={{ from: 0, to: HEIGHT }} /></g>
-                  <polygon class="edge" points={corners} />
-                  <g class="grid">
-                    <text x={frame.x(0.5)} y={frame.y(HEIGHT) - 6} text-anchor="middle">{t("true class")}</text>
-                    <text x={frame.x(0)} y={frame.y(0) + 15} text-anchor="middle">{t("class {number}", { number: 2 })}</text>
-                    <text x={frame.x(1)} y={frame.y(0) + 15} text-anchor="middle">{t("class {number}", { number: 3 })}</text>
-                  </g>
-                </>
-              );
-            }}
           </Plot>
           <p class="hint">{t("From {low} (faint) to {high} (strong).", ends(values))}</p>
         </>

@@ -10,6 +10,8 @@ import { type Curve, type Figures, found } from "./types";
 const UNIT = { from: 0, to: 1 };
 const MOST = 6;
 const POINTS = 2000;
+const RATES: [string, string] = [t("false positive rate"), t("true positive rate")];
+const SHARES: [string, string] = [t("recall"), t("precision")];
 
 /** Points at equal steps, the first and the last among them: more cannot be told apart. */
 function thinned<T>(column: readonly T[]): readonly T[] {
@@ -30,24 +32,23 @@ export function Decisions({ figures, names }: { figures: Figures; names: string[
         : (
           <div class="figures-row">
             {matrix && <Matrix counts={matrix.value} names={names} title={t("Confusion matrix")} />}
-            {roc && <Curves title={t("ROC")} curves={roc.value} x="false_positive_rate" y="true_positive_rate" names={names} diagonal />}
-            {precision && <Curves title={t("Precision and recall")} curves={precision.value} x="recall" y="precision" names={names} />}
+            {roc && <Curves title={t("ROC")} curves={roc.value} x="false_positive_rate" y="true_positive_rate" axes={RATES} names={names} diagonal />}
+            {precision && <Curves title={t("Precision and recall")} curves={precision.value} x="recall" y="precision" axes={SHARES} names={names} />}
           </div>
         )}
     </section>
   );
 }
 
-const words = (name: string) => name.replaceAll("_", " ");
 
-function Curves({ title, curves, x, y, names, diagonal = false, point }: {
-  title: string; curves: Curve[]; x: string; y: string; names: string[]; diagonal?: boolean; point?: { x: number; y: number } | null;
+function Curves({ title, curves, x, y, axes, names, diagonal = false, point }: {
+  title: string; curves: Curve[]; x: string; y: string; axes: [string, string]; names: string[]; diagonal?: boolean; point?: { x: number; y: number } | null;
 }) {
   const series: Series[] = curves.slice(0, MOST).map((curve, i) => ({ name: curves.length > 1 ? (names[i] ?? String(i)) : title, colour: i, x: thinned(curve[x] ?? []), y: thinned(curve[y] ?? []) }));
   return (
     <figure>
       <figcaption>{title}</figcaption>
-      <Plot square height={270} label={title} x={{ ...UNIT, label: words(x) }} y={{ ...UNIT, label: words(y) }} series={series}>
+      <Plot square height={270} label={title} x={{ ...UNIT, label: axes[0] }} y={{ ...UNIT, label: axes[1] }} series={series}>
         {(frame) => (
           <>
             {diagonal && <line class="marker" x1={frame.x(0)} y1={frame.y(0)} x2={frame.x(1)} y2={frame.y(1)} />}
@@ -97,8 +98,8 @@ function Threshold({ curve, counts, start, precision, names }: { curve: Curve; c
       </div>
       <div class="figures-row">
         <Matrix counts={moved} names={names} title={t("Confusion matrix")} />
-        <Curves title={t("ROC")} curves={[curve]} x="false_positive_rate" y="true_positive_rate" names={names} diagonal point={{ x: fpr, y: tpr }} />
-        {precision && <Curves title={t("Precision and recall")} curves={[precision]} x="recall" y="precision" names={names} point={right === null ? null : { x: tpr, y: right }} />}
+        <Curves title={t("ROC")} curves={[curve]} x="false_positive_rate" y="true_positive_rate" axes={RATES} names={names} diagonal point={{ x: fpr, y: tpr }} />
+        {precision && <Curves title={t("Precision and recall")} curves={[precision]} x="recall" y="precision" axes={SHARES} names={names} point={right === null ? null : { x: tpr, y: right }} />}
       </div>
     </>
   );

@@ -7,6 +7,7 @@ import { scaleOf, Whiskers } from "../report/intervals";
 import type { Run } from "../report/types";
 import { call, Refused } from "../service";
 import { language, t } from "../strings";
+import { brief as inShort } from "../words";
 import { type Brief, briefOf, useBrief } from "./reports";
 import { Rows } from "./rows";
 
@@ -92,7 +93,7 @@ export function RunsPage({ query }: { query: URLSearchParams }) {
           <option value="all">{t("open and closed")}</option><option value="open">{t("open")}</option><option value="closed">{t("closed")}</option>
         </select>
         <select aria-label={t("Task")} value={task} onChange={(event) => setTask(event.currentTarget.value)}>
-          <option value="">{t("all tasks")}</option>{tasks.map((one) => <option key={one} value={one}>{one}</option>)}
+          <option value="">{t("all tasks")}</option>{tasks.map((one) => <option key={one} value={one}>{inShort("task", one)}</option>)}
         </select>
         {tags.map((tag) => <a key={tag} class="chip" href={href(["runs"], new URLSearchParams(tags.filter((one) => one !== tag).map((one) => ["tag", one])))}><bdi>{tag}</bdi> ×</a>)}
         {ids.length > 1 ? <a class="compute" href={href(["compare", ...ids])}>{ids.length === 2 ? t("Compare the two") : t("Compare the {count}", { count: ids.length })}</a> : <span class="hint">{t("Choose two runs or more to compare them.")}</span>}
@@ -122,7 +123,7 @@ function Row({ index, run, tags, family, chosen, onToggle, onKnown }: { index: n
     <tr aria-rowindex={index + 2}>
       <td><Check label={<span class="hidden">{t("Compare {name}", { name: title })}</span>} checked={chosen} onChecked={onToggle} /></td>
       <th scope="row"><div class="naming"><a href={href(["runs", run.id])} title={title}><bdi>{title}</bdi></a>{run.tags.map((tag) => <a key={tag} class="chip" title={tag} href={href(["runs"], new URLSearchParams([...tags.filter((one) => one !== tag), tag].map((one) => ["tag", one])))}><bdi>{tag}</bdi></a>)}</div></th>
-      <td>{String(run.plan.task)}</td><td class="number">{run.samples.toLocaleString("en")}</td><td>{run.closed ? t("closed") : t("open")}</td>
+      <td>{inShort("task", String(run.plan.task))}</td><td class="number">{run.samples.toLocaleString("en")}</td><td>{run.closed ? t("closed") : t("open")}</td>
       <td>{brief && brief.passed !== null && <span class={brief.passed ? "passed" : "failed"}><span class="badge">{brief.passed ? t("hold") : t("fail")}</span></span>}</td>
       <td>{brief?.name && <div class="first"><span><span class="kind">{brief.name}</span> <strong>{short(brief.value)}</strong></span><Whiskers value={brief.value} interval={brief.interval} scale={scaleOf([brief])} /></div>}</td>
       <td>{brief && <Course run={run} brief={brief} family={family} />}</td>

@@ -8,6 +8,7 @@ import { ReportView } from "../report/report";
 import { type Report, type Run, scalarsOf } from "../report/types";
 import { call, Refused } from "../service";
 import { t } from "../strings";
+import { brief } from "../words";
 import { titleOf, when } from "./list";
 import { Progress } from "./progress";
 
@@ -75,7 +76,7 @@ export function RunPage({ id }: { id: string }) {
   return (
     <main id="main" class="page wide" tabIndex={-1} aria-busy={!report && !error}>
       <header class="title">
-        <p class="kind"><a href="#/runs">{t("Runs")}</a> · {String(run.plan.task)} · {String(run.plan.predictions_are)}</p>
+        <p class="kind"><a href="#/runs">{t("Runs")}</a> · {brief("task", String(run.plan.task))} · {brief("kind", String(run.plan.predictions_are))}</p>
         <h1><bdi>{titleOf(run)}</bdi></h1>
         <p class="row">{run.tags.map((tag) => <a key={tag} class="chip" href={href(["runs"], new URLSearchParams({ tag }))}><bdi>{tag}</bdi></a>)}</p>
         <p class="hint" role="status" data-batches={run.batches}>

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.web.conftest import Browser
+from tests.web.test_runs import GOOD, LABELS, PLAN, POOR
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 READY = {
     "#/focal": "document.querySelector('.explorer[data-of=ready]') && document.querySelector('.katex')",
+    "#/choose?task=binary&situation=imbalance": "document.querySelector('.choices-found')",
     "#/evaluate": "document.querySelector('#pasted')",
     "#/runs": "document.querySelector('.note, .runs')",
     "#/docs/guides/evaluation.md": "document.querySelector('[data-page] table')",
     "#/docs/api/open_run": "document.querySelector('.attempt')",
     "#/service": "document.querySelector('section[aria-label=Routes] td')",
 }
+PRESS = "document.querySelectorAll(arguments[0]).forEach(e => e.click())"
 VIOLATIONS = """
 const [rules, done] = arguments;
 const limits = rules ? {runOnly: {type: "rule", values: rules}} : {};
@@ -39,24 +44,75 @@ def press(browser: Browser, text: str) -> None:
     browser.driver.execute_script(f"{found}.click()", text)
 
 
-@pytest.mark.parametrize(("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])])
-def test_no_page_breaks_a_rule(browser: Browser, url: str, scheme: str, rules: list[str] | None) -> None:
-    browser.driver.set_script_timeout(60)
-    browser.emulate(prefers_color_scheme=scheme)
+def in_both_lights(browser: Browser) -> list[str]:
+    """Violations of all rules in light, and of those of contrast in dark, on the page that is open."""
+    found = violations(browser)
+    browser.emulate(prefers_color_scheme="dark")
     try:
-        found = {}
-        for place, ready in READY.items():
-            browser.open(f"{url}/{place}")
-            browser.wait(ready)
-            found[place] = violations(browser, rules)
-        browser.open(f"{url}/#/evaluate")
-        press(browser, "Example: binary")
-        browser.wait("document.querySelector('#evaluate:not([disabled])')").click()
-        browser.wait("document.querySelector('.report')")
-        found["report"] = violations(browser, rules)
-        assert found == {place: [] for place in found}
+        return found + [f"dark: {one}" for one in violations(browser, ["color-contrast"])]
     finally:
-        browser.emulate()
+        browser.emulate(prefers_color_scheme="light")
+
+
+@pytest.fixture
+def light(browser: Browser) -> Iterator[Browser]:
+    browser.driver.set_script_timeout(60)
+    browser.emulate(prefers_color_scheme="light")
+    yield browser
+    browser.emulate()
+
+
+def test_no_page_breaks_a_rule(light: Browser, url: str) -> None:
+    found = {}
+    for place, ready in READY.items():
+        light.open(f"{url}/{place}")
+        light.wait(ready)
+        found[place] = in_both_lights(light)
+    assert found == {place: [] for place in found}
+
+
+def test_no_answer_breaks_a_rule(light: Browser, url: str) -> None:
+    """Reports with gates and advice, maps, and the answer to a request by hand."""
+    found = {}
+    light.open(f"{url}/#/evaluate?example=binary&gate=accuracy>=0.99&gate=recall>=0.1")
+    light.wait("document.querySelector('#evaluate:not([disabled])')").click()
+    light.wait("document.querySelector('.report .tensor td')")
+    found["report"] = in_both_lights(light)
+    light.open(f"{url}/#/cross_entropy")
+    light.wait(READY["#/focal"])
+    light.driver.execute_script(PRESS, "form details > summary, button.compute, .map summary")
+    light.wait(
+        "document.querySelector('.value') && document.querySelector('.sample') && document.querySelector('#field-precision')"
+    )
+    found["by hand"] = in_both_lights(light)
+    assert found == {place: [] for place in found}
+
+
+def test_no_page_of_runs_breaks_a_rule(light: Browser, url: str, http: httpx.Client) -> None:
+    plan = {**PLAN, "gates": [{"metric": "accuracy", "minimum": 0.9}], "slices": ["place"]}
+    runs = []
+    for name, scores in (("new", GOOD), ("old", POOR)):
+        runs.append(http.post("/v1/runs", json={**plan, "name": name, "tags": ["light", "batches=4"]}).json()["id"])
+        batch = {
+            "predictions": scores,
+            "labels": LABELS,
+            "sample_ids": list(range(40)),
+            "slices": {"place": ["a", "b"] * 20},
+        }
+        assert http.put(f"/v1/runs/{runs[-1]}/batches/0", json=batch).status_code == 201
+    pages = {
+        "runs": "document.querySelectorAll('.badge').length > 1",
+        f"runs/{runs[0]}": "document.querySelector('.slices')",
+        "compare/" + "/".join(runs): "document.querySelector('main tbody')",
+    }
+    found = {}
+    for place, ready in pages.items():
+        light.open(f"{url}/#/{place}")
+        light.wait(ready)
+        found[place] = in_both_lights(light)
+    for run in runs:
+        http.delete(f"/v1/runs/{run}")
+    assert found == {place: [] for place in pages}
 
 
 def test_no_page_is_wider_than_a_phone(browser: Browser, url: str) -> None:

@@ -123,6 +123,9 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, url: str) -> None:
             browser.open(f"{url}/{place}")
             browser.wait(ready)
             assert browser.run("document.documentElement.scrollWidth <= innerWidth"), place
+            assert browser.run("(pages => pages.scrollWidth <= pages.clientWidth)(document.querySelector('.pages'))"), (
+                place
+            )
         browser.open(f"{url}/#/evaluate")
         press(browser, "Example: multiclass")
         browser.wait("document.querySelector('#evaluate:not([disabled])')").click()

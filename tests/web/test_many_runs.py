@@ -78,6 +78,7 @@ def test_names_of_strangers_are_text_and_break_no_page(page: Page) -> None:
         runs = page.run("[...document.querySelectorAll('.naming > a:first-child')].map(e => e.hash)")
         page.open(runs[-1], "document.querySelector('.slices')")
         assert page.run("document.querySelector('h1').textContent") == HOSTILE[0]
+        assert page.run("document.querySelector('[data-batches]').textContent").endswith("1 batch, 4 samples")
         page.wait("document.documentElement.scrollWidth <= innerWidth")
         pages["run"] = violations(page.browser)
         ids = [run.rpartition("/")[2] for run in runs[:3]]

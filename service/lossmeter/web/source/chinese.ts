@@ -22,6 +22,7 @@ export const chinese = {
   "Example {number}": "示例 {number}",
   "Gradient by the {what}": "对{what}的梯度",
   "Gradient": "梯度",
+  "Gradient: {name}": "梯度：{name}",
   "Horizontal axis": "横轴",
   "Key": "密钥",
   "Loss": "损失",

@@ -16,10 +16,15 @@ function stored(): string | null {
   }
 }
 
+const SINGULAR: Record<string, string> = { batches: "batch", losses: "loss", rows: "row", runs: "run", samples: "sample", values: "value" };
+const ONE = new RegExp(`(?<![\\d.,])1 (${Object.keys(SINGULAR).join("|")})\\b`, "g");
+const LATIN_THEN_HAN = /(?<=[A-Za-z0-9])(?=\p{Script=Han})/gu;
+
 /** The text in the language of the page; `{name}` stands for a value. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
   const said: string = language === "zh" ? chinese[text] : text;
-  return said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  const filled = said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return language === "zh" ? filled.replace(LATIN_THEN_HAN, " ") : filled.replace(ONE, (_, noun: string) => `1 ${SINGULAR[noun]}`);
 }
 
 /** Keeps the choice in this browser, and shows the page in it. */

@@ -60,27 +60,29 @@ export function Triangle({ loss, profile, parameters }: { loss: Loss; profile: P
       <summary>{t("Over the probabilities of three classes")}</summary>
       {values && (
         <>
-          <Plot x={X} y={Y} series={[]} height={330} square bare label={`${loss.name}: ${t("Over the probabilities of three classes")}`} onPlace={(x, y) => setShares(mixture(x, y))}>
-            {(frame) => {
-              const corners = [[0, 0], [1, 0], [0.5, HEIGHT]].map(([a, b]) => `${frame.x(a as number)},${frame.y(b as number)}`).join(" ");
-              return (
-                <>
-                  <clipPath id={clip}><polygon points={corners} /></clipPath>
-                  <g clip-path={`url(#${clip})`}><Contours values={values} frame={frame} x={{ from: 0, to: 1 }} y={{ from: 0, to: HEIGHT }} /></g>
-                  <polygon class="edge" points={corners} />
-                  <g class="grid">
-                    <text x={frame.x(0.5)} y={frame.y(HEIGHT) - 6} text-anchor="middle">{names[0]}</text>
-                    <text x={frame.x(0)} y={frame.y(0) + 15} text-anchor="middle">{names[1]}</text>
-                    <text x={frame.x(1)} y={frame.y(0) + 15} text-anchor="middle">{names[2]}</text>
-                  </g>
-                  <circle class="s1 dot" cx={frame.x(at[0])} cy={frame.y(at[1])} r="5" />
-                </>
-              );
-            }}
-          </Plot>
-          <p class="hint">{t("From {low} (faint) to {high} (strong).", ends(values))}</p>
-          <div class="pair">
-            {names.map((name, i) => <Slider key={name} label={t("Probability: {name}", { name })} value={Number((shares[i] ?? 0).toPrecision(3))} minimum={0} maximum={1} step={0.01} onValue={(to) => setShares(moved(shares, i, to))} />)}
+          <div class="triangle">
+            <Plot x={X} y={Y} series={[]} height={330} square bare label={`${loss.name}: ${t("Over the probabilities of three classes")}`} onPlace={(x, y) => setShares(mixture(x, y))}>
+              {(frame) => {
+                const corners = [[0, 0], [1, 0], [0.5, HEIGHT]].map(([a, b]) => `${frame.x(a as number)},${frame.y(b as number)}`).join(" ");
+                return (
+                  <>
+                    <clipPath id={clip}><polygon points={corners} /></clipPath>
+                    <g clip-path={`url(#${clip})`}><Contours values={values} frame={frame} x={{ from: 0, to: 1 }} y={{ from: 0, to: HEIGHT }} /></g>
+                    <polygon class="edge" points={corners} />
+                    <g class="grid">
+                      <text x={frame.x(0.5)} y={frame.y(HEIGHT) - 6} text-anchor="middle">{names[0]}</text>
+                      <text x={frame.x(0)} y={frame.y(0) + 15} text-anchor="middle">{names[1]}</text>
+                      <text x={frame.x(1)} y={frame.y(0) + 15} text-anchor="middle">{names[2]}</text>
+                    </g>
+                    <circle class="s1 dot" cx={frame.x(at[0])} cy={frame.y(at[1])} r="5" />
+                  </>
+                );
+              }}
+            </Plot>
+            <div class="sliders">
+              {names.map((name, i) => <Slider key={name} label={t("Probability: {name}", { name })} value={Number((shares[i] ?? 0).toPrecision(3))} minimum={0} maximum={1} step={0.01} onValue={(to) => setShares(moved(shares, i, to))} />)}
+              <p class="hint">{t("From {low} (faint) to {high} (strong).", ends(values))}</p>
+            </div>
           </div>
           {answer && <Sample answer={answer} names={names} />}
         </>
@@ -94,7 +96,7 @@ function Sample({ answer, names }: { answer: LossAnswer; names: string[] }) {
   return (
     <div class="scroll" tabIndex={0}>
       <table class="figures sample">
-        <thead><tr><th scope="col">{t("Loss")}</th>{names.map((name) => <th key={name} scope="col">{t("Gradient by the {what}", { what: name })}</th>)}</tr></thead>
+        <thead><tr><th scope="col">{t("Loss")}</th>{names.map((name) => <th key={name} scope="col">{t("Gradient: {name}", { name })}</th>)}</tr></thead>
         <tbody><tr><td class="strong">{short(mean(answer.values?.data ?? []))}</td>{names.map((name, i) => <td key={name}>{short(gradient?.data[i] ?? null)}</td>)}</tr></tbody>
       </table>
     </div>

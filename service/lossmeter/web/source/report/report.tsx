@@ -168,9 +168,9 @@ function Histogram({ values }: { values: number[] }) {
   );
 }
 
-/** What is not finite by nature (the first threshold of a curve, an empty bin) is not worth a warning. */
+/** What is not finite by nature (the first threshold of a curve, an empty bin) is not worth a warning, nor the bound of a value that is none. */
 function Doubts({ report }: { report: Report }) {
   const curves = report.metrics.flatMap((one, i) => (one.kind === "curve" ? [`/metrics/${i}/`] : []));
-  const rest = report.warnings.filter((one) => !curves.some((place) => one.pointer.startsWith(place)) && !/^\/slices\/\d+\/metrics\/\d+\/value\/\d+\//.test(one.pointer));
+  const rest = report.warnings.filter((one) => !curves.some((place) => one.pointer.startsWith(place)) && !one.pointer.endsWith("/error_bound") && !/^\/slices\/\d+\/metrics\/\d+\/value\/\d+\//.test(one.pointer));
   return <Warnings label={t("Warnings")} warnings={rest.slice(0, 20)} />;
 }

@@ -102,7 +102,7 @@ function Differences({ title, parts, called }: { title: string; parts: Compared[
       <h2><bdi>{title}</bdi></h2>
       <div class="scroll" tabIndex={0}>
         <table class="figures">
-          <thead><tr><th scope="col">{t("Figure")}</th>{several && <th scope="col">{t("Run")}</th>}<th scope="col">{t("Baseline")}</th><th scope="col">{t("Candidate")}</th><th scope="col">{t("Difference")}</th><th scope="col">{t("Interval")}</th><td /><th scope="col">p</th><th scope="col">{t("Verdict")}</th></tr></thead>
+          <thead><tr><th scope="col">{t("Figure")}</th>{several && <th scope="col">{t("Run")}</th>}<th scope="col" class="aside">{t("Baseline")}</th><th scope="col" class="aside">{t("Candidate")}</th><th scope="col">{t("Difference")}</th><th scope="col">{t("Interval")}</th><td /><th scope="col">p</th><th scope="col">{t("Verdict")}</th></tr></thead>
           {[...figures].map(([key, rows]) => {
             const scale = scaleOf(rows.map(({ one }) => ({ value: one.difference, interval: one.interval })), true);
             return (
@@ -113,7 +113,7 @@ function Differences({ title, parts, called }: { title: string; parts: Compared[
                     <tr key={run.id}>
                       {i === 0 && <th scope="rowgroup" rowSpan={rows.length}><Call name={one.loss ?? one.metric ?? ""} parameters={one.parameters} /></th>}
                       {several && <td><bdi>{called(run)}</bdi></td>}
-                      <td>{short(one.baseline)}</td><td>{short(one.candidate)}</td><td class="strong">{short(one.difference)}</td><td><Ends interval={one.interval} /></td>
+                      <td class="aside">{short(one.baseline)}</td><td class="aside">{short(one.candidate)}</td><td class={`strong ${says}`}>{short(one.difference)}</td><td><Ends interval={one.interval} /></td>
                       <td><Whiskers zero value={one.difference} interval={one.interval} scale={scale} colour={says === "worse" ? 1 : 0} /></td>
                       <td>{short(one.p_value, 2)}</td><td class={says}>{says === "better" ? t("better") : says === "worse" ? t("worse") : t("undecided")}</td>
                     </tr>

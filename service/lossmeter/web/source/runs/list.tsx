@@ -103,7 +103,7 @@ export function RunsPage({ query }: { query: URLSearchParams }) {
       {runs.length > 0 && (
         <>
           <p class="hint" role="status" data-runs={runs.length} data-busy={busy}>{t("{shown} of {all} runs", { shown: shown.length.toLocaleString("en"), all: `${runs.length.toLocaleString("en")}${next ? "+" : ""}` })}</p>
-          <Rows count={shown.length} height={ROW_PX} label={t("Runs")} head={<tr><td /><th scope="col">{t("Run")}</th><th scope="col">{t("Task")}</th><th scope="col">{t("Samples")}</th><th scope="col">{t("State")}</th><th scope="col">{t("Gates")}</th><th scope="col">{t("First metric")}</th><th scope="col">{t("Course")}</th><th scope="col">{t("Opened")}</th></tr>}>
+          <Rows count={shown.length} height={ROW_PX} label={t("Runs")} head={<tr><td /><th scope="col">{t("Run")}</th><th scope="col" class="aside">{t("Task")}</th><th scope="col" class="aside">{t("Samples")}</th><th scope="col" class="aside">{t("State")}</th><th scope="col">{t("Gates")}</th><th scope="col">{t("First metric")}</th><th scope="col">{t("Course")}</th><th scope="col">{t("Opened")}</th></tr>}>
             {(index) => {
               const run = shown[index] as Run;
               return <Row key={run.id} index={index} run={run} tags={tags} family={named.get(run.name) ?? []} chosen={chosen.some((one) => one.id === run.id)} onToggle={() => toggle(run)} onKnown={known} />;
@@ -123,7 +123,7 @@ function Row({ index, run, tags, family, chosen, onToggle, onKnown }: { index: n
     <tr aria-rowindex={index + 2}>
       <td><Check label={<span class="hidden">{t("Compare {name}", { name: title })}</span>} checked={chosen} onChecked={onToggle} /></td>
       <th scope="row"><div class="naming"><a href={href(["runs", run.id])} title={title}><bdi>{title}</bdi></a>{run.tags.map((tag) => <a key={tag} class="chip" title={tag} href={href(["runs"], new URLSearchParams([...tags.filter((one) => one !== tag), tag].map((one) => ["tag", one])))}><bdi>{tag}</bdi></a>)}</div></th>
-      <td>{inShort("task", String(run.plan.task))}</td><td class="number">{run.samples.toLocaleString("en")}</td><td>{run.closed ? t("closed") : t("open")}</td>
+      <td class="aside">{inShort("task", String(run.plan.task))}</td><td class="number aside">{run.samples.toLocaleString("en")}</td><td class="aside">{run.closed ? t("closed") : t("open")}</td>
       <td>{brief && brief.passed !== null && <span class={brief.passed ? "passed" : "failed"}><span class="badge">{brief.passed ? t("hold") : t("fail")}</span></span>}</td>
       <td>{brief?.name && <div class="first"><span><span class="kind">{brief.name}</span> <strong>{short(brief.value)}</strong></span><Whiskers value={brief.value} interval={brief.interval} scale={scaleOf([brief])} /></div>}</td>
       <td>{brief && <Course run={run} brief={brief} family={family} />}</td>

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import Columns
-from tests.support.ray import VARIABLES, Held, agent_ports, be_patient
+from tests.support.ray import Held
 
 with warnings.catch_warnings():  # those of Ray's own code
     warnings.simplefilter("ignore")
@@ -42,7 +42,6 @@ with warnings.catch_warnings():  # those of Ray's own code
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
-STORE_BYTES = 100_000_000
 FILES, ROWS = 16, 2_000
 MANY = 100
 """Parts of which records are merged in tasks."""
@@ -54,34 +53,6 @@ PLAN = validate(
     "plan",
     {"task": "multiclass", "predictions_are": "logits", "replicates": 20, "hardest": 3, "slices": ["country"]},
 )
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes, of which the first is the head."""
-    patched = pytest.MonkeyPatch()
-    for name, value in VARIABLES.items():
-        patched.setenv(name, value)
-    patched.setenv("LOSSMETER_AUTH", "off")
-    patched.setenv("LOSSMETER_STORE_URL", f"sqlite:///{tmp_path_factory.mktemp('store') / 'runs.db'}")
-    patched.setenv("OMP_NUM_THREADS", "1")
-    be_patient()
-    cluster = Cluster()
-    try:
-        add_node(cluster)
-        add_node(cluster)
-        ray.init(address=cluster.address, log_to_driver=False)
-        yield cluster
-    finally:
-        if ray.is_initialized():  # otherwise Serve would start Ray to end it
-            serve.shutdown()
-        ray.shutdown()
-        cluster.shutdown()
-        patched.undo()
-
-
-def add_node(cluster: Cluster) -> Any:
-    return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, include_dashboard=False, **agent_ports())
 
 
 def kill(cluster: Cluster, node: Any) -> None:
@@ -160,8 +131,10 @@ def test_names_of_classes_are_found_in_all_files(cluster: Cluster, tmp_path: Pat
         assert plain(found) == plain(LocalRunner("cpu").report(dataset, Columns(("p",), ("y",)), plan))
 
 
-def test_what_is_lost_with_a_node_is_computed_again(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
-    (node,) = cluster.worker_nodes or {add_node(cluster)}
+def test_what_is_lost_with_a_node_is_computed_again(
+    cluster: Cluster, second: Callable[[], Any], folder: Path, tmp_path: Path
+) -> None:
+    node = second()
     killed = threading.Thread(target=_kill_at_work, args=(cluster, node, tmp_path))
     with opened(str(folder), None) as dataset:
         here = LocalRunner("cpu").report(dataset, COLUMNS, PLAN)
@@ -180,8 +153,11 @@ def _kill_at_work(cluster: Cluster, node: Any, folder: Path) -> None:
     kill(cluster, node)
 
 
-def test_both_replicas_serve_and_nothing_acknowledged_is_lost_with_one(cluster: Cluster) -> None:
-    (lost,) = cluster.worker_nodes or {add_node(cluster)}
+@pytest.mark.usefixtures("serve_ended")
+def test_both_replicas_serve_and_nothing_acknowledged_is_lost_with_one(
+    cluster: Cluster, second: Callable[[], Any]
+) -> None:
+    lost = second()
     address = "http://127.0.0.1:8123"
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": 8123})
     nodes = {"num_replicas": 2, "max_replicas_per_node": 1, "health_check_period_s": 2, "health_check_timeout_s": 10}
@@ -192,9 +168,9 @@ def test_both_replicas_serve_and_nothing_acknowledged_is_lost_with_one(cluster: 
             body = {"predictions": [[0.5, 1.0]], "labels": [1]}
             answers = list(threads.map(lambda _: client.post("/v1/losses/cross_entropy", json=body), range(sent)))
         assert {one.status_code for one in answers} == {200}
-        counts = [_computed(client) for _ in range(40)]
-        assert len(set(counts) - {0}) == 2  # both have answered some
-        assert max(counts) < sent
+        assert all(
+            0 < _computed(client) < sent for _ in range(10)
+        )  # whichever is asked: the other one has answered the rest
 
         batches = [_batch(number) for number in range(60)]
         run = client.post("/v1/runs", json=RUN).raise_for_status().json()["id"]

@@ -19,7 +19,7 @@ VARIABLES = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_gcs_server_port_wait_time_s": "300",
-    "RAY_raylet_start_wait_time_s": "600",
+    "RAY_raylet_start_wait_time_s": "10",  # in one go, after which `be_patient` looks at the raylet and asks again
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_health_check_initial_delay_ms": "60000",
     "RAY_health_check_timeout_ms": "30000",
@@ -31,6 +31,8 @@ VARIABLES = {
 """Of a cluster of this machine that waits longer than usual for its processes, and reports to nobody."""
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 START_SECONDS = 600.0
+STARTS = 3
+"""Of a node, at most."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +66,54 @@ class Held:
         yield from self.part.read(columns)
 
 
-def agent_ports() -> dict[str, int]:
-    """Ports of the agents of a node: chosen by them, the node ends if they take longer than some seconds to say which."""
-    with ExitStack() as reserved:
-        ports = [reserved.enter_context(reserve_port()).getsockname()[1] for _ in AGENTS]
-    return dict(zip(AGENTS, ports, strict=True))
+def add_node(cluster: Any, **options: Any) -> Any:
+    """Adds a node to a `ray.cluster_utils.Cluster`, and another one in its place if Ray ends it while it starts.
+
+    A raylet ends itself if its agents do not say within 15 seconds, by files, which ports they have. It is given the ports,
+    which are kept free until the agents listen there; that of the dashboard's agent Ray 2.60 does not hand on to it, so
+    that `be_patient` writes its file.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            with ExitStack() as reserved:
+                ports = [reserved.enter_context(reserve_port()).getsockname()[1] for _ in AGENTS]
+                return cluster.add_node(include_dashboard=False, **dict(zip(AGENTS, ports, strict=True)), **options)
+        except NodeEnded:
+            if not left:
+                raise
+    raise AssertionError
+
+
+class NodeEnded(Exception):
+    """Ray has ended a node that it was starting."""
 
 
 def be_patient() -> None:
     """Lets nodes and proxies take longer to start than the half minute and minute that Ray gives them whatever it is told."""
     from ray._private import services
+    from ray._private.node import Node
+    from ray._raylet import persist_port
 
     if client := sys.modules.get("ray.serve._private.client"):
         client.HTTP_PROXY_TIMEOUT = START_SECONDS  # type: ignore[attr-defined]
 
-    known = services.get_node
+    start = Node.start_ray_processes
 
-    def patient(*arguments: Any) -> Any:
+    def started(node: Any) -> None:
+        if port := node.dashboard_agent_listen_port:
+            persist_port(node.get_session_dir_path(), node.node_id, "dashboard_agent_listen_port", port)
+        start(node)
+        (raylet,) = node.all_processes["raylet"]
         until = time.monotonic() + START_SECONDS
-        while True:
+        while time.monotonic() < until:
             try:
-                return known(*arguments)
+                services.get_node(node.gcs_address, node.node_id)
             except RuntimeError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.5)
+                if (status := raylet.process.poll()) is not None:
+                    node.kill_all_processes(check_alive=False)
+                    message = f"the raylet ended with {status}; its log is in {node.get_logs_dir_path()}"
+                    raise NodeEnded(message) from None
+            else:
+                return
 
-    services.get_node = patient
+    Node.start_ray_processes = started

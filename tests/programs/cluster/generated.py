@@ -22,12 +22,11 @@ from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset
 from lossmeter.wire.tables import ROWS, Chunk, Columns
 from tests.programs.cluster.proxy import descendants, processor_seconds
-from tests.support.ray import VARIABLES, agent_ports, be_patient
+from tests.support.ray import VARIABLES, add_node, be_patient
 
 CHUNKS = 16
 """Of one part, which has about a million samples."""
 STORE_BYTES = 200_000_000
-HEAD = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 PLAN = validate(
     SlicedFields,
     "plan",
@@ -114,10 +113,10 @@ def main(engine: str, parts: int) -> None:
         from lossmeter.cluster import RayRunner
 
         be_patient()
-        cluster = Cluster(initialize_head=True, head_node_args={**HEAD, **agent_ports()})
+        cluster = Cluster()
         try:
-            for _ in range(2):
-                cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, **agent_ports())
+            for cpus in (0, 1, 1):
+                add_node(cluster, num_cpus=cpus, object_store_memory=STORE_BYTES)
             ray.init(address=cluster.address, log_to_driver=False)
             figures = Figures()
             report = RayRunner("cpu", figures.watch).report(dataset, columns, PLAN)

@@ -1,6 +1,6 @@
-"""One worker behind the ways into Ray Serve, and one without it: the same small request, by wrk.
+"""One worker behind the ways into Ray Serve beside one without it: the same small request, by wrk, in turns.
 
-build/ray/bin/python -m tests.programs.cluster.proxy serve|proxy|throughput|haproxy …
+build/ray/bin/python -m tests.programs.cluster.proxy proxy|default|throughput|haproxy …
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from tests.support.ports import reserve_port
 from tests.support.ray import VARIABLES
 
-BODY = {"predictions": [[0.2, 1.1, -0.3], [2.0, 0.1, 0.4]], "labels": [1, 0]}
+ROWS, CLASSES = 32, 10
+BODY = {
+    "predictions": [[(7 * row + 3 * column) % 19 / 8 - 1 for column in range(CLASSES)] for row in range(ROWS)],
+    "labels": [row % CLASSES for row in range(ROWS)],
+}
 PATH = "/v1/losses/cross_entropy"
-CONNECTIONS, SECONDS = (1, 16), 8
+CONNECTIONS, SECONDS, ROUNDS = 16, 4, 5
 SCRIPT = f"""wrk.method = "POST"
 wrk.body = '{json.dumps(BODY)}'
 wrk.headers["Content-Type"] = "application/json"
@@ -37,10 +43,10 @@ DEPLOY = """
 import os, sys, ray
 from ray import serve
 from ray.cluster_utils import Cluster
-from tests.support.ray import agent_ports, be_patient
+from tests.support.ray import add_node, be_patient
 be_patient()
 cluster = Cluster()
-cluster.add_node(num_cpus=3, object_store_memory=200_000_000, include_dashboard=False, **agent_ports())
+add_node(cluster, num_cpus=3, object_store_memory=200_000_000)
 ray.init(address=cluster.address, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 from lossmeter.cluster.deployment import application
@@ -130,17 +136,33 @@ def processor_seconds(root: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure(port: int, root: int, connections: int) -> str:
-    """Returns requests a second, the median and 99th percentile of latency, and the processor time of a request.
+@dataclass(frozen=True)
+class Figures:
+    """What one round has found.
 
-    The last is that of all processes but the client, and holds on a busy machine too.
+    Attributes:
+        rate: requests a second.
+        median: milliseconds to the answer.
+        slow: milliseconds within which 99 of 100 are answered.
+        spent: microseconds of processor time of a request, in all processes but the client; holds on a busy machine too.
+        failed: what wrk says of requests without an answer of 200.
     """
+
+    rate: float
+    median: float
+    slow: float
+    spent: float
+    failed: str
+
+
+def measure(port: int, root: int) -> Figures:
+    """Lets wrk ask for some seconds."""
     before = processor_seconds(root)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT)
         script.flush()
         address = f"http://127.0.0.1:{port}{PATH}"
-        options = ["-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script.name, address]
+        options = ["-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", script.name, address]
         told = subprocess.run(["wrk", *options], capture_output=True, text=True, check=True).stdout
     spent = processor_seconds(root) - before
     count = re.search(r"(\d+) requests in", told)
@@ -149,22 +171,45 @@ def measure(port: int, root: int, connections: int) -> str:
     errors = re.search(r"Non-2xx.*|Socket errors.*", told)
     assert rate is not None, told
     assert count is not None, told
-    each = f"{1e6 * spent / int(count[1]):.0f} µs of processor time each"
     failed = errors[0] if errors else ""
-    return f"{float(rate[1]):8.0f} requests/s, median {latency['50']}, 99 % {latency['99']}, {each} {failed}"
+    return Figures(
+        float(rate[1]), _milliseconds(latency["50"]), _milliseconds(latency["99"]), 1e6 * spent / int(count[1]), failed
+    )
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(\D+)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
+
+
+def told(name: str, rounds: list[Figures]) -> str:
+    """Says the medians of the rounds."""
+    rate, middle, slow, spent = (
+        median(getattr(one, field) for one in rounds) for field in ("rate", "median", "slow", "spent")
+    )
+    failed = "; ".join(one.failed for one in rounds if one.failed)
+    return (
+        f"{name:>10}: {rate:6.0f} requests/s, median {middle:.1f} ms, 99 % {slow:.1f} ms, {spent:.0f} µs each {failed}"
+    )
 
 
 def main(ways: list[str]) -> None:
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
-    for way in ways:
-        with reserve_port() as reserved:
-            port = reserved.getsockname()[1]
-        with served(way, port) as root:
-            wait(port)
-            for connections in CONNECTIONS:
-                told = measure(port, root, connections)
-                print(f"{way:>10}, {connections:>2} connections: {told}  (load {os.getloadavg()[0]:.1f})", flush=True)
+    with ExitStack() as open_ports:
+        plain, ray = (open_ports.enter_context(reserve_port()).getsockname()[1] for _ in range(2))
+    with served("serve", plain) as plain_root:
+        wait(plain)
+        for way in ways:
+            with served(way, ray) as root:
+                wait(ray)
+                measure(ray, root)
+                both = [(measure(plain, plain_root), measure(ray, root)) for _ in range(ROUNDS)]
+            times = median(one.rate / other.rate for one, other in both)
+            spent = median(other.spent / one.spent for one, other in both)
+            print(told("serve", [one for one, _ in both]))
+            print(told(way, [other for _, other in both]))
+            print(f"{times:.1f} times as many requests/s without, {spent:.1f} times the processor time with", end="; ")
+            print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["serve", *WAYS])
+    main(sys.argv[1:] or list(WAYS))

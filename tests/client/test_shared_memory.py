@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,8 +19,7 @@ import torch
 
 from lossmeter.client import AsyncClient, Client
 from lossmeter.client import sharing as client_sharing
-from lossmeter.client.arrays import tensor_of
-from lossmeter.client.errors import BadAnswer, InvalidRequest, ServiceError, TimedOut
+from lossmeter.client.errors import InvalidRequest, ServiceError, TimedOut
 from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.results import LossResult
 from lossmeter.client.segments import MAX_SEGMENTS, Segment
@@ -156,28 +156,35 @@ def test_every_step_of_a_loop_has_results_of_its_own(client: Watched, plain: Cli
     assert client.asked[-1] == "infer"
 
 
-def test_an_answer_like_the_last_but_for_what_is_no_number_is_refused() -> None:
-    array = tensor_of("predictions", batch())
-    assert array is not None
-    layout = client_sharing.Layout.of("mse", [], {"predictions": array, "labels": array}, {})
+ODD_ANSWERS = {
+    "a gradient in the answer": (rb'"parameters":{"shared_memory_region[^}]*}', b'"data":[0.0]'),
+    "a gradient in another place": (rb'"shared_memory_offset":0', b'"shared_memory_offset":4096'),
+    "a gradient in another region": (rb'"shared_memory_region":"', b'"shared_memory_region":"x'),
+    "half a gradient": (rb'"shared_memory_byte_size":(\d+)\d', rb'"shared_memory_byte_size":\1'),
+    "another datatype": (rb'"gradient_predictions","datatype":"FP32"', b'"gradient_predictions","datatype":"FP64"'),
+    "no number": (rb'"data":\[[^]]*\]', b'"data":[--]'),
+    "half a number of samples": (rb'"INT64","shape":\[1\],"data":\[\d+\]', b'"INT64","shape":[1],"data":[1.]'),
+}
 
-    def answer(value: str) -> Reply:
-        outputs = [
-            f'{{"name":"{name}","datatype":"{kind}","shape":[1],"data":[{number}]}}'
-            for name, kind, number in (
-                ("value", "FP32", value), ("sum", "FP64", 3.0), ("normalizer", "FP64", 2.0), ("count", "INT64", 2)
-            )
-        ]  # fmt: skip
-        text = f'{{"model_name":"mse","parameters":{{"device":"cpu"}},"outputs":[{",".join(outputs)}]}}'
-        return Reply(200, {}, bytearray(text.encode()))
 
-    for value in (1.5, 2.5):
-        outcome = layout._read(answer(str(value)))
-        assert outcome is not None
-        assert outcome.fields["value"] == value
-    for wrong in ("1-5", "e", "1.5.2"):
-        with pytest.raises(BadAnswer, match="not that of a loss"):
-            layout._read(answer(wrong))
+@pytest.mark.parametrize("case", ODD_ANSWERS)
+def test_an_answer_that_says_something_else_is_no_answer(client: Watched, plain: Client, case: str) -> None:
+    """Also where the one before was known: what lies in the segment is not what was asked for."""
+    send, odd = client._transport.send, [False]
+
+    def altered(request: Request[Any]) -> Reply | ServiceError:
+        reply = send(request)
+        if not odd[0] or not request.path.endswith("/infer"):
+            return reply
+        assert isinstance(reply, Reply)
+        body, count = re.subn(*ODD_ANSWERS[case], bytes(reply.body))
+        assert count
+        return Reply(reply.status, reply.headers, bytearray(body))
+
+    client._transport.send = altered  # type: ignore[method-assign]
+    for seed, odd[0] in ((0, True), (1, False), (2, False), (3, True)):
+        assert_same(ask(client, batch(seed)), ask(plain, batch(seed)))
+        assert client.asked[-1] == ("cross_entropy" if odd[0] else "infer")
 
 
 def test_tensors_beside_the_roles_go_the_same_way(client: Watched, plain: Client) -> None:

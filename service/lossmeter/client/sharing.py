@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -169,7 +171,7 @@ class Layout:
     parameters: dict[str, Any]
     size: int
     _requests: dict[str, Request[_Outcome | None]] = field(default_factory=dict)
-    _answer: tuple[list[bytes], _Outcome] | None = None
+    _answer: tuple[str, list[bytes], _Outcome] | None = None
 
     @classmethod
     def of(
@@ -197,58 +199,60 @@ class Layout:
                 "name": name,
                 "datatype": datatype.name,
                 "shape": shape,
-                "parameters": _place(segment, self.offsets[name], size),
+                "parameters": _place(segment.name, self.offsets[name], size),
             }
             for name, datatype, shape, size in self.inputs
         ]
         outputs: list[dict[str, Any]] = [{"name": name} for name in NUMBERS]
         for role, (_, offset, size) in self.gradients.items():
-            outputs.append({"name": GRADIENT + role, "parameters": _place(segment, offset, size)})
+            outputs.append({"name": GRADIENT + role, "parameters": _place(segment.name, offset, size)})
         text = json.dumps(
             {"parameters": self.parameters, "inputs": inputs, "outputs": outputs},
             separators=(",", ":"),
             allow_nan=False,
         )
         path = f"/v2/models/{quote(self.loss, safe='')}/infer"
-        made = Request("POST", path, self._read, {"Content-Type": JSON_TYPE}, [text.encode()], repeatable=False)
+        read = partial(self._read, segment.name)
+        made = Request("POST", path, read, {"Content-Type": JSON_TYPE}, [text.encode()], repeatable=False)
         if len(self._requests) > MAX_SEGMENTS:
             self._requests.clear()
         self._requests[segment.name] = made
         return made
 
-    def _read(self, reply: Reply) -> _Outcome | None:
+    def _read(self, region: str, reply: Reply) -> _Outcome | None:
         texts: list[bytes] = DATA.split(reply.body)
         names, numbers = texts[1::4], texts[3::4]
         del texts[3::4]
         known = self._answer
-        if known is not None and known[0] == texts:
-            fields = dict(known[1].fields)
-            try:
+        if known is not None and known[:2] == (region, texts):
+            with suppress(ValueError):  # of what is no number after all
+                fields = dict(known[2].fields)
                 for name, number in zip(names, numbers, strict=True):
                     fields[str(name, "ascii")] = int(number) if name == b"count" else float(number)
-            except ValueError:
-                pass  # it is none, and is refused as that of a first answer
-            else:
-                return _outcome(fields, known[1].datatype, reply.headers)
-        outcome = self._read_whole(reply)
+                return _outcome(fields, known[2].datatype, reply.headers)
+        outcome = self._read_whole(region, reply)
         if outcome is not None and {*names} == {name.encode() for name in NUMBERS}:
-            self._answer = texts, outcome
+            self._answer = region, texts, outcome
         return outcome
 
-    def _read_whole(self, reply: Reply) -> _Outcome | None:
+    def _read_whole(self, region: str, reply: Reply) -> _Outcome | None:
         try:
             answer = json.loads(str(reply.body, "utf-8"))
             said = answer.get("parameters", {})
             outputs = {output["name"]: output for output in answer["outputs"]}
             numbers = {name: outputs[name]["data"][0] for name in NUMBERS}
             datatype = Datatype[outputs["value"]["datatype"]]
-            written = {role: tuple(outputs[GRADIENT + role]["shape"]) for role in self.gradients}
-            datatypes = {outputs[GRADIENT + role]["datatype"] for role in self.gradients}
+            given = {role: outputs[GRADIENT + role] for role in self.gradients}
+            written = {role: (one["datatype"], tuple(one["shape"]), one["parameters"]) for role, one in given.items()}
             fields = {"loss": answer["model_name"], "device": said["device"], **numbers}
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise BadAnswer(f"The answer is not that of a loss: {error!r}") from None
-        expected = {role: shape for role, (shape, _, _) in self.gradients.items()}
-        if "warnings" in said or None in numbers.values() or written != expected or datatypes - {datatype.name}:
+        # Elsewhere, what lies in the segment would be the tensors, or a gradient of before.
+        expected = {
+            role: (datatype.name, shape, _place(region, offset, elements(shape) * datatype.size))
+            for role, (shape, offset, _) in self.gradients.items()
+        }
+        if "warnings" in said or None in numbers.values() or written != expected:
             return None
         fields["precision"] = PRECISIONS[datatype]
         fields |= {"reduction": self.parameters.get("reduction", "mean"), "warnings": []}
@@ -284,9 +288,9 @@ def _extensions(reply: Reply) -> Sequence[str]:
         return []
 
 
-def _place(segment: Segment, offset: int, size: int) -> dict[str, Any]:
+def _place(region: str, offset: int, size: int) -> dict[str, Any]:
     return {
-        "shared_memory_region": segment.name,
+        "shared_memory_region": region,
         "shared_memory_offset": offset,
         "shared_memory_byte_size": size,
     }

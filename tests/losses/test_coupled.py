@@ -180,6 +180,14 @@ def test_tversky_of_halves_is_dice_and_of_ones_is_jaccard() -> None:
     close(value("focal_tversky", IMAGES, PIXELS, gamma=1.0), value("tversky", IMAGES, PIXELS))
 
 
+def test_tversky_keeps_the_digits_of_the_smaller_of_two_prices() -> None:
+    logits = torch.tensor([[[20.0] * 4, [-20.0] * 4]])  # the second class is missed, and never too much
+    labels = torch.tensor([[0, 0, 1, 1]])
+    for alpha, beta in ((1.0, 1e-5), (1e-5, 1.0), (1.0, 1e-9)):
+        expected = [2 * alpha / (2 + 2 * alpha + 1), 2 * beta / (2 * beta + 1)]
+        close(value("tversky", logits, labels, alpha=alpha, beta=beta), [expected], rtol=1e-6, atol=0.0)
+
+
 def test_jaccard_follows_from_dice() -> None:
     dice = value("dice", IMAGES, PIXELS, smooth=0.0)
     close(value("jaccard", IMAGES, PIXELS, smooth=0.0), 2 * dice / (1 + dice))

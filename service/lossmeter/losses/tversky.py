@@ -41,8 +41,10 @@ FalseNegatives = Annotated[NonNegative, Prose(r"how much costs what is there and
 
 def _values(regions: Regions, alpha: float, beta: float, level: str, smooth: float) -> Tensor:
     over = places(level)
-    error = (regions.error() * (regions.members * (beta - alpha) + alpha)).sum(over)
-    return quotient(error, regions.hits().sum(over) + error + smooth)
+    hits = regions.hits()
+    # Each difference is 0 or a single number, so that neither price rounds the other away.
+    error = alpha * (regions.probabilities - hits).sum(over) + beta * (regions.members - hits).sum(over)
+    return quotient(error, hits.sum(over) + error + smooth)
 
 
 @loss(

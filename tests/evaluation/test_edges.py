@@ -161,6 +161,14 @@ def test_replicates_with_nearly_constant_labels_do_not_decide() -> None:
         assert found["interval"] is None or found["interval"]["standard_error"] < 1e6
 
 
+@pytest.mark.parametrize("metric", ["mae", "wape", "smape", "r2"])
+def test_numbers_whose_squares_overflow_have_no_interval_in_groups(metric: str) -> None:
+    x = np.array([1e300, -1e299, 2e300, 3e300])
+    data = {"predictions": x, "labels": -x, "groups": np.array(list("abca"))}
+    interval = figure("regression", "values", metric, data)["interval"]
+    assert interval is None or np.isfinite([interval[end] for end in ("low", "high", "standard_error")]).all()
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_matthews_of_one_class_is_nothing_under_any_weights(task: str) -> None:
     rng = np.random.default_rng(4)

@@ -124,5 +124,6 @@ def units_of(key: str, statistics: Statistics) -> float:
 
 def effective_units(whole: Array, drawn: Array) -> float:
     """Returns (Σ W)² / Σ W² of the units, from the variance of their weight in replicates, which is Σ W²."""
-    squares = float(((drawn - whole) ** 2).mean())
-    return float(whole) ** 2 / squares if squares > 0 else 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = float(((drawn / whole - 1) ** 2).mean())
+    return 1 / squares if squares > 0 else 0.0

@@ -220,7 +220,7 @@ def bootstrap(
     prior: bool = False,
     size: float | None = None,
 ) -> Interval | None:
-    """Takes t times the spread of the replicates to either side; None if half of them are undefined.
+    """Takes t times the spread of the replicates to either side; None if half of them are undefined, or their spread is.
 
     Replicates give the spread alone: the value itself, of the data as they are, stays the estimate. Only if they were given a
     prior is it their mean too from which the ends are taken, which then are those of a posterior distribution. Where the metric
@@ -244,6 +244,8 @@ def bootstrap(
     if bounds.count(None) == 1:
         known = _bounded(known, there, back)
     error = spread(known, units)
+    if not math.isfinite(error):
+        return None
     t = student_quantile(level, freedom(len(known), units))
     drawn = there(clamped(known, bounds))
     centre = float(there(clamped(np.asarray(value), bounds)))

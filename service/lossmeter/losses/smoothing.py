@@ -39,6 +39,7 @@ def _poly_flaws(arguments: Arguments) -> Iterator[Flaw]:
 
 
 @loss(
+    minimum=None,
     tasks=[],
     support=_labels.weighted,
     check=_poly_flaws,

@@ -27,6 +27,7 @@ from tests.support.ray import VARIABLES, add_node, be_patient
 CHUNKS = 16
 """Of one part, which has about a million samples."""
 STORE_BYTES = 200_000_000
+LOOK_SECONDS = 3
 PLAN = validate(
     SlicedFields,
     "plan",
@@ -74,38 +75,43 @@ def resident_bytes(pid: int) -> int:
 
 
 class Figures:
-    """Is told how far a runner is, and notes the memory of its processes on the way."""
+    """Is told how far a runner is, and notes the memory of its nodes on the way."""
 
     def __init__(self) -> None:
         self.begin = time.monotonic()
         self.spent = processor_seconds(os.getpid())
-        self.largest: dict[str, int] = {}
+        self.largest: dict[str, list[int]] = {}
         self.rows = 0
         self.looked = 0.0
 
     def watch(self, share: float, rows: int) -> None:
         self.rows = rows
-        if time.monotonic() - self.looked < 1:
+        if time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        for pid, name in descendants(os.getpid()).items():
-            self.largest[name] = max(self.largest.get(name, 0), resident_bytes(pid))
+        own = os.getpid()
+        raylets = [pid for pid, name in descendants(own).items() if name == "raylet"]
+        quarter = min(int(4 * share), 3)
+        for name, pids in {"command": [own], **{f"node {one}": list(descendants(one)) for one in raylets}}.items():
+            held = self.largest.setdefault(name, [0] * 4)
+            held[quarter] = max(held[quarter], sum(map(resident_bytes, pids)) >> 20)
 
     def told(self) -> str:
+        """Says so, while the processes are there."""
         seconds = time.monotonic() - self.begin
-        held = {name: f"{size >> 20} MiB" for name, size in self.largest.items() if size > 50 << 20}
         spent = processor_seconds(os.getpid()) - self.spent
         rates = f"{self.rows / seconds:,.0f} a second, {self.rows / spent:,.0f} a second of processor time"
-        return f"{self.rows:,} samples in {seconds:.1f} s: {rates}; most memory: {held}"
+        return f"{self.rows:,} samples in {seconds:.1f} s: {rates}; most MiB in each quarter: {self.largest}"
 
 
 def main(engine: str, parts: int) -> None:
-    os.environ |= {"OMP_NUM_THREADS": "1", **VARIABLES}
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd()), **VARIABLES}
     dataset = Dataset("generated", [Generated(number) for number in range(parts)])
     columns = Columns(("p",), ("y",))
     figures = Figures()
     if engine == "local":
         report = LocalRunner("cpu", figures.watch).report(dataset, columns, PLAN)
+        told = figures.told()
     else:
         import ray
         from ray.cluster_utils import Cluster
@@ -120,12 +126,15 @@ def main(engine: str, parts: int) -> None:
             ray.init(address=cluster.address, log_to_driver=False)
             figures = Figures()
             report = RayRunner("cpu", figures.watch).report(dataset, columns, PLAN)
+            told = figures.told()
         finally:
             ray.shutdown()
             cluster.shutdown()
-    print(f"{engine}: {figures.told()}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"{engine}: {told}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(json.dumps({one["metric"]: one["value"] for one in report["metrics"]}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    from tests.programs.cluster import generated  # whose classes other processes find under its name
+
+    generated.main(sys.argv[1], int(sys.argv[2]))

@@ -177,6 +177,13 @@ def measure(port: int, root: int) -> Figures:
     )
 
 
+def at_rest(root: int) -> float:
+    """Returns how many cores a way takes while nobody asks."""
+    before = processor_seconds(root)
+    time.sleep(SECONDS)
+    return (processor_seconds(root) - before) / SECONDS
+
+
 def _milliseconds(text: str) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(\D+)", text).groups()  # type: ignore[union-attr]
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
@@ -202,11 +209,13 @@ def main(ways: list[str]) -> None:
             with served(way, ray) as root:
                 wait(ray)
                 measure(ray, root)
+                idle = at_rest(root)
                 both = [(measure(plain, plain_root), measure(ray, root)) for _ in range(ROUNDS)]
             times = median(one.rate / other.rate for one, other in both)
             spent = median(other.spent / one.spent for one, other in both)
             print(told("serve", [one for one, _ in both]))
             print(told(way, [other for _, other in both]))
+            print(f"{'at rest':>10}: {100 * idle:.0f} % of a core in all processes of this way")
             print(f"{times:.1f} times as many requests/s without, {spent:.1f} times the processor time with", end="; ")
             print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
 

@@ -61,7 +61,8 @@ class Browser:
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
     def emulate(self, **features: str) -> None:
-        """Sets media features, such as `prefers_color_scheme`."""
+        """Sets media features, such as `prefers_color_scheme`, and lets nothing move: colours change at once."""
+        features = {"prefers_reduced_motion": "reduce", **features}
         listed = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": listed})
 

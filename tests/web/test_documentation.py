@@ -92,7 +92,7 @@ def test_parameters_go_into_the_request_and_its_programs(page: Page, http: httpx
         page.run(
             f"[...document.querySelectorAll('.segments button')].find(b => b.textContent === '{language}').click()"
         )
-        page.wait(f"document.querySelector('.segments [aria-pressed=true]').textContent === '{language}'")
+        page.wait(f"document.querySelector('.segments [aria-pressed=true]')?.textContent === '{language}'")
         program = page.run("document.querySelector('.attempt pre').textContent")
         done = subprocess.run([*command, program], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -122,7 +122,7 @@ def test_an_operation_is_found_opened_and_sent_by_keyboard(page: Page) -> None:
     page.wait("location.hash.includes('/docs/api/list_runs') && document.querySelector('.attempt')")
     tab_to(page.driver, ".attempt .segments button:nth-child(2)")
     press_keys(page.driver, Keys.SPACE)
-    page.wait("document.querySelector('.attempt .segments [aria-pressed=true]').textContent === 'Python'")
+    page.wait("document.querySelector('.attempt .segments [aria-pressed=true]')?.textContent === 'Python'")
     page.run("document.activeElement.blur()")
     tab_to(page.driver, ".attempt .compute")
     press_keys(page.driver, Keys.ENTER)

@@ -88,7 +88,7 @@ class Page:
         self.run("document.querySelector('.listing').open = true")
         self.wait("document.querySelector('.listing .segments')")
         self.press(language)
-        self.wait(f"document.querySelector('.listing .segments [aria-pressed=true]').textContent === '{language}'")
+        self.wait(f"document.querySelector('.listing .segments [aria-pressed=true]')?.textContent === '{language}'")
         return self.texts(".program pre")[0]
 
     def request(self) -> dict[str, Any]:

@@ -29,10 +29,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/lossmeter serve --host $(HOST) --port $(PORT)
 
-# A process of tests for each core, and one for while others wait; a file's tests stay together, as they share servers, and files
+# A process of tests for each core; a file's tests stay together, as they share servers, and files
 # keep the order that the tests give them, the longest first. Bytecode is kept, whatever the environment says: the hundred processes
 # that the tests start would each compile the package anew, a second of work.
-TEST_PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+TEST_PROCESSES ?= auto
 test: export PYTHONDONTWRITEBYTECODE =
 test: install
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

@@ -62,15 +62,14 @@ def levelled(samples: Samples, count: int) -> Iterator[Levels]:
     flat, sizes = _places(samples)
     width = 2 * int(sizes.sum())
     weight, units = samples.weight, samples.units
-    alone = len(units) > 0 and weight.min() == weight.max() and not (units[1:] == units[:-1]).any()
-    if alone:
+    if samples.countable:
         # Each draws for itself, and all weigh the same: so they are drawn place by place, and counted.
         order = ascending(flat)
         flat, units = flat[order], units[order]
     step = 4 * max(1, SLAB_ELEMENTS // (4 * max(1, width)))
     for first in range(0, count, step):
         last = min(first + step, count)
-        if alone:
+        if samples.countable:
             total = _counted(flat, units, width, first, last) * weight[0]
         else:
             total = np.zeros((last - first, width))

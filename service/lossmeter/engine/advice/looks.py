@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lossmeter.engine.advice.codes import advice
-from lossmeter.engine.advice.samples import FLOAT64, ends, rows, sample
+from lossmeter.engine.advice.samples import FLOAT64, LOOKED, ends, rows, sample
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import Call, Warned
 from lossmeter.engine.reduction import ElementWeights
@@ -132,8 +132,10 @@ def _meaning(call: Call, name: str) -> bool:
 
 
 def _probabilities(given: Tensor, axis: int | None) -> Warned | None:
-    if given.datatype is not Datatype.BF16 and not (given.data.min() >= 0 and given.data.max() <= 1):
-        return None  # as nearly always; what follows takes longer
+    data = given.data
+    # Of few elements all are looked at, and nearly always this is enough; what follows takes longer.
+    if len(data) <= LOOKED and given.datatype is not Datatype.BF16 and not (data.min() >= 0 and data.max() <= 1):
+        return None
     values = sample(given) if axis is None else rows(given, axis)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):

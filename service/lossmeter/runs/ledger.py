@@ -24,8 +24,8 @@ from lossmeter.runs.store import Store, StoredBatch, StoredState, check_same_con
 
 log = logging.getLogger(__name__)
 
-TIER_BITS = 3
-"""States of 1 to 7 batches are folded together, those of 8 to 63, and so on: each batch is merged a few times only."""
+TIER_BITS = 4
+"""States of 1 to 15 batches are folded together, those of 16 to 255, and so on: each batch is merged a few times only."""
 FOLDED_STATES = 1 << TIER_BITS
 READ_STATES = 8
 """Readers of a run fold more states than these into one, as what is read once is likely to be read again."""

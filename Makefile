@@ -15,7 +15,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/lossmeter/__in
 TOOLS := build/openapi
 NODE_BIN = $(TOOLS)/node/node_modules/.bin
 
-.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs fuzz-metrics soak chaos attacks capacity small image hashes sbom audit test-image \
+.PHONY: install run test test-oldest test-ray gpu-bundle test-crash test-jax test-schema test-clients lint-openapi fuzz fuzz-cost fuzz-graphs fuzz-metrics equality soak chaos attacks capacity small image hashes sbom audit test-image \
   check console sync vectors bench confidence clean
 
 install: $(VENV)/.installed
@@ -101,6 +101,11 @@ fuzz: install build/fuzz
 EVALUATIONS ?= 5000
 fuzz-metrics: install
 	PYTHONPATH=service $(BIN)/python -m tests.programs.random_evaluations $(EVALUATIONS)
+
+# Random calls of all losses, in all formats, from 32 threads to `lossmeter serve` and to plain uvicorn: every bit is that of autograd.
+CALLS ?= 20000
+equality: install
+	PYTHONPATH=service $(BIN)/python -m tests.programs.equality $(CALLS)
 
 # Random valid requests near the limits, to a server that may take little memory: none of them may end it.
 COST_RUNS ?= 5000

@@ -22,8 +22,8 @@ from tests.support.inputs.source import Case, Source
 __all__ = ["Case", "Source", "cases", "edges", "make_edges", "make_smooth", "smooth"]
 
 
-def make_smooth(name: str) -> list[Case]:
-    inputs, source = DECLARED.get(name, Inputs()), Source(name)
+def make_smooth(name: str, seed: int = 0) -> list[Case]:
+    inputs, source = DECLARED.get(name, Inputs()), Source(f"{name} {seed}" if seed else name)
     with Threads(1):  # torch splits a softmax by its threads, and its last bits follow
         if inputs.smooth is not None:
             return list(inputs.smooth(source))

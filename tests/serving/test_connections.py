@@ -27,6 +27,7 @@ from tests.support.service import answer_of, connected, serving
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 MSE = b'{"predictions": [1.0], "labels": [0.0]}'
 POST = b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
+SMALL = POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE
 LIMITS = {
     "header_seconds": 0.4,
     "body_seconds": 0.4,
@@ -300,13 +301,29 @@ def _first_line(connection: socket.socket) -> bytes:
 
 
 def test_an_empty_line_after_a_body_begins_no_request() -> None:
-    with serving(header_seconds=0.4) as url, connected(url) as connection:
-        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE)
-        connection.sendall(b"\r\n")
-        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+    """Whether it comes before the answer or after it, which is chance for a client that sends it behind its body."""
+    with serving(header_seconds=0.4) as url, ExitStack() as stack:
+        connections = [stack.enter_context(connected(url)) for _ in range(4)]
+        for number, connection in enumerate(connections):  # all but the first take the express way
+            connection.sendall(SMALL)
+            if number % 2:
+                connection.sendall(b"\r\n")
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+            if not number % 2:
+                connection.sendall(b"\r\n")
         time.sleep(1.2)
-        connection.sendall(HEALTH)
+        for connection in connections:
+            connection.sendall(HEALTH)
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("begun", [b"\r\nG", b"\r\nGET /healthz HTTP/1.1\r\n"])
+def test_a_request_that_begins_after_an_empty_line_has_to_become_complete(strict: str, begun: bytes) -> None:
+    with connected(strict) as connection:
+        connection.sendall(SMALL)
         assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(begun)
+        assert refused(told(connection), 408, "too_slow")
 
 
 def test_a_monitor_forgets_connections_that_end() -> None:
@@ -358,7 +375,7 @@ def answers_of(connection: socket.socket, seconds: float = 20) -> list[bytes]:
 
 def test_a_client_that_sends_no_more_gets_its_answers(url: str) -> None:
     for requests, expected in (
-        (POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE, [b"200"]),
+        (SMALL, [b"200"]),
         (HEALTH * 3, [b"200"] * 3),
         (POST + b"Content-Length: 200000\r\n\r\n" + b" " * (200_000 - len(MSE)) + MSE, [b"200"]),
         (POST + b"Content-Length: 1000\r\n\r\n", []),
@@ -368,9 +385,6 @@ def test_a_client_that_sends_no_more_gets_its_answers(url: str) -> None:
             connection.sendall(requests)
             connection.shutdown(socket.SHUT_WR)
             assert answers_of(connection) == expected
-
-
-SMALL = POST + b"Content-Length: %d\r\n\r\n" % len(MSE) + MSE
 
 
 @pytest.mark.parametrize("half_closed", [False, True])

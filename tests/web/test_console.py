@@ -152,6 +152,18 @@ def test_an_error_stands_beside_the_field_that_it_names(console: Console) -> Non
     assert field.get_attribute("aria-invalid") == "false"
 
 
+def test_the_focus_is_on_a_field_as_soon_as_its_error_is_shown(console: Console) -> None:
+    """Not a frame later: what somebody types meanwhile would be lost, and what is read aloud would be another field."""
+    console.open("focal")
+    console.fill("labels", "[7]")
+    console.driver.execute_script(
+        "new MutationObserver(() => { window.focused ??= document.activeElement.id })"
+        ".observe(document.getElementById('field-labels'), {attributeFilter: ['aria-invalid']})"
+    )
+    console.compute()
+    assert console.driver.execute_script("return window.focused") == "field-labels"
+
+
 def test_several_errors_stand_beside_several_fields(console: Console) -> None:
     console.open("focal")
     console.fill("gamma", "-1")
@@ -356,8 +368,8 @@ def test_a_large_tensor_is_shown_in_part(console: Console) -> None:
 def test_the_search_narrows_the_list_and_opens_the_first(console: Console) -> None:
     console.open("mse")
     console.one("body").send_keys("/")
-    search = console.driver.switch_to.active_element
-    assert search.get_attribute("id") == "search"
+    console.wait(lambda: console.driver.switch_to.active_element.get_attribute("id") == "search")
+    search = console.one("#search")
     search.send_keys("regression outliers")
     names = console.texts("#families a")
     assert names

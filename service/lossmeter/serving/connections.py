@@ -65,7 +65,8 @@ class Connection(HttpToolsProtocol):
         phase: the part of a message that comes next: IDLE before its first byte.
         messages: requests that have begun.
         received: bytes so far; `read_size` of them came last, `body_size` belong to the body of this message.
-        part_start: `received` when the head, or the body, began; `message_end` when the last message was complete.
+        part_start: `received` when the head, or the body, began; `message_end` when the last message was complete,
+            with an empty line after its body.
         discarding: set once nothing that comes is read any more.
         half_closed: set once the client has said that it sends no more; it may still read.
         refusal: what is said after the answers that are owed to the requests before it.
@@ -127,6 +128,8 @@ class Connection(HttpToolsProtocol):
             self._fail_body(MalformedBody(detail))
         elif self.phase == BODY:
             request_state(self.scope).fill = self._fill  # type: ignore[arg-type]
+        elif data == b"\r\n" and self.phase == IDLE and self.body_size:
+            self.message_end = self.received  # some clients end a body with an empty line
 
     def on_message_begin(self) -> None:
         self.phase = HEAD
@@ -190,8 +193,6 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.phase == IDLE:
-            self.message_end = self.received  # some clients end a body with an empty line
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self.discarding or self.half_closed:

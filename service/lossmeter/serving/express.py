@@ -126,7 +126,7 @@ class ExpressConnection(DirectConnection):
         if overloaded is None or size not in overloaded[1] or needs_escaping(request_id):
             return False
         head = PlainHead(self.scope_of_head["raw_path"], size, request_id.decode("ascii") or token_hex(8))
-        self._end = match.end
+        self._end, self.body_size = match.end, size
         self.transport.write(shedder.refuse(overloaded[0], head, self.client, self.server_state.default_headers))
         self._finish()
         return True
@@ -146,7 +146,8 @@ class ExpressConnection(DirectConnection):
             self._join(match, self.express)
 
     def _join(self, match: Match, express: ExpressWay) -> None:
-        traveller = Traveller(self, match.request_id or express.new_id(), match.end - match.begin)
+        self.body_size = match.end - match.begin
+        traveller = Traveller(self, match.request_id or express.new_id(), self.body_size)
         self._travelling = True
         if self.shedder is None:
             self._set_out(traveller, match.begin, express)

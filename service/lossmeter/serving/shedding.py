@@ -152,6 +152,7 @@ class SheddingConnection(Connection):
         if self.refused:
             self.refused = False
             self.phase = IDLE
+            self.message_end = self.received
             self.on_response_complete()
         else:
             super().on_message_complete()

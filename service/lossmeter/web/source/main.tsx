@@ -1,6 +1,6 @@
 // The console: losses to look at and to compute, models to judge, and what was judged before.
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { usePlace } from "./address";
 import { EvaluationPage } from "./evaluation/page";
 import { LossList } from "./losses/list";
@@ -23,7 +23,7 @@ function App() {
   const [keys, setKeys] = useState(0);
   const [open, setOpen] = useState(false);
   useEffect(() => onKeyWanted(setReason), []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     setOpen(false);
     scrollTo(0, 0);
   }, [path.join("/")]);

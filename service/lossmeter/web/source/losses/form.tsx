@@ -1,5 +1,5 @@
 // The request of one loss as a form, derived from its catalogue entry and from the fields that all losses share.
-import { useEffect, useId, useMemo, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { Line, usePromise } from "../prose";
 import { laidOut } from "../numbers";
 import { fetched, type Json, type Loss, type Role, type Schema } from "../service";
@@ -126,7 +126,7 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
     else rest.push(message);
   }
   const folded = shared.some((field) => byField.has(field.name));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const [firstName] = byField.keys();
     if (firstName) document.getElementById(`field-${firstName}`)?.focus();
   }, [errors]);

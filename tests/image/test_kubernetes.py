@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,15 @@ from tests.image.running import run_once, serving_pod
 
 FOLDER = ROOT / "docker" / "kubernetes"
 GUIDE = ROOT / "docs" / "deployment.md"
-VARIANTS = ("base", "overlays/cpu", "overlays/gpu", "overlays/volume")
+OVERLAYS, COMPONENTS = (
+    sorted(f"{kind}/{one.name}" for one in (FOLDER / kind).iterdir()) for kind in ("overlays", "components")
+)
+VARIANTS = ("base", *OVERLAYS)
 OLDEST = "1.27"
 MARGIN_SECONDS = 10  # workers that hang are killed 5 s after their time
 VOLUMES = {"emptyDir", "persistentVolumeClaim"}
+
+kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 
 def of_kind(variant: str, kind: str) -> Resource:
@@ -87,13 +92,37 @@ def test_a_field_that_does_not_exist_is_refused() -> None:
         kubernetes_validate.validate(wrong, OLDEST, strict=True)
 
 
+@kubectl
 @pytest.mark.parametrize("variant", [*VARIANTS, "guide"])
 def test_kubectl_renders_the_same(variant: str, production: Path) -> None:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed")
     folder = production if variant == "guide" else FOLDER / variant
-    theirs = {document["kind"]: document for document in yaml.safe_load_all(command("kubectl", "kustomize", folder))}
-    assert theirs == {resource["kind"]: resource for resource in rendered(folder)}
+    assert by_kubectl(folder) == in_order(rendered(folder))
+
+
+@kubectl
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubectl_adds_components_alike(overlay: str, component: str, tmp_path: Path) -> None:
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(FOLDER / overlay, tmp_path)],
+        "components": [os.path.relpath(FOLDER / component, tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    added = by_kubectl(tmp_path)
+    assert added == in_order(rendered(tmp_path))
+    assert added != in_order(rendered(FOLDER / overlay))
+
+
+def by_kubectl(folder: Path) -> list[Resource]:
+    """The resources that kubectl makes of a folder."""
+    return in_order(yaml.safe_load_all(command("kubectl", "kustomize", folder)))
+
+
+def in_order(resources: Iterable[Resource]) -> list[Resource]:
+    """Resources by kind and name: kubectl has an order of its own."""
+    return sorted(resources, key=lambda one: (one["kind"], one["metadata"]["name"]))
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, "guide"])

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.ray import VARIABLES, add_node, be_patient
+from tests.support.ports import reserve_port
+from tests.support.processes import asked, wait_until
+from tests.support.ray import START_SECONDS, VARIABLES, add_node, be_patient
 
 
 @pytest.fixture(scope="package")
@@ -45,6 +47,20 @@ NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 def second(cluster: Any) -> Callable[[], Any]:
     """The node that is not the head: another one, if the one before has been lost."""
     return lambda: next(iter(cluster.worker_nodes), None) or add_node(cluster, **NODE)
+
+
+@pytest.fixture
+def dashboard(cluster: Any) -> Iterator[str]:
+    """The address of the cluster's dashboard: a dozen processes, so that they run only for who asks for them."""
+    head = cluster.head_node
+    head.kill_dashboard()  # one that serves nobody
+    with reserve_port() as reserved:
+        head._ray_params.dashboard_port = reserved.getsockname()[1]
+        head.start_api_server(include_dashboard=True, raise_on_failure=True)
+        url = f"http://127.0.0.1:{head._ray_params.dashboard_port}"
+        wait_until(lambda: asked(url, "/api/ray/version")[0] == 200, "the dashboard serves", START_SECONDS)
+    yield url
+    head.kill_dashboard()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The config of Ray Serve in `docker/ray`, run as it stands but for its address, its database and the size of its cluster.
+"""The config of Ray Serve in `docker/ray`, as it stands but for its address, its database and the size of its cluster.
 
 Needs Ray: `make test-ray`.
 """
@@ -8,20 +8,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, Self
+from typing import Any
 
-import httpx
 import pytest
 import yaml
 
+from tests.support.load import Load
 from tests.support.ports import reserve_port
+from tests.support.processes import ready, wait_until
 
 with warnings.catch_warnings():  # those of Ray's own code
     warnings.simplefilter("ignore")
@@ -29,52 +28,61 @@ with warnings.catch_warnings():  # those of Ray's own code
     from ray import serve
     from ray.cluster_utils import Cluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("serve_ended")]
 
-BODY = {"predictions": [[0.5, 1.0]], "labels": [1]}
-CLIENTS = 8
+SERVE = str(Path(sys.executable).parent / "serve")
 CHANGES = {"min_replicas": 1, "max_replicas": 2, "target_ongoing_requests": 2, "upscale_delay_s": 1}
 """Of the scaling: as much as two nodes of one core carry, and as soon as few clients ask."""
+PATIENCE_SECONDS = 300
+ANSWERS = {"200", "404", "503"}
+"""While an application is deleted: what comes after is told so."""
 
 
-class Load:
-    """Clients that ask one after the other until they are told to stop, and count how they were answered."""
+@dataclass(frozen=True)
+class Config:
+    """The config, on a port of its own.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.answers: Counter[str] = Counter()
-        self._enough = Event()
-        self._threads = [Thread(target=self._ask) for _ in range(CLIENTS)]
+    Attributes:
+        path: where it is written.
+        url: where the service is.
+    """
 
-    def __enter__(self) -> Self:
-        for one in self._threads:
-            one.start()
-        return self
+    path: Path
+    url: str
 
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        for one in self._threads:
-            one.join()
+    def change(self, name: str, value: str) -> None:
+        """Gives the application an environment variable."""
+        content = yaml.safe_load(self.path.read_text())
+        content["applications"][0]["runtime_env"]["env_vars"][name] = value
+        self.path.write_text(yaml.safe_dump(content))
 
-    def _ask(self) -> None:
-        with httpx.Client(base_url=self.address, timeout=120) as client:
-            while not self._enough.is_set():
-                try:
-                    answer = client.post("/v1/losses/cross_entropy", json=BODY)
-                except httpx.ConnectError:
-                    self.answers["nobody"] += 1
-                    return
-                except httpx.HTTPError as error:
-                    self.answers[type(error).__name__] += 1
-                else:
-                    self.answers[str(answer.status_code)] += 1
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    content = yaml.safe_load(Path("docker/ray/serve.yaml").read_text())
+    with ExitStack() as reserved:
+        port = reserved.enter_context(reserve_port()).getsockname()[1]
+    content["proxy_location"] = "HeadOnly"
+    content["http_options"] |= {"host": "127.0.0.1", "port": port}
+    (application,) = content["applications"]
+    application["deployments"][0]["autoscaling_config"] |= CHANGES
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(content))
+    found = Config(path, f"http://127.0.0.1:{port}")
+    found.change("LOSSMETER_STORE_URL", f"sqlite:///{tmp_path / 'runs.db'}")
+    found.change("LOSSMETER_AUTH", "off")
+    return found
+
+
+def wait(holds: Callable[[], object], what: str) -> None:
+    """Waits for what comes in its own time, and takes no time of a machine that has little."""
+    wait_until(holds, what, PATIENCE_SECONDS, pause_seconds=0.5)
 
 
 @contextmanager
-def running(config: Path, cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
+def running(config: Config, cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
     """Runs the config as `serve run` does, and ends it by SIGINT."""
-    command = [str(Path(sys.executable).parent / "serve"), "run", str(config), "--address", cluster.address]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen([SERVE, "run", str(config.path), "--address", cluster.address]) as process:
         try:
             yield process
         finally:
@@ -82,50 +90,47 @@ def running(config: Path, cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]
             process.wait(300)
 
 
-def until(found: Any, seconds: float = 300) -> None:
-    """Waits for something that comes in its own time."""
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.5)
+def deploy(config: Config, dashboard: str) -> None:
+    """Hands the config to the dashboard of a cluster."""
+    subprocess.run([SERVE, "deploy", str(config.path), "--address", dashboard], check=True)
 
 
-def answers(address: str) -> bool:
-    try:
-        return httpx.post(f"{address}/v1/losses/cross_entropy", json=BODY, timeout=60).status_code == 200
-    except httpx.HTTPError:
-        return False
+def application() -> Any:
+    """What Ray Serve says of the application."""
+    return serve.status().applications["lossmeter"]
 
 
 def replicas() -> int:
     """How many replicas run."""
-    found = serve.status().applications["lossmeter"].deployments["lossmeter"]
-    return found.replica_states.get("RUNNING", 0)
+    return int(application().deployments["lossmeter"].replica_states.get("RUNNING", 0))
 
 
-@pytest.mark.usefixtures("serve_ended")
 def test_the_config_serves_scales_under_load_and_ends_without_dropping_a_request(
-    cluster: Cluster, second: Callable[[], Any], tmp_path: Path
+    cluster: Cluster, second: Callable[[], Any], config: Config
 ) -> None:
     second()
-    config = yaml.safe_load(Path("docker/ray/serve.yaml").read_text())
-    with ExitStack() as reserved:
-        port = reserved.enter_context(reserve_port()).getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    config["proxy_location"] = "HeadOnly"
-    config["http_options"] |= {"host": "127.0.0.1", "port": port}
-    (application,) = config["applications"]
-    store = {"LOSSMETER_STORE_URL": f"sqlite:///{tmp_path / 'runs.db'}", "LOSSMETER_AUTH": "off"}
-    application["runtime_env"]["env_vars"] |= store
-    application["deployments"][0]["autoscaling_config"] |= CHANGES
-    path = tmp_path / "serve.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with running(path, cluster) as process:
-        until(lambda: process.poll() is None and answers(address))
+    with running(config, cluster) as process:
+        wait(lambda: process.poll() is not None or ready(config.url), "served")
         assert replicas() == 1
-        with Load(address) as load:
-            until(lambda: replicas() == 2)
+        with Load(config.url) as load:
+            wait(lambda: replicas() == 2, "scaled")
             serve.delete("lossmeter")
     assert load.answers["200"] > 0
-    assert set(load.answers) <= {"200", "404", "503"}, load.answers  # what came after is told so
+    assert set(load.answers) <= ANSWERS, load.answers
     assert process.returncode == 0
+
+
+def test_a_cluster_takes_the_config_and_a_change_of_it_without_dropping_a_request(
+    cluster: Cluster, second: Callable[[], Any], config: Config, dashboard: str
+) -> None:
+    second()
+    deploy(config, dashboard)
+    wait(lambda: ready(config.url), "deployed")
+    with Load(config.url) as load:
+        wait(lambda: replicas() == 2, "scaled")
+        config.change("LOSSMETER_AUTH", "required")
+        deploy(config, dashboard)
+        wait(lambda: load.answers["401"], "changed")
+        wait(lambda: application().status == "RUNNING", "replaced")
+    assert load.answers["200"] > 0
+    assert set(load.answers) <= {"200", "401"}, load.answers

@@ -50,8 +50,8 @@ class Service:
         return self.process.wait(seconds)
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Waits until something holds.
+def wait_until(holds: Callable[[], object], what: str, seconds: float = 60, *, pause_seconds: float = 0.02) -> None:
+    """Waits until something holds, asking after each pause.
 
     Raises:
         TimeoutError: if it does not in time.
@@ -60,7 +60,7 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> N
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
 
 
 def alive(pid: int) -> bool:

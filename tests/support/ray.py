@@ -23,6 +23,7 @@ VARIABLES = {
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_health_check_initial_delay_ms": "60000",
     "RAY_health_check_timeout_ms": "30000",
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
     "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",  # so that both replicas are asked, few as the requests are
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",

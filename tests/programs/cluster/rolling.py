@@ -9,24 +9,19 @@ requests in flight are answered, the process ends, another one takes its place.
 
 from __future__ import annotations
 
-import collections
-import http.client
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
 
+from tests.support.load import Load
 from tests.support.ports import reserve_port
+from tests.support.processes import asked, ready, wait_until
 
-BODY = json.dumps({"predictions": [[0.2, 1.1, -0.3], [2.0, 0.1, 0.4]], "labels": [1, 0]})
-CLIENTS = 8
 DRAIN_SECONDS = 5  # as in docker/kubernetes
 CONFIG = """
 defaults
@@ -46,65 +41,24 @@ backend replicas
 """
 
 
-class Load:
-    """Clients that send one request after the other over connections that stay open, and count how each was answered."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.counts: collections.Counter[str] = collections.Counter()
-        self.slowest = 0.0
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._send) for _ in range(CLIENTS)]
-
-    def __enter__(self) -> Self:
-        for one in self._threads:
-            one.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for one in self._threads:
-            one.join()
-
-    def _send(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        while not self._ended.is_set():
-            begin = time.monotonic()
-            try:
-                connection.request("POST", "/v1/losses/cross_entropy", BODY, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                answer.read()
-                self.counts[str(answer.status)] += 1
-            except (OSError, http.client.HTTPException) as error:
-                self.counts[type(error).__name__] += 1
-                connection.close()
-            self.slowest = max(self.slowest, time.monotonic() - begin)
-
-
 def replica(port: int, store: str) -> subprocess.Popen[bytes]:
     """Starts a replica on a port, and returns once it is ready."""
     command = [str(Path(sys.executable).parent / "lossmeter"), "serve", "--port", str(port)]
     command += ["--drain-seconds", str(DRAIN_SECONDS), "--threads", "1", "--log-level", "warning"]
     environment = {**os.environ, "LOSSMETER_STORE_URL": store, "LOSSMETER_AUTH": "off"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 900
-    while ready(port) != 200:
-        assert process.poll() is None, process.returncode
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    wait_for(port, process)
     return process
 
 
-def ready(port: int) -> int:
-    """What `/readyz` says; 0 where nobody listens."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Returns once a process that was started is ready on its port."""
+    wait_until(lambda: process.poll() is not None or ready(address(port)), "ready", 900, pause_seconds=0.2)
+    assert process.poll() is None, process.returncode
+
+
+def address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -115,9 +69,7 @@ def balancer(port: int, ports: list[int], folder: str) -> Iterator[None]:
     config.write_text(CONFIG.format(port=port, servers=servers))
     with subprocess.Popen([os.environ.get("HAPROXY", "haproxy"), "-db", "-f", str(config)]) as process:
         try:
-            while ready(port) != 200:
-                assert process.poll() is None, process.returncode
-                time.sleep(0.2)
+            wait_for(port, process)
             yield
         finally:
             process.terminate()
@@ -130,23 +82,23 @@ def main() -> None:
         store = f"sqlite:///{folder}/runs.db"
         replicas = [replica(port, store) for port in ports[1:]]
         try:
-            with balancer(ports[0], ports[1:], folder), Load(ports[0]) as load:
+            with balancer(ports[0], ports[1:], folder), Load(address(ports[0])) as load:
                 time.sleep(5)
                 for number, port in enumerate(ports[1:]):
-                    begin, before = time.monotonic(), load.counts.total()
+                    begin, before = time.monotonic(), load.answers.total()
                     replicas[number].terminate()
                     time.sleep(0.5)
-                    said = ready(port)
+                    said, _ = asked(address(port), "/readyz")
                     status = replicas[number].wait(60)
                     ended = time.monotonic() - begin
                     replicas[number] = replica(port, store)
                     print(
                         f"replica {number}: /readyz {said} at once, ended with {status} after {ended:.1f} s, replaced after "
-                        f"{time.monotonic() - begin:.1f} s; {load.counts.total() - before:,} requests meanwhile",
+                        f"{time.monotonic() - begin:.1f} s; {load.answers.total() - before:,} requests meanwhile",
                         flush=True,
                     )
                     time.sleep(3)
-            print(f"{dict(load.counts)}, slowest {load.slowest:.2f} s; load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"{dict(load.answers)}, slowest {load.slowest:.2f} s; load {os.getloadavg()[0]:.1f}", flush=True)
         finally:
             for one in replicas:
                 one.kill()

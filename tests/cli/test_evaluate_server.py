@@ -60,7 +60,7 @@ def test_the_page_and_the_exit_code_are_the_same(tmp_path: Path, url: str) -> No
     assert httpx.get(address).json()["run"]["id"] == where.partition(":")[0]
 
 
-def test_runs_are_listed_shown_compared_and_deleted(tmp_path: Path, url: str) -> None:
+def test_runs_are_listed_shown_compared_edited_and_deleted(tmp_path: Path, url: str) -> None:
     runs = []
     for name, wrong in (("first", 20), ("second", 2)):
         path = tmp_path / f"{name}.csv"
@@ -87,6 +87,15 @@ def test_runs_are_listed_shown_compared_and_deleted(tmp_path: Path, url: str) ->
     failed = invoke("compare", *runs, "--gate", "accuracy>=0")
     assert (failed.exit_code, "accuracy worse by at most 0" in " ".join(failed.output.split())) == (1, True)
     assert "is not of the form" in invoke("compare", *runs, "--gate", "accuracy=1").stderr
+    edited = invoke("runs", "edit", runs[0], "--name", "cli, 1st", "--tag", "model=b8", "--untag", "cli")
+    assert (edited.exit_code, edited.output) == (0, f"run {runs[0]} is called cli, 1st; its tags: model=b8\n")
+    assert invoke("runs", "edit", runs[0], "--tag", "model=b9", "--tag", "x").output.endswith("its tags: model=b9, x\n")
+    assert (
+        "has no name; its tags: none" in invoke("runs", "edit", runs[0], "--name=", "--untag=x", "--untag=model").output
+    )
+    assert "expected --name, --tag or --untag" in " ".join(invoke("runs", "edit", runs[0]).stderr.split())
+    refused = invoke("runs", "edit", runs[0], "--tag", "x" * 201)
+    assert (refused.exit_code, "expected 1 to 200 characters" in refused.stderr) == (2, True)
     assert invoke("runs", "delete", *runs).exit_code == 0
     gone = invoke("runs", "show", runs[0])
     assert gone.exit_code == 2

@@ -180,6 +180,37 @@ def test_what_contradicts_is_a_conflict(client: Client) -> None:
         run.add(**second)
 
 
+def test_a_run_is_called_otherwise_open_and_closed(client: Client) -> None:
+    with client.run("nightly", tags=["model=b7", "night"], **WHAT) as run:
+        found = run.update(tags={"model": "b8", "night": None, "new": ""})
+        assert (found.id, found.name, found.tags, found.closed) == (run.id, "nightly", ("model=b8", "new"), None)
+        with pytest.raises(InvalidRequest, match="name"):
+            run.update(name="a\nb")
+    found = run.update(name="weekly", tags=["a", "b"])
+    assert (found.name, found.tags) == ("weekly", ("a", "b"))
+    assert found.closed is not None
+    assert run.update() == found
+    assert (run.report().run or found).name == "weekly"
+    with pytest.raises(TypeError, match="tags is 'abc'"):
+        run.update(tags="abc")
+    with pytest.raises(RuntimeError, match="not open"):
+        client.run(**WHAT).update(name="a")
+    run.delete()
+    with pytest.raises(NotFound):
+        run.update(name="a")
+
+
+def test_an_edit_arrives_over_a_bad_connection(url: str) -> None:
+    async def ask() -> None:
+        with faulty(url, faults.well, faults.cut, says(503), faults.drop) as proxy:
+            async with AsyncClient(proxy.url, retries=QUICK) as client:
+                run = await client.run(**WHAT).open()
+                assert (await run.update(name="new", tags=["a"])).tags == ("a",)
+                assert not proxy.script
+
+    asyncio.run(ask())
+
+
 def test_errors_say_what_is_wrong(client: Client) -> None:
     with pytest.raises(InvalidRequest, match="Did you mean accuracy"):
         client.run(**{**WHAT, "metrics": ["acuracy"]}).open()

@@ -29,7 +29,7 @@ DOCUMENTS = {path.stem: json.loads(path.read_text()) for path in (CURRENT, ROOT 
 DOCUMENT, OLDER = DOCUMENTS["openapi"], DOCUMENTS["openapi-3.0"]
 SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in operations(DOCUMENT)}
-OF_RUNS = {"open_run", "add_batch", "report_run", "run_state", "close_run", "delete_run", "compare_runs"}
+OF_RUNS = {"open_run", "add_batch", "report_run", "run_state", "edit_run", "close_run", "delete_run", "compare_runs"}
 """Each needs what another one did."""
 
 OF_SHARED_MEMORY = {name for name in OPERATIONS if "region" in name}
@@ -269,6 +269,7 @@ def test_examples_about_runs_work_one_after_the_other(http: httpx.Client) -> Non
         run = opened.headers["location"]
         runs.append(opened.json()["id"])
         answers += [("open_run", opened), ("add_batch", http.put(f"{run}/batches/a", json=example_of("add_batch")))]
+        answers.append(("edit_run", http.patch(run, json=example_of("edit_run"))))
         answers += [("report_run", http.get(run)), ("run_state", http.get(f"{run}/state"))]
         answers.append(("close_run", http.post(f"{run}/close")))
     wanted = {**example_of("compare_runs"), "baseline": runs[0], "candidate": runs[1]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.web.conftest import Browser
 from tests.web.test_runs import GOOD, LABELS, PLAN, POOR
@@ -110,9 +111,14 @@ def test_no_page_of_runs_breaks_a_rule(light: Browser, url: str, http: httpx.Cli
         light.open(f"{url}/#/{place}")
         light.wait(ready)
         found[place] = in_both_lights(light)
+        if place.startswith("runs/"):
+            press(light, "Edit name and tags")
+            light.driver.find_element("id", "edit-name").send_keys("x" * 201 + Keys.ENTER)
+            light.wait("document.querySelector('#edit-name-error')")
+            found["form"] = in_both_lights(light)
     for run in runs:
         http.delete(f"/v1/runs/{run}")
-    assert found == {place: [] for place in pages}
+    assert found == {place: [] for place in [*pages, "form"]}
 
 
 def test_no_page_is_wider_than_a_phone(browser: Browser, url: str) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from selenium.webdriver.common.keys import Keys
 from typer.testing import CliRunner
 
 from lossmeter.api.routes import runs as routes
 from lossmeter.cli import program
 from tests.web.conftest import Browser, retype
+from tests.web.keyboard import press_keys, tab_to
 
 HOSTILE = "<b onclick=alert(1)>new</b>"
 PLAN = {"task": "binary", "predictions_are": "probabilities", "metrics": [{"metric": "accuracy"}, {"metric": "auroc"}]}
@@ -108,6 +110,41 @@ def test_an_open_run_is_kept_up_with_closed_and_deleted(page: Page, http: httpx.
     page.driver.find_element("id", "delete-yes").click()
     page.wait("location.hash === '#/runs'")
     assert http.get(f"/v1/runs/{run}").status_code == 404
+
+
+def test_name_and_tags_are_edited_by_keyboard_and_errors_stand_beside_the_field(page: Page, http: httpx.Client) -> None:
+    run = opened(http, "old", GOOD, ["a", "with, comma"])
+    http.post(f"/v1/runs/{run}/close")
+    page.open(f"runs/{run}", "document.querySelector('.report')")
+    page.driver.execute_script("document.activeElement.blur()")
+    tab_to(page.driver, "main .row > button:not([id]):has(+ dialog #edit-name)")
+    press_keys(page.driver, Keys.ENTER)
+    name, tags = (page.driver.find_element("id", f"edit-{one}") for one in ("name", "tags"))
+    assert page.run("document.activeElement.id") == "edit-name"
+    assert (name.get_attribute("value"), tags.get_attribute("value")) == ("old", "a\nwith, comma")
+    # What somebody else has changed meanwhile, and this form has not, stays.
+    http.patch(f"/v1/runs/{run}", json={"name": HOSTILE})
+    retype(tags, "x" * 201)
+    page.driver.find_element("css selector", "#edit-name").send_keys(Keys.ENTER)
+    page.wait("document.querySelector('#edit-tags-error')")
+    assert "200 characters" in page.texts("#edit-tags-error")[0]
+    assert page.run("document.querySelector('#edit-tags').getAttribute('aria-describedby')") == "edit-tags-error"
+    assert page.run("document.querySelector('#edit-name').ariaInvalid") == "false"
+    retype(tags, "b" + Keys.ENTER + "<i>c</i>")
+    page.driver.find_element("css selector", "#edit-name").send_keys(Keys.ENTER)
+    page.wait("!document.querySelector('dialog[open]') && document.querySelector('h1').textContent !== 'old'")
+    assert page.texts("h1") == [HOSTILE]
+    assert page.texts(".title .chip") == ["<i>c</i>", "b"]
+    assert page.run("document.title").startswith(HOSTILE)
+    found = http.get(f"/v1/runs/{run}").json()["run"]
+    assert (found["name"], found["tags"]) == (HOSTILE, ["<i>c</i>", "b"])
+    page.run("document.querySelector('#edit-name').closest('dialog').previousElementSibling.click()")
+    retype(name, "never")
+    press_keys(page.driver, Keys.ESCAPE)
+    page.wait("!document.querySelector('dialog[open]')")
+    assert http.get(f"/v1/runs/{run}").json()["run"]["name"] == HOSTILE
+    http.delete(f"/v1/runs/{run}")
+    assert [error for error in page.browser.errors() if "422" not in error] == []
 
 
 def test_a_run_is_saved_as_it_is_reported(

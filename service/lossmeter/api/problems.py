@@ -42,7 +42,7 @@ STATUS: Mapping[type[LossmeterError], int] = {
 CODES = (*(error.code for error in STATUS), "internal")
 """The codes of all errors of this service."""
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 TITLES = {
     404: ("not_found", "There is nothing at this address"),

@@ -11,7 +11,7 @@ from lossmeter.cli.catalogue import show_losses, show_metrics, show_openapi
 from lossmeter.cli.database import upgrade_database
 from lossmeter.cli.evaluate import evaluate_file
 from lossmeter.cli.keys import create_key, list_keys, revoke_key
-from lossmeter.cli.runs import compare_runs, delete_runs, list_runs, save_report, show_run
+from lossmeter.cli.runs import compare_runs, delete_runs, edit_run, list_runs, save_report, show_run
 from lossmeter.cli.serve import serve
 from lossmeter.cli.settings import show_settings
 
@@ -33,6 +33,7 @@ program.command("settings")(show_settings)
 runs = typer.Typer(help="The runs that a service keeps.", no_args_is_help=True)
 runs.command("list")(list_runs)
 runs.command("show")(show_run)
+runs.command("edit")(edit_run)
 runs.command("delete")(delete_runs)
 program.add_typer(runs, name="runs")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 MORE = re.compile(r" \(and \d+ more\)$")
 LISTING = re.compile(r"\bGET /v1/(losses|metrics)\b")
-ROUTE = re.compile(r"\b(?:GET|POST|PUT|DELETE) /v1/\S+: ")
+ROUTE = re.compile(r"\b(?:GET|POST|PUT|PATCH|DELETE) /v1/\S+: ")
 """Of the service: whoever types commands knows none."""
 
 

@@ -70,6 +70,27 @@ def save_report(
 
 
 @failures_exit(UNUSABLE)
+def edit_run(
+    run_id: RunId,
+    name: Annotated[str | None, typer.Option(help="The new name; '' for none.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A tag to add; 'key=value' takes the place of other tags of that key.")
+    ] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="A tag to remove; 'key' removes 'key=…' too.")] = None,
+    server: Server = LOCAL,
+) -> None:
+    """Change name and tags of a run, open or closed."""
+    if name is None and not tag and not untag:
+        raise typer.BadParameter("expected --name, --tag or --untag")
+    added = {key: value for key, _, value in (one.partition("=") for one in tag or ())}
+    tags: dict[str, str | None] = {**dict.fromkeys(untag or ()), **added}
+    with connected(server, UNUSABLE) as client:
+        run = client.attach(run_id).update(name=name, tags=tags or None)
+    called = f"is called {run.name}" if run.name else "has no name"
+    typer.echo(f"run {run.id} {called}; its tags: {', '.join(run.tags) or 'none'}")
+
+
+@failures_exit(UNUSABLE)
 def delete_runs(
     run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `lossmeter runs list` shows them.")],
     server: Server = LOCAL,

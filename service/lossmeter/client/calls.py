@@ -14,7 +14,7 @@ from lossmeter.client.arrays import array_of, is_torch, tensors_of
 from lossmeter.client.codecs import BY_MEDIA_TYPE, JSON_TYPE, Codec
 from lossmeter.client.errors import BadAnswer
 from lossmeter.client.exchanges import Reply, Request
-from lossmeter.client.reports import Comparison, Report, RunList
+from lossmeter.client.reports import Comparison, Report, RunInfo, RunList
 from lossmeter.client.results import LossResult
 from lossmeter.client.traced import TracedLoss
 
@@ -23,6 +23,7 @@ METRICS = "/v1/metrics"
 EVALUATE = "/v1/evaluate"
 RUNS = "/v1/runs"
 COMPARISONS = "/v1/comparisons"
+MERGE_PATCH = "application/merge-patch+json"
 
 TEXTS = "OSTU"
 """Kinds of arrays of numpy that hold texts, or may."""
@@ -210,6 +211,20 @@ def compare(fields: Mapping[str, Any]) -> Request[Comparison]:
 def close_run(run_id: str) -> Request[Entry]:
     """Closes a run to new batches; once more has no effect."""
     return Request("POST", f"{_run(run_id)}/close", _object, {"Accept": JSON_TYPE}, kept=True)
+
+
+def edit_run(run_id: str, patch: Mapping[str, Any]) -> Request[RunInfo]:
+    """Changes name and tags of a run; the result is the run. Once more has no further effect."""
+
+    def read(reply: Reply) -> RunInfo:
+        members = _object(reply)
+        try:
+            return RunInfo.of(members)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(f"The answer is not a run: {error!r}") from None
+
+    headers = {"Content-Type": MERGE_PATCH, "Accept": JSON_TYPE}
+    return Request("PATCH", _run(run_id), read, headers, [json.dumps(patch).encode()])
 
 
 def _run(run_id: str) -> str:

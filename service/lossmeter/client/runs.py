@@ -12,7 +12,7 @@ from lossmeter.client import calls
 from lossmeter.client.codecs import Codec
 from lossmeter.client.errors import ServiceError
 from lossmeter.client.exchanges import Request
-from lossmeter.client.reports import Report
+from lossmeter.client.reports import Report, RunInfo
 
 T = TypeVar("T")
 
@@ -40,6 +40,18 @@ def run_fields(
     """Builds the request that opens a run; what is left out has its default."""
     chosen = {"losses": _chosen("loss", losses), "metrics": _chosen("metric", metrics)}
     return {"name": name, "tags": list(tags), **chosen, **fields}
+
+
+def patch_fields(name: str | None, tags: Sequence[str] | Mapping[str, str | None] | None) -> dict[str, Any]:
+    """Builds the request that edits a run; what is None stays.
+
+    Raises:
+        TypeError: the tags are one text, whose letters are not meant.
+    """
+    if isinstance(tags, str):
+        raise TypeError(f"tags is {tags!r}; expected a list of tags, or their values by key")
+    given = None if tags is None else dict(tags) if isinstance(tags, Mapping) else list(tags)
+    return {field: value for field, value in (("name", name), ("tags", given)) if value is not None}
 
 
 def _chosen(kind: str, choices: Choices | None) -> list[Mapping[str, Any]] | None:
@@ -142,6 +154,24 @@ class Run(_Batches):
         """Returns the report over all batches so far, of all who add to the run."""
         return self._client.send(calls.report_run(self.id))
 
+    def update(
+        self, *, name: str | None = None, tags: Sequence[str] | Mapping[str, str | None] | None = None
+    ) -> RunInfo:
+        """Changes name and tags of the run, open or closed, and returns it as it is then.
+
+            run.update(name="nightly, corrected", tags={"model": "b8", "night": None})
+
+        Args:
+            name: the new one; it stays where it is left out.
+            tags: all of them, as a list; or some by key, each in the place of the tags `key` and `key=…`: with a value the tag
+                is `key=value`, with an empty one `key`, with None there is none. Others who change other keys lose nothing.
+
+        Raises:
+            InvalidRequest: if the run cannot be called so.
+            NotFound: if there is no such run.
+        """
+        return self._client.send(calls.edit_run(self.id, patch_fields(name, tags)))
+
     def close(self) -> None:
         """Closes the run to new batches."""
         self._client.send(calls.close_run(self.id))
@@ -181,6 +211,12 @@ class AsyncRun(_Batches):
     async def report(self) -> Report:
         """As `Run.report`."""
         return await self._client.send(calls.report_run(self.id))
+
+    async def update(
+        self, *, name: str | None = None, tags: Sequence[str] | Mapping[str, str | None] | None = None
+    ) -> RunInfo:
+        """As `Run.update`."""
+        return await self._client.send(calls.edit_run(self.id, patch_fields(name, tags)))
 
     async def close(self) -> None:
         """As `Run.close`."""

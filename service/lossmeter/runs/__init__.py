@@ -5,8 +5,21 @@ SQLite or PostgreSQL.
 """
 
 from lossmeter.runs.digests import digest
+from lossmeter.runs.edits import MAX_TAGS, RunEdit, tag_of
 from lossmeter.runs.ledger import Ledger, plan_of
 from lossmeter.runs.run import StoredRun
 from lossmeter.runs.store import SqlStore, Store, StoredBatch, StoredState
 
-__all__ = ["Ledger", "SqlStore", "Store", "StoredBatch", "StoredRun", "StoredState", "digest", "plan_of"]
+__all__ = [
+    "MAX_TAGS",
+    "Ledger",
+    "RunEdit",
+    "SqlStore",
+    "Store",
+    "StoredBatch",
+    "StoredRun",
+    "StoredState",
+    "digest",
+    "plan_of",
+    "tag_of",
+]

@@ -18,6 +18,7 @@ from lossmeter.errors import MalformedBody, StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.evaluation.costs import NUMBER, Extent, cost_of
 from lossmeter.metrics.scores import Samples
+from lossmeter.runs.edits import RunEdit
 from lossmeter.runs.run import StoredRun, new_id
 from lossmeter.runs.serialization import deserialize, serialize
 from lossmeter.runs.store import Store, StoredBatch, StoredState, check_same_content, closed_conflict
@@ -178,6 +179,14 @@ class Ledger:
     def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in; the report is final. Closing twice changes nothing."""
         return self.store.close(run_id)
+
+    def edit(self, run_id: str, edit: RunEdit) -> StoredRun:
+        """Changes how people call a run, open or closed.
+
+        Raises:
+            Invalid: it would have too many tags.
+        """
+        return self.store.edit(run_id, edit.applied)
 
 
 def _held(record: Record) -> Cost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, Protocol
@@ -97,6 +97,9 @@ class Store(Protocol):
 
     def close(self, run_id: str) -> StoredRun:
         """Lets no new batch in from now on."""
+
+    def edit(self, run_id: str, change: Callable[[StoredRun], StoredRun]) -> StoredRun:
+        """Gives a run the name and the tags that the function says, which nobody else changes meanwhile."""
 
     def delete(self, run_id: str) -> None:
         """Forgets it."""
@@ -229,6 +232,21 @@ class SqlStore:
         with self.database.writing() as connection:
             connection.execute(still_open.values(closed=self.database.clock))
             return _run(connection, run_id)
+
+    def edit(self, run_id: str, change: Callable[[StoredRun], StoredRun]) -> StoredRun:
+        row = sa.select(RUNS.c.id).where(RUNS.c.id == run_id)
+        with self.database.writing() as connection:
+            connection.execute(row.with_for_update(key_share=True))
+            before = _run(connection, run_id)
+            after = change(before)
+            if after.name != before.name:
+                connection.execute(sa.update(RUNS).where(RUNS.c.id == run_id).values(name=after.name))
+            gone, new = (sorted({*one.tags} - {*other.tags}) for one, other in ((before, after), (after, before)))
+            if gone:
+                connection.execute(sa.delete(TAGS).where(TAGS.c.run == run_id, TAGS.c.tag.in_(gone)))
+            if new:
+                connection.execute(sa.insert(TAGS), [{"run": run_id, "tag": tag} for tag in new])
+        return after
 
     def delete(self, run_id: str) -> None:
         with self.database.writing() as connection:

@@ -21,6 +21,7 @@ BATCH: dict[str, Any] = {
     "sample_ids": ["a", "b"],
     "slices": {"country": ["de", "fr"]},
 }
+PATCH: dict[str, Any] = {"name": "nightly, corrected", "tags": {"model": "b8"}}
 COMPARISON: dict[str, Any] = {
     "baseline": "01a2044b-5f23-71cc-b0c4-65bcf97893af",
     "candidate": "01a2044b-91d7-7a02-8c11-0d6f7a5b2c9e",

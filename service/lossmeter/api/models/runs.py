@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from lossmeter.api.models.evaluation import (
     REQUESTED,
@@ -19,21 +20,22 @@ from lossmeter.api.models.evaluation import (
     validate_given,
 )
 from lossmeter.api.models.schemas import ResultWarning
-from lossmeter.errors import NotFound
+from lossmeter.errors import Flaw, Invalid, NotFound, pointer
 from lossmeter.evaluation import SlicedFields
 from lossmeter.evaluation.fields import LEFT_OUT, Choice, Confidence, Values, Written
 from lossmeter.evaluation.grammar import parse_margin
 from lossmeter.losses.vocabulary import Real
-from lossmeter.runs import StoredRun
+from lossmeter.runs import MAX_TAGS, RunEdit, StoredRun, tag_of
+from lossmeter.validation import shown, validate
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MAX_TAGS = 50
 HISTOGRAM_BINS = 1000
 """Of the scores of a run, where they are probabilities and nothing else is said: its states then stay of one size."""
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRINTABLE)]
+TAG: TypeAdapter[str] = TypeAdapter(Tag)
 
 
 class RunRequest(SlicedFields):
@@ -41,6 +43,21 @@ class RunRequest(SlicedFields):
 
     name: Text = Field("", description="For people.")
     tags: list[Tag] = Field([], max_length=MAX_TAGS, description="By which runs are found.")
+
+
+class RunPatch(BaseModel):
+    """What changes of a run (RFC 7396)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Text | None = Field(None, description="The new one; null for none.")
+    tags: dict[str, str | None] | None = None
+
+
+class RetaggedRun(RunPatch):
+    """What changes of a run, with all its tags."""
+
+    tags: list[Tag] | None = Field(None, max_length=MAX_TAGS)  # type: ignore[assignment]
 
 
 class BatchRequest(DataFields):
@@ -91,6 +108,35 @@ def parse_plan(given: dict[str, Any]) -> RunRequest:
     if scored and given.get("curves") is None:
         given = {**given, "curves": {"bins": HISTOGRAM_BINS}}
     return validate_given(RunRequest, "runs", given)
+
+
+def parse_edit(run_id: str, given: dict[str, Any]) -> RunEdit:
+    """Returns what a client wants to change of a run.
+
+    Raises:
+        Invalid: with all that is wrong with the fields.
+    """
+    subject = f"run {run_id}"
+    patch = validate(RetaggedRun if type(given.get("tags")) is list else RunPatch, subject, given)
+    if isinstance(patch.tags, dict) and (flaws := [*_bad_tags(patch.tags)]):
+        raise Invalid.of(subject, flaws)
+    # What is null is removed; what is left out stays.
+    name = patch.name or "" if "name" in given else None
+    tags = () if patch.tags is None and "tags" in given else patch.tags
+    return RunEdit(name, tags)
+
+
+def _bad_tags(tags: Mapping[str, str | None]) -> Iterator[Flaw]:
+    """Yields what is wrong with tags by their keys."""
+    for key, value in tags.items():
+        if value is None:
+            continue
+        try:
+            TAG.validate_python(tag_of(key, value))
+        except ValidationError:
+            tag = shown(tag_of(key, value))
+            message = f"the tag {tag} does not suit; expected 1 to 200 characters, none of them a control character"
+            yield Flaw(pointer("tags", key), message)
 
 
 def parse_batch(run_id: str, given: dict[str, Any], max_elements: int) -> tuple[dict[str, Any], int]:
@@ -261,9 +307,9 @@ def run_model(run: StoredRun, *, brief: bool = False) -> RunModel:
     )
 
 
-def run_fields(run: StoredRun) -> dict[str, Any]:
+def run_fields(run: StoredRun, *, brief: bool = False) -> dict[str, Any]:
     """Returns a run as plain JSON."""
-    return run_model(run).model_dump(mode="json")
+    return run_model(run, brief=brief).model_dump(mode="json")
 
 
 def _time(microseconds: int) -> datetime:

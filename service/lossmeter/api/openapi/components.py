@@ -96,6 +96,14 @@ SCHEMAS: dict[str, Schema] = {
         "description": "The id of a sample or of a group.",
         "oneOf": [{"type": "string"}, {"type": "integer", "format": "int64"}],
     },
+    "TagPatch": {
+        "description": "All tags; or some by key, with their values: empty for `key` alone, null for no such tag.",
+        "oneOf": [
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+        ],
+        "examples": [{"model": "b8", "night": None}],
+    },
     "SliceChoice": {
         "description": "A column, for every slice of it; or one slice.",
         "oneOf": [{"type": "string"}, ref("ChosenSlice")],

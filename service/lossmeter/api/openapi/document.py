@@ -22,6 +22,7 @@ from lossmeter.api.models.runs import (
     BatchRequest,
     Comparison,
     ComparisonRequest,
+    RunPatch,
     RunReport,
     RunRequest,
     RunState,
@@ -81,7 +82,7 @@ PATH_PARAMETERS = {
     "batch_id": ("What the client calls the batch: the same again is the same batch.", "part-0007"),
 }
 REQUESTS: tuple[type[BaseModel], ...] = (
-    *(ObjectiveRequest, EvaluateRequest, RunRequest, BatchRequest, ComparisonRequest, InferRequest),
+    *(ObjectiveRequest, EvaluateRequest, RunRequest, RunPatch, BatchRequest, ComparisonRequest, InferRequest),
     *(SystemRegionRequest, CudaRegionRequest),
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
@@ -147,6 +148,7 @@ def _models() -> dict[str, Schema]:
         "$ref": REF.format(model="SliceChoice"),
         "description": choice["description"],
     }
+    schemas["RunPatch"]["properties"]["tags"] = ref("TagPatch")
     for model in (EvaluateRequest, RunRequest, ComparisonRequest):
         for field in {"losses", "metrics", "gates"} & model.model_fields.keys():
             _name_items(schemas, schemas[model.__name__]["properties"][field])

@@ -17,10 +17,11 @@ from lossmeter.api.models.runs import (
     RunRequest,
     check_run_id,
     parse_batch,
+    parse_edit,
     parse_plan,
     run_fields,
 )
-from lossmeter.api.negotiation import JSON, answer_format, request_format
+from lossmeter.api.negotiation import JSON, answer_format, media_type_of, request_format
 from lossmeter.api.operation import (
     JSON_CONTENT,
     Answer,
@@ -32,18 +33,19 @@ from lossmeter.api.operation import (
     tensor_answer,
 )
 from lossmeter.api.report_formats import OF_COMPARISON
-from lossmeter.errors import Invalid, LossmeterError, pointer
+from lossmeter.errors import Invalid, LossmeterError, UnsupportedFormat, pointer
 from lossmeter.evaluation import ComparisonGate, Plan, compare
 from lossmeter.evaluation.costs import Extent, cost_of
 from lossmeter.evaluation.fields import outside_texts
 from lossmeter.evaluation.reports import not_finite
-from lossmeter.runs import Ledger, StoredRun, digest, plan_of
+from lossmeter.runs import Ledger, RunEdit, StoredRun, digest, plan_of
 from lossmeter.scheduling.store_threads import StoreThreads
 
 log = logging.getLogger(__name__)
 
 BATCH_ID = re.compile(PRINTABLE)
 MAX_ID_LENGTH = 200
+MERGE_PATCH = "application/merge-patch+json"
 
 
 def encode_json(fields: dict[str, Any]) -> Pieces:
@@ -74,6 +76,39 @@ class OpenRun(DatabaseOperation[RunRequest, None, StoredRun]):
     def encode(self, form: None, result: StoredRun, negotiated: Negotiated) -> Answer:  # noqa: ARG002
         location = (b"location", f"{self.address}/{result.id}".encode("latin-1"))
         return Answer(encode_json(run_fields(result)), (JSON_CONTENT, location), status=201)
+
+
+class EditRun(DatabaseOperation[RunEdit, None, StoredRun]):
+    """Answers `PATCH /v1/runs/{run_id}`.
+
+    Args:
+        ledger: knows the run.
+        store: waits for the database.
+
+    Raises:
+        NotFound: if there can be no such run.
+    """
+
+    def __init__(self, ledger: Ledger, store: StoreThreads, run_id: str) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.run_id = check_run_id(run_id)
+
+    def negotiate(self, headers: Headers) -> Negotiated:
+        # A JSON patch (RFC 6902) is JSON too, and something else.
+        if media_type_of(headers) not in ("", JSON.media_type, MERGE_PATCH):
+            expected = f"{JSON.media_type} or {MERGE_PATCH}"
+            raise UnsupportedFormat(f"Content-Type is {media_type_of(headers)!r}; expected {expected}.")
+        return Negotiated(request_format(headers))
+
+    def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[RunEdit, None]:
+        return DecodedRequest(parse_edit(self.run_id, negotiated.reader.decode(body, frozenset())), None)
+
+    def compute(self, work: RunEdit) -> StoredRun:
+        return self.ledger.edit(self.run_id, work)
+
+    def encode(self, form: None, result: StoredRun, negotiated: Negotiated) -> Answer:  # noqa: ARG002
+        return Answer(encode_json(run_fields(result, brief=True)), (JSON_CONTENT,))
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ import lossmeter
 from lossmeter.api.addresses import COMPARISONS
 from lossmeter.api.addresses import RUNS as PATH
 from lossmeter.api.exchange import respond
-from lossmeter.api.models.run_examples import BATCH, COMPARISON, RUN
+from lossmeter.api.models.run_examples import BATCH, COMPARISON, PATCH, RUN
 from lossmeter.api.models.runs import RUN_ID, BatchAnswer, RunList, RunModel, check_run_id, run_fields, run_model
 from lossmeter.api.negotiation import JSON, Format, answer_format
 from lossmeter.api.openapi.answers import error_answers
+from lossmeter.api.openapi.components import ref
 from lossmeter.api.openapi.operations import COMPARED, REPORTS, SAFETENSORS, json_content, request_body
-from lossmeter.api.operations.runs import AddBatch, CompareRuns, OpenRun, encode_json, tidy
+from lossmeter.api.operations.runs import MERGE_PATCH, AddBatch, CompareRuns, EditRun, OpenRun, encode_json, tidy
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.report_formats import OF_RUN
 from lossmeter.api.resources import Resources
@@ -53,9 +54,13 @@ def router(resources: Resources) -> APIRouter:
         adding = AddBatch(ledger, store, max_elements, ids["run_id"], ids["batch_id"])
         await respond(adding, limits, scope, receive, send)
 
+    async def answer_edit(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(EditRun(ledger, store, scope["path_params"]["run_id"]), limits, scope, receive, send)
+
     add_raw_route(routes, "POST", PATH, answer_open, **OPEN)
     _add_reading(routes, ledger, store, reports)
     add_raw_route(routes, "POST", COMPARISONS, partial(respond, CompareRuns(ledger, reports), limits), **COMPARE)
+    add_raw_route(routes, "PATCH", PATH + "/{run_id}", answer_edit, edit_run, **EDIT)
     add_raw_route(routes, "PUT", BATCHES, answer_batch, add_batch, **ADD)
     return routes
 
@@ -65,6 +70,11 @@ async def add_batch(run_id: str, batch_id: str) -> Response:  # noqa: ARG001 - p
 
     Batches come in any order, from any number of clients, through any number of servers on one database.
     """
+    raise AssertionError("its raw route answers")
+
+
+async def edit_run(run_id: str) -> Response:  # noqa: ARG001
+    """What is left out stays. Of tags given by key, each takes the place of the tags `key` and `key=…`."""
     raise AssertionError("its raw route answers")
 
 
@@ -168,7 +178,7 @@ def _encode_report(ledger: Ledger, run_id: str, form: Format) -> tuple[StoredRun
 
 def _caching(run: StoredRun, form: Format) -> dict[str, str]:
     """Returns headers by which a client need not ask for the same report twice: batches are added, and never taken away."""
-    tag = f"{lossmeter.__version__}-{form.media_type}-{run.id}-{run.batches}-{run.closed or 0}"
+    tag = repr((lossmeter.__version__, form.media_type, run.id, run.batches, run.closed, run.name, run.tags))
     return {
         "ETag": f'W/"{hashlib.sha256(tag.encode()).hexdigest()[:16]}"',
         "Cache-Control": "no-cache",
@@ -221,6 +231,7 @@ LINKS: dict[str, Any] = {
         "add_batch": "adds to the run",
         "report_run": "what it says so far",
         "run_state": "its statistics",
+        "edit_run": "calls it otherwise",
         "close_run": "lets no new batch in",
         "delete_run": "forgets it",
     }.items()
@@ -247,6 +258,15 @@ OPEN: dict[str, Any] = {
         },
         **error_answers(404),
     },
+}
+EDIT: dict[str, Any] = {
+    "operation_id": "edit_run",
+    "summary": "Change name and tags of a run, open or closed (RFC 7396)",
+    "response_model": RunModel,
+    "openapi_extra": request_body(
+        "RunPatch", {"example": {"value": PATCH}}, {MERGE_PATCH: {"schema": ref("RunPatch")}}
+    ),
+    "responses": error_answers(404),
 }
 COMPARE: dict[str, Any] = {
     "operation_id": "compare_runs",

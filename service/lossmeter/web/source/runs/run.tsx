@@ -9,6 +9,7 @@ import { type Report, type Run, scalarsOf } from "../report/types";
 import { call, Refused } from "../service";
 import { t } from "../strings";
 import { brief } from "../words";
+import { Edit } from "./edit";
 import { titleOf, when } from "./list";
 import { Progress } from "./progress";
 
@@ -58,7 +59,6 @@ export function RunPage({ id }: { id: string }) {
           setReport(given);
           setRun(given.run);
           setError("");
-          document.title = `${titleOf(given.run)} · lossmeter`;
         }
         if (!had.endsWith(CLOSED)) timer = setTimeout(follow, EVERY_MS);
       } catch (reason) {
@@ -72,6 +72,10 @@ export function RunPage({ id }: { id: string }) {
       clearTimeout(timer);
     };
   }, [id, tick]);
+  const title = run && titleOf(run);
+  useEffect(() => {
+    if (title) document.title = `${title} · lossmeter`;
+  }, [title]);
   if (!run) return <main id="main" class="page wide" tabIndex={-1} aria-busy={!error}>{error ? <p class="error" role="alert">{error}</p> : <p class="hint" role="status">{t("The report is being computed …")}</p>}</main>;
   return (
     <main id="main" class="page wide" tabIndex={-1} aria-busy={!report && !error}>
@@ -95,6 +99,7 @@ export function RunPage({ id }: { id: string }) {
           </>
         )}
         {!run.closed && <button type="button" class="quiet" onClick={() => call("POST", `v1/runs/${run.id}/close`).then(() => setTick(tick + 1), (reason: Error) => setError(reason.message))}>{t("Close the run")}</button>}
+        <Edit run={run} onEdited={() => setTick(tick + 1)} />
         <Delete run={run} onError={setError} />
       </div>
       {report ? <ReportView report={report} /> : !error && <p class="hint" role="status">{t("The report is being computed …")}</p>}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections import Counter
 from dataclasses import replace
 from importlib.resources import files
 
@@ -23,7 +22,7 @@ from lossmeter.catalogue.translations import (
     texts,
     translation,
 )
-from lossmeter.losses import LOSSES
+from lossmeter.losses import LOSSES, Loss
 from lossmeter.metrics import METRICS
 from tests.contracts.compatibility import ROOT
 
@@ -82,27 +81,21 @@ def test_a_changed_english_text_and_a_missing_one_are_found() -> None:
     assert flaws(replace(LOSSES["huber"], suits={"counts": "Why not?"}), "zh")[0] == "has no suits.counts"
 
 
-def said_by_losses() -> Counter[str]:
-    """The texts of roles, parameters and results, with the number of losses that say each."""
-    return Counter(
-        text
-        for loss in LOSSES.values()
-        for text in {
-            *(tensor.description for tensor in loss.tensors),
-            *(role.meaning.description for tensor in loss.tensors for role in tensor.options),
-            *(parameter.description for parameter in loss.parameters),
-            loss.returns,
-            loss.mean_note,
-        }
-        - {""}
-    )
+def said_by(entry: Entry) -> set[str]:
+    """The texts of the roles, parameters and results of an entry."""
+    tensors = entry.tensors if isinstance(entry, Loss) else ()
+    meanings = {role.meaning.description for tensor in tensors for role in tensor.options}
+    described = {one.description for one in (*tensors, *entry.parameters)}
+    return (meanings | described | {entry.returns, entry.mean_note if isinstance(entry, Loss) else ""}) - {""}
 
 
 @pytest.mark.parametrize("language", FOLDERS)
-def test_what_losses_share_is_translated_and_nothing_else(language: str) -> None:
-    said, translated = said_by_losses(), phrases("lossmeter.losses", language)
-    assert {text for text, number in said.items() if number > 1} - translated.keys() == set()
-    assert translated.keys() - said.keys() == set()
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_said_of_roles_parameters_and_results_is_translated_and_nothing_else(
+    package: str, language: str
+) -> None:
+    translated = phrases(package, language)
+    assert translated.keys() == {text for entry in PACKAGES[package].values() for text in said_by(entry)}
     for ours, theirs in translated.items():
         assert HAN.search(theirs), ours
         assert not LATIN_MARK.search(theirs), theirs

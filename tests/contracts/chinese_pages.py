@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from lossmeter.api.models.entries import ParameterModel
 from lossmeter.api.models.loss_entries import LossEntry
 from lossmeter.api.models.metrics import MetricEntry
 from tests.contracts.pages import NOTE, by_family, table
@@ -36,7 +38,7 @@ LOSSES = """\
 共 {count} 个损失函数。名称链接到英文页面，那里有张量、参数、示例请求及其答案；`GET /v1/losses/{{name}}` 给出同样的内容，\
 加上 `Accept-Language: zh` 则为中文。"""
 METRICS = """\
-共 {count} 个评估指标。名称链接到英文页面，那里有参数、置信区间和示例；`GET /v1/metrics/{{name}}` 给出同样的内容，\
+共 {count} 个评估指标。名称链接到英文页面，那里有置信区间和示例；`GET /v1/metrics/{{name}}` 给出同样的内容，\
 加上 `Accept-Language: zh` 则为中文。"""
 
 
@@ -66,5 +68,13 @@ def _page(title: str, about: str, folder: str, entries: Sequence[LossEntry] | Se
         for entry in members:
             blocks += [f"### [{entry.name}]({folder}{entry.name}.md)", f"**{entry.summary}**"]
             blocks += [entry.explanation, f"$$\n{entry.formula}\n$$"]
+            if isinstance(entry, MetricEntry):
+                blocks += [*map(_parameter, entry.parameters), f"**结果**：{entry.returns}"]
             blocks += [f"**适用场景**：{entry.use_when}", f"**不宜使用**：{entry.avoid_when}"]
     return "\n\n".join(blocks) + "\n"
+
+
+def _parameter(one: ParameterModel) -> str:
+    words = "、".join(f"`{json.dumps(word)}`" for word in one.json_schema.get("enum", ()))
+    about = [*([f"可取 {words}"] if words else []), f"默认 `{json.dumps(one.default)}`"]
+    return f"**参数 `{one.name}`**（{'；'.join(about)}）：{one.description}"

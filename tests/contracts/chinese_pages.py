@@ -19,7 +19,7 @@ FAMILIES = {
     "clustering": "聚类",
     "correlation": "相关与解释比例",
     "curves": "曲线",
-    "decisions": "判决",
+    "decisions": "判定",
     "deviances": "偏差",
     "distributions": "分布",
     "embeddings": "嵌入与度量学习",

@@ -10,8 +10,10 @@ import { OperationsPage } from "./operations/page";
 import { ComparePage } from "./runs/compare";
 import { RunsPage } from "./runs/list";
 import { RunPage } from "./runs/run";
-import { giveKey, losses, onKeyWanted, Refused } from "./service";
+import { Exact, Failure } from "./refusal";
+import { giveKey, losses, onKeyWanted, type Problem } from "./service";
 import { language, speak, t } from "./strings";
+import { titleOf } from "./told";
 import "./console.css";
 
 const START = "focal";
@@ -19,7 +21,7 @@ const PAGES = new Set(["evaluate", "runs", "compare", "service", "docs", "choose
 
 function App() {
   const { path, query } = usePlace();
-  const [reason, setReason] = useState<string | null>(null);
+  const [reason, setReason] = useState<Problem | null>(null);
   const [keys, setKeys] = useState(0);
   const [open, setOpen] = useState(false);
   useEffect(() => onKeyWanted(setReason), []);
@@ -59,13 +61,13 @@ function App() {
 /** The documentation, which is fetched when somebody first opens it. */
 function Documents(props: { path: string[]; query: URLSearchParams }) {
   const { given, error } = usePromise(() => import("./docs/documentation"), []);
-  if (error) return <main id="main" tabIndex={-1}><p class="error" role="alert">{error.message}</p></main>;
+  if (error) return <main id="main" tabIndex={-1}><Failure error={error} /></main>;
   return given ? <given.default {...props} /> : <main id="main" tabIndex={-1} aria-busy />;
 }
 
 function Choose(props: { query: URLSearchParams }) {
   const { given, error } = usePromise(() => import("./losses/choose"), []);
-  if (error) return <main id="main" tabIndex={-1}><p class="error" role="alert">{error.message}</p></main>;
+  if (error) return <main id="main" tabIndex={-1}><Failure error={error} /></main>;
   return given ? <given.default {...props} /> : <main id="main" tabIndex={-1} aria-busy />;
 }
 
@@ -79,7 +81,7 @@ function Page({ path: [page, first, ...others], query }: { path: string[]; query
 function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: () => void }) {
   const { query } = usePlace();
   const { given, error } = usePromise(losses, []);
-  if (error) return <main id="main" tabIndex={-1}><p class="error">{error instanceof Refused ? error.message : String(error)}</p></main>;
+  if (error) return <main id="main" tabIndex={-1}><Failure error={error} /></main>;
   if (!given) return <main id="main" tabIndex={-1} aria-busy />;
   const byName = new Map(given.flatMap((loss) => [loss.name, ...loss.aliases].map((one) => [one, loss] as const)));
   const loss = byName.get(name) ?? byName.get(START) ?? given[0];
@@ -95,7 +97,7 @@ function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: (
   );
 }
 
-function KeyForm({ reason, onGiven }: { reason: string; onGiven: () => void }) {
+function KeyForm({ reason, onGiven }: { reason: Problem; onGiven: () => void }) {
   const [key, setKey] = useState("");
   function submit(event: Event) {
     event.preventDefault();
@@ -109,7 +111,7 @@ function KeyForm({ reason, onGiven }: { reason: string; onGiven: () => void }) {
         <div class="field">
           <label for="key">{t("Key")}</label>
           <input id="key" type="password" autocomplete="off" spellcheck={false} required value={key} onInput={(event) => setKey(event.currentTarget.value)} />
-          <p class="hint">{reason}</p>
+          <p class="hint">{language === "zh" && `${titleOf(reason)}。`}<Exact text={reason.detail} /></p>
         </div>
         <div class="actions"><button type="submit" class="compute">{t("Open")}</button></div>
       </form>

@@ -1,5 +1,6 @@
 // The service behind the page: what it knows and what it answers. The key, where one is asked for, is kept until the tab is closed.
-import { language } from "./strings";
+import { language, t } from "./strings";
+import { titleOf } from "./told";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export interface Schema {
@@ -63,10 +64,12 @@ export interface Tensor {
   data: (number | null)[];
 }
 export interface Warned {
+  code: string;
   message: string;
   pointer: string;
   index: number[] | null;
   value: string | null;
+  evidence?: Record<string, number> | null;
   remedy: string | null;
 }
 export interface LossAnswer {
@@ -82,11 +85,18 @@ export interface LossAnswer {
   device: string;
   warnings: Warned[];
 }
+/** One place that is wrong; `index` leads to an element, if the value is a tensor. */
+export interface Flaw {
+  pointer: string;
+  message: string;
+  index: number[] | null;
+}
 export interface Problem {
   status: number;
+  code: string;
   title: string;
   detail: string;
-  errors: { pointer: string; message: string }[];
+  errors: Flaw[];
 }
 export interface Answer<T> {
   given: T;
@@ -96,15 +106,15 @@ export interface Answer<T> {
 /** An answer that is none: what the service refuses, or that it is not there. */
 export class Refused extends Error {
   constructor(readonly problem: Problem) {
-    super(problem.detail);
+    super(language === "zh" ? `${titleOf(problem)}：${problem.detail}` : problem.detail);
   }
 }
 
 const KEY = "lossmeter.key";
-let asked: (reason: string) => void = () => {};
+let asked: (reason: Problem) => void = () => {};
 
 /** Names who is told that the service asks for a key. */
-export function onKeyWanted(listener: (reason: string) => void): void {
+export function onKeyWanted(listener: (reason: Problem) => void): void {
   asked = listener;
 }
 
@@ -134,17 +144,17 @@ async function answered(method: string, path: string, body?: string): Promise<{ 
   try {
     response = await exchanged(method, path, body);
   } catch (error) {
-    throw new Refused({ status: 0, title: "No answer", detail: `The service did not answer: ${(error as Error).message}.`, errors: [] });
+    throw new Refused({ status: 0, code: "", title: t("No answer"), detail: `The service did not answer: ${(error as Error).message}.`, errors: [] });
   }
   const text = await response.text();
   if (response.ok) return { text, timing: response.headers.get("Server-Timing") ?? "" };
   const problem = parsed(text, response);
-  if (response.status === 401) asked(problem.detail);
+  if (response.status === 401) asked(problem);
   throw new Refused(problem);
 }
 
 function parsed(text: string, response: Response): Problem {
-  const nothing = { status: response.status, title: response.statusText, detail: text.slice(0, 200), errors: [] };
+  const nothing = { status: response.status, code: "", title: response.statusText, detail: text.slice(0, 200), errors: [] };
   try {
     return { ...nothing, ...(JSON.parse(text) as Problem) };
   } catch {

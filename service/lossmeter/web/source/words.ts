@@ -4,7 +4,7 @@ import { language } from "./strings";
 
 const FAMILIES: Record<string, string> = {
   accuracy: "准确率", agreement: "一致程度", binary: "是非标签", boxes: "边界框", classification: "分类", clustering: "聚类", correlation: "相关与解释比例",
-  curves: "曲线", decisions: "判决", deviances: "偏差", distributions: "分布", embeddings: "嵌入与度量学习", margins: "间隔", other: "其他",
+  curves: "曲线", decisions: "判定", deviances: "偏差", distributions: "分布", embeddings: "嵌入与度量学习", margins: "间隔", other: "其他",
   policy: "强化学习策略", preference: "偏好对齐", probabilities: "概率与校准", ranking: "排序", ranks: "名次与中位数", regression: "回归",
   segmentation: "分割", sequences: "序列与语言模型",
 };

@@ -1,4 +1,4 @@
-// Descriptions of the OpenAPI document, which are Markdown.
+// Descriptions of the OpenAPI document, which are Markdown, in English.
 import { useMemo } from "preact/hooks";
 import { leadsFrom } from "./guides";
 import { Markdown, tokensOf } from "./markdown";
@@ -7,5 +7,5 @@ const leads = leadsFrom("index.md");
 
 export function Description({ text }: { text: string }) {
   const tokens = useMemo(() => tokensOf(text), [text]);
-  return <Markdown tokens={tokens} leads={(href) => (href.startsWith("./#/") ? href.slice(2) : leads(href))} />;
+  return <Markdown lang="en" tokens={tokens} leads={(href) => (href.startsWith("./#/") ? href.slice(2) : leads(href))} />;
 }

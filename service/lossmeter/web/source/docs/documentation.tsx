@@ -3,9 +3,10 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { href } from "../address";
 import { usePromise } from "../prose";
+import { Failure } from "../refusal";
 import { language, t } from "../strings";
 import { type Document, document_, lossOf, type Operation, operationsOf } from "./document";
-import { contents, type Group, guide, INDEX, leadsFrom, METRICS, metricPages, type Section, sectionsOf, toGuide } from "./guides";
+import { allMetrics, contents, type Group, type Guide, guide, INDEX, languageOf, leadsFrom, metricPages, type Section, sectionsOf, toGuide } from "./guides";
 import { Markdown, tokensOf } from "./markdown";
 import { ErrorsPage, OperationPage } from "./operation";
 
@@ -37,7 +38,7 @@ export default function Documentation({ path: [, kind, ...rest], query }: { path
           <>
             {groups.filter(({ folded }) => !folded).map((group) => <GuideList key={group.name} group={group} here={here} />)}
             <Reference document={all} operations={operations} current={kind === "errors" ? "errors" : rest[0] ?? ""} shown={kind === "api"} />
-            {metrics.length > 0 && <Folded title={t("Metrics")} open={here.startsWith("metrics/")}><Guides guides={[{ path: METRICS, title: t("All metrics") }, ...metrics]} here={here} /></Folded>}
+            {metrics.length > 0 && <Folded title={t("Metrics")} open={here.startsWith("metrics/") || here === allMetrics}><Guides guides={[{ path: allMetrics, title: t("All metrics"), lang: language }, ...metrics]} here={here} at={query.get("at") ?? undefined} /></Folded>}
             {groups.filter(({ folded }) => folded).map((group) => <Folded key={group.name} title={t(group.name)} open={group.guides.some((one) => one.path === here)}><Guides guides={group.guides} here={here} /></Folded>)}
           </>
         )}
@@ -45,7 +46,7 @@ export default function Documentation({ path: [, kind, ...rest], query }: { path
       <div>
         <main id="main" class="page prose" tabIndex={-1}>
           <button class="menu contents" type="button" aria-expanded={open} aria-controls="catalogue" onClick={() => setOpen(!open)}>{t("Contents and search")}</button>
-          {error && <p class="error" role="alert">{error.message}</p>}
+          {error && <Failure error={error} />}
           {kind === "errors" ? all && <ErrorsPage document={all} />
             : kind !== "api" ? <GuidePage key={here} path={here} />
               : operation && all ? <OperationPage key={operation.operationId} document={all} operation={operation} />
@@ -79,12 +80,12 @@ function GuidePage({ path }: { path: string }) {
     const title = tokens.find((one) => one.type === "heading");
     document.title = `${title && "text" in title ? title.text : t("Documentation")} · lossmeter`;
   }, [tokens]);
-  if (error) return <p class="error" role="alert">{error.message}</p>;
-  return <div aria-busy={given === undefined} data-page={given === undefined ? "" : path}><Markdown tokens={tokens} leads={leads} /></div>;
+  if (error) return <Failure error={error} />;
+  return <div aria-busy={given === undefined} data-page={given === undefined ? "" : path}><Markdown tokens={tokens} leads={leads} lang={languageOf(path)} /></div>;
 }
 
-function Guides({ guides, here }: { guides: { path: string; title: string }[]; here: string }) {
-  return <ul>{guides.map(({ path, title }) => <li key={path}><a href={toGuide(path)} aria-current={path === here ? "page" : undefined}>{title}</a></li>)}</ul>;
+function Guides({ guides, here, at: place }: { guides: (Guide & { lang?: string })[]; here: string; at?: string }) {
+  return <ul>{guides.map(({ path, title, at, lang = at ? undefined : languageOf(path) }) => <li key={toGuide(path, at)}><a lang={lang} href={toGuide(path, at)} aria-current={path === here && at === place ? "page" : undefined}>{title}</a></li>)}</ul>;
 }
 
 function GuideList({ group, here }: { group: Group; here: string }) {
@@ -130,10 +131,10 @@ function ReferencePage({ document: all, operations }: { document: Document; oper
         const losses = operations.filter((one) => one.tags.includes(name) && lossOf(one));
         return (
           <section key={name} class="card" aria-label={name}>
-            <h2 class="tag">{name}</h2>
-            <p class="hint">{description}</p>
-            <ul class="operations">{mine.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind">{one.summary}</span></li>)}</ul>
-            {losses.length > 0 && <details><summary>{t("One operation for each of {count} losses", { count: losses.length })}</summary><ul class="operations">{losses.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind">{one.summary}</span></li>)}</ul></details>}
+            <h2 class="tag" lang="en">{name}</h2>
+            <p class="hint" lang="en">{description}</p>
+            <ul class="operations">{mine.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind" lang="en">{one.summary}</span></li>)}</ul>
+            {losses.length > 0 && <details><summary>{t("One operation for each of {count} losses", { count: losses.length })}</summary><ul class="operations">{losses.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind" lang="en">{one.summary}</span></li>)}</ul></details>}
           </section>
         );
       })}
@@ -141,11 +142,11 @@ function ReferencePage({ document: all, operations }: { document: Document; oper
   );
 }
 
-async function everything(groups: Group[], metrics: { path: string; title: string }[], operations: Operation[]): Promise<Section[]> {
-  const guides = await Promise.all([...groups.flatMap((group) => group.guides), { path: METRICS, title: t("Metrics") }].map((one) => sectionsOf(one).catch((): Section[] => [])));
+async function everything(groups: Group[], metrics: Guide[], operations: Operation[]): Promise<Section[]> {
+  const guides = await Promise.all([...groups.flatMap((group) => group.guides), { path: allMetrics, title: t("Metrics") }].map((one) => sectionsOf(one).catch((): Section[] => [])));
   return [
     ...operations.flatMap((one) => { const loss = lossOf(one); return loss ? [{ title: loss, part: t("Loss"), text: one.summary, href: href([loss]) }] : []; }),
-    ...metrics.map((one) => ({ title: one.title, part: t("Metrics"), text: "", href: toGuide(one.path) })),
+    ...metrics.map((one) => ({ title: one.title, part: t("Metrics"), text: "", href: toGuide(one.path, one.at) })),
     ...guides.flat(),
     ...operations.map((one) => ({ title: `${one.method} ${one.path}`, part: t("API reference"), text: `${one.operationId} ${one.summary} ${one.description ?? ""}`, href: to(one) })),
   ];
@@ -162,7 +163,7 @@ function score({ title, part, text }: Section, words: string[]): number {
   return sum - Math.min(0.9, low.length / 1e4);
 }
 
-function Results({ search, groups, metrics, operations }: { search: string; groups: Group[]; metrics: { path: string; title: string }[]; operations: Operation[] }) {
+function Results({ search, groups, metrics, operations }: { search: string; groups: Group[]; metrics: Guide[]; operations: Operation[] }) {
   const { given } = usePromise(() => everything(groups, metrics, operations), [groups, metrics, operations]);
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const results = (given ?? []).map((one) => ({ one, points: score(one, words) })).filter(({ points }) => points > 0).sort((a, b) => b.points - a.points).slice(0, FOUND);

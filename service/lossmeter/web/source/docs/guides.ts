@@ -2,13 +2,15 @@
 import type { Token, Tokens } from "marked";
 import { href as place } from "../address";
 import { address, read } from "../service";
-import type { Text } from "../strings";
+import { language, type Text } from "../strings";
 import { type Leads, plain, slug, tokensOf } from "./markdown";
 
 export interface Guide {
   /** Its file, from the folder of the guides. */
   path: string;
   title: string;
+  /** The place in it, where several guides are one file. */
+  at?: string;
 }
 export interface Group {
   name: Text;
@@ -17,9 +19,15 @@ export interface Group {
 }
 
 export const INDEX = "index.md";
-export const METRICS = "metrics/index.md";
+const METRICS = "metrics/index.md";
+/** All metrics in Chinese, on one page. */
+const CHINESE_METRICS = "chinese/metrics.md";
+export const allMetrics = language === "zh" ? CHINESE_METRICS : METRICS;
 const FOLDER = "static/guides/";
 const kept = new Map<string, Promise<string>>();
+
+/** The language in which a guide is written. */
+export const languageOf = (path: string) => (path.startsWith("chinese") ? "zh" : "en");
 
 /** The text of a guide, fetched once. Throws Refused. */
 export function guide(path: string): Promise<string> {
@@ -91,7 +99,8 @@ export async function contents(): Promise<Group[]> {
 export async function metricPages(): Promise<Guide[]> {
   const links = tokensOf(await guide(METRICS)).flatMap(linksIn);
   const found = links.map(({ href, tokens }) => ({ path: beside(METRICS, href.split("#")[0] ?? "") ?? "", title: plain(tokens) }));
-  return [...new Map(found.filter(({ path }) => /^metrics\/\w+\.md$/.test(path) && path !== METRICS).map((one) => [one.path, one])).values()];
+  const pages = [...new Map(found.filter(({ path }) => /^metrics\/\w+\.md$/.test(path) && path !== METRICS).map((one) => [one.path, one])).values()];
+  return language === "zh" ? pages.map(({ title }) => ({ path: CHINESE_METRICS, title, at: title })) : pages;
 }
 
 function linksIn(token: Token): Tokens.Link[] {

@@ -33,12 +33,15 @@ export const tokensOf = (text: string): Token[] => marked.lexer(text);
 /** The name of a heading in an address, as GitHub makes it. */
 export const slug = (text: string) => text.toLowerCase().replace(/<[^>]*>/g, "").replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-");
 
+/** A text in one line: between Chinese characters a line break is no space. */
+const joined = (text: string) => text.replace(/(?<=[\p{Script=Han}，。、；：）”])\n(?=[\p{Script=Han}（“])/gu, "");
+
 export function plain(tokens: Token[] | undefined): string {
   return (tokens ?? []).map((one) => ("tokens" in one && one.tokens ? plain(one.tokens) : one.type === "html" ? "" : one.type === "br" ? " " : ((one as Tokens.Text).text ?? (one as Math).latex ?? ""))).join("");
 }
 
-export function Markdown({ tokens, leads }: { tokens: Token[]; leads: Leads }) {
-  return <div class="markdown">{tokens.map((one, i) => <Block key={i} token={one} leads={leads} />)}</div>;
+export function Markdown({ tokens, leads, lang }: { tokens: Token[]; leads: Leads; lang?: string }) {
+  return <div class="markdown" lang={lang}>{tokens.map((one, i) => <Block key={i} token={one} leads={leads} />)}</div>;
 }
 
 function Block({ token, leads }: { token: Token; leads: Leads }) {
@@ -117,6 +120,6 @@ function Piece({ token, leads }: { token: Token; leads: Leads }): ComponentChild
     case "html":
       return null;
     default:
-      return "tokens" in token && token.tokens ? inside() : (token as Tokens.Text).text;
+      return "tokens" in token && token.tokens ? inside() : joined((token as Tokens.Text).text);
   }
 }

@@ -2,7 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { href } from "../address";
 import { Display, Line, usePromise } from "../prose";
-import { t } from "../strings";
+import { gap, t } from "../strings";
 import { Attempt } from "./attempt";
 import { Description } from "./description";
 import { type Answer, type Document, lossOf, type Operation, resolved, typeOf } from "./document";
@@ -22,7 +22,7 @@ export function OperationPage({ document: all, operation }: { document: Document
       <header class="title">
         <p class="kind">{operation.tags.join(", ")}{scopes.length > 0 && ` · ${t("needs a key for {scope}, where keys are asked for", { scope: scopes.join(", ") })}`}</p>
         <h1 class="operation"><span class={`method ${operation.method.toLowerCase()}`}>{operation.method}</span> <code>{operation.path}</code></h1>
-        <p class="lead">{operation.summary}</p>
+        <p class="lead" lang="en">{operation.summary}</p>
       </header>
       {loss ? <LossFormula loss={loss} /> : operation.description && <Description text={operation.description} />}
       <div class="reference">
@@ -50,9 +50,9 @@ export function OperationPage({ document: all, operation }: { document: Document
             <h2>{t("Answers")}</h2>
             {fine.map(([status, given]) => {
               const answer = resolved(all, given);
-              return <div key={status}><p><span class="badge status-fine">{status}</span> {answer.description}</p><Contents document={all} answer={answer} /></div>;
+              return <div key={status}><p><span class="badge status-fine">{status}</span> <span lang="en">{answer.description}</span></p><Contents document={all} answer={answer} /></div>;
             })}
-            <p class="hint">{t("Errors:")} {wrong.map(([status, given], i) => <>{i ? ", " : ""}<a key={status} href={href(["docs", "errors"], new URLSearchParams({ at: given.$ref?.split("/").at(-1) ?? "" }))}>{status}</a></>)}</p>
+            <p class="hint">{t("Errors:")}{gap}{wrong.map(([status, given], i) => <>{i ? ", " : ""}<a key={status} href={href(["docs", "errors"], new URLSearchParams({ at: given.$ref?.split("/").at(-1) ?? "" }))}>{status}</a></>)}</p>
           </section>
         </div>
         <Attempt key={operation.operationId} operation={operation} parameters={parameters} />
@@ -95,12 +95,12 @@ export function ErrorsPage({ document: all }: { document: Document }) {
       {Object.entries(all.components.responses).filter(([, answer]) => Object.values(answer.content ?? {}).some(({ schema }) => /Problem|Error/.test(schema?.$ref ?? ""))).map(([name, answer]) => (
         <section key={name} id={name} class="card" aria-label={name}>
           <h2>{name}</h2>
-          <p><Line text={answer.description ?? ""} /></p>
+          <p lang="en"><Line text={answer.description ?? ""} /></p>
           {Object.entries(answer.content ?? {}).map(([media, { schema, examples = {} }]) => (
             <>
               {schema && <Nested key={media} title={`${media}: ${schema.$ref?.split("/").at(-1) ?? ""}`} document={all} schema={schema} />}
               {Object.entries(examples).map(([key, one]) => (
-                <details key={key} class="listing"><summary><Line text={one.summary ?? key} /></summary><pre tabIndex={0}><code>{JSON.stringify(one.value, null, 2)}</code></pre></details>
+                <details key={key} class="listing"><summary lang="en"><Line text={one.summary ?? key} /></summary><pre tabIndex={0}><code>{JSON.stringify(one.value, null, 2)}</code></pre></details>
               ))}
             </>
           ))}

@@ -1,14 +1,15 @@
 // An evaluation kept as a run: it stays in the service, under an address, and can be compared with others.
 import { useState } from "preact/hooks";
+import { Failure } from "../refusal";
 import { call, Refused } from "../service";
-import { t } from "../strings";
+import { gap, t } from "../strings";
 import type { Request } from "./request";
 
 export function Keep({ request }: { request: Request }) {
   const [name, setName] = useState("");
   const [tags, setTags] = useState("");
   const [kept, setKept] = useState<string>();
-  const [error, setError] = useState("");
+  const [error, setError] = useState<Refused>();
   async function keep(event: Event) {
     event.preventDefault();
     const { groups, ...data } = request.data;
@@ -18,13 +19,13 @@ export function Keep({ request }: { request: Request }) {
       await call("PUT", `v1/runs/${given.id}/batches/0`, JSON.stringify({ ...data, ...(groups ? { groups } : {}), ...(body.slices.length ? { slices: request.slices } : {}) }));
       await call("POST", `v1/runs/${given.id}/close`);
       setKept(given.id);
-      setError("");
+      setError(undefined);
     } catch (reason) {
       if (!(reason instanceof Refused)) throw reason;
-      setError(reason.problem.errors.map((one) => one.message).join(" ") || reason.message);
+      setError(reason);
     }
   }
-  if (kept) return <p class="note" role="status">{t("Kept as a run:")} <a href={`#/runs/${kept}`}>{name || kept}</a></p>;
+  if (kept) return <p class="note" role="status">{t("Kept as a run:")}{gap}<a href={`#/runs/${kept}`}>{name || kept}</a></p>;
   return (
     <form class="card keep" aria-label={t("Keep as a run")} onSubmit={keep}>
       <h2>{t("Keep as a run")}</h2>
@@ -33,7 +34,7 @@ export function Keep({ request }: { request: Request }) {
         <div class="field"><label for="run-name">{t("Name")}</label><input id="run-name" type="text" maxLength={200} value={name} onInput={(event) => setName(event.currentTarget.value)} /></div>
         <div class="field"><label for="run-tags">{t("Tags, separated by commas")}</label><input id="run-tags" type="text" value={tags} onInput={(event) => setTags(event.currentTarget.value)} /></div>
       </div>
-      {error && <p class="error" role="alert">{error}</p>}
+      {error && <Failure error={error} />}
       <div class="actions"><button type="submit" class="compute">{t("Keep")}</button></div>
     </form>
   );

@@ -1,4 +1,5 @@
 // The arrays of an NPZ file: a zip of arrays as numpy writes them, stored or deflated.
+import { t } from "../strings";
 import { columnsOf, type Table, Unreadable } from "./table";
 
 const END = 0x06054b50;
@@ -8,7 +9,7 @@ export async function fromNpz(file: Blob): Promise<Table> {
   const view = new DataView(bytes.buffer);
   let end = bytes.length - 22;
   while (end >= 0 && view.getUint32(end, true) !== END) end -= 1;
-  if (end < 0) throw new Unreadable("this is not a zip file");
+  if (end < 0) throw new Unreadable(t("this is not a zip file"));
   const arrays = [];
   let at = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0; left -= 1) {
@@ -40,6 +41,6 @@ function arrayOf(name: string, bytes: Uint8Array<ArrayBuffer>): { name: string; 
   const kind = /'descr': '([^']+)'/.exec(head)?.[1] ?? "?";
   const shape = (/'shape': \(([^)]*)\)/.exec(head)?.[1] ?? "").split(",").map((one) => one.trim()).filter(Boolean).map(Number);
   const read = KINDS[kind];
-  if (!read || /'fortran_order': True/.test(head) || shape.length < 1 || shape.length > 2) throw new Unreadable(`${name} is ${kind} [${shape.join(", ")}]; expected numbers in one or two dimensions, row by row`);
+  if (!read || /'fortran_order': True/.test(head) || shape.length < 1 || shape.length > 2) throw new Unreadable(t("{name} is {kind} [{shape}]; expected numbers in one or two dimensions, row by row", { name, kind, shape: shape.join(", ") }));
   return { name, shape, flat: Array.from(read(bytes.slice(8 + long + size).buffer), Number) };
 }

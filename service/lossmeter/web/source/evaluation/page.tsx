@@ -6,7 +6,8 @@ import { reportFile } from "../report/file";
 import { Pictures } from "../report/pictures";
 import { ReportView } from "../report/report";
 import type { Report } from "../report/types";
-import { call, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
+import { Exact, Failure, Refusal, Wrong } from "../refusal";
+import { call, type Json, losses, metrics as fetchMetrics, type Metric, type Problem, Refused } from "../service";
 import { SameRequest } from "../same";
 import { remember } from "../address";
 import { t } from "../strings";
@@ -53,7 +54,7 @@ export function EvaluationPage({ query }: { query: URLSearchParams }) {
   return (
     <main id="main" class="page wide" tabIndex={-1}>
       <h1>{t("Evaluate")}</h1>
-      {error && <p class="error">{error.message}</p>}
+      {error && <Failure error={error} />}
       {table ? null : <DataInput onTable={take} />}
       {table && setup && metrics && (
         <Evaluation table={table} setup={setup} wishes={wishes} metrics={metrics} onTable={(next) => { setTable(next); setExample(undefined); }} onSetup={setSetup} onWishes={setWishes} onOther={() => setTable(undefined)} />
@@ -66,7 +67,7 @@ function Evaluation({ table, setup, wishes, metrics, onTable, onSetup, onWishes,
   table: Table; setup: Setup; wishes: Wishes; metrics: Metric[]; onTable: (table: Table) => void; onSetup: (setup: Setup) => void; onWishes: (wishes: Wishes) => void; onOther: () => void;
 }) {
   const [outcome, setOutcome] = useState<{ report: Report; request: Request; table: Table; setup: Setup }>();
-  const [problem, setProblem] = useState<Problem>();
+  const [problem, setProblem] = useState<{ problem: Problem; request: Request }>();
   const [busy, setBusy] = useState(false);
   const made = useMemo((): { request?: Request; error?: string } => {
     try {
@@ -86,7 +87,7 @@ function Evaluation({ table, setup, wishes, metrics, onTable, onSetup, onWishes,
       setProblem(undefined);
     } catch (reason) {
       if (!(reason instanceof Refused)) throw reason;
-      setProblem(reason.problem);
+      setProblem({ problem: reason.problem, request });
     } finally {
       setBusy(false);
     }
@@ -106,13 +107,19 @@ function Evaluation({ table, setup, wishes, metrics, onTable, onSetup, onWishes,
         {request && request.names.length > 0 && <p class="hint">{t("Classes: {names}", { names: request.names.slice(0, 20).join(", ") })}</p>}
         <Measures wishes={wishes} onWishes={onWishes} setup={setup} metrics={metrics} />
         {made.error && <p class="error" role="alert">{made.error}</p>}
-        {problem && <div class="refused" role="alert"><p class="status">{problem.status || ""} {problem.title}</p>{(problem.errors.length ? problem.errors.map((one) => one.message) : [problem.detail]).map((text) => <p key={text}>{text}</p>)}</div>}
+        {problem && <Rejected {...problem} />}
         <div class="actions"><button type="button" class="compute" id="evaluate" aria-busy={busy} disabled={!request} onClick={evaluate}>{t("Evaluate")}</button></div>
         {request && <SameRequest path="v1/evaluate" written={() => bodyOf(request)} />}
       </section>
       {outcome && <Outcome {...outcome} />}
     </>
   );
+}
+
+function Rejected({ problem, request }: { problem: Problem; request: Request }) {
+  const { errors, detail } = problem;
+  const sent = useMemo(() => JSON.parse(bodyOf(request)) as Json, [request]);
+  return <Refusal class="refused" role="alert" problem={problem}>{errors.length ? errors.map((flaw, i) => <p key={i}><Wrong flaw={flaw} request={sent} /></p>) : <p><Exact text={detail} /></p>}</Refusal>;
 }
 
 function Measures({ wishes, onWishes, setup, metrics }: { wishes: Wishes; onWishes: (wishes: Wishes) => void; setup: Setup; metrics: Metric[] }) {

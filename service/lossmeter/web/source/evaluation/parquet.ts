@@ -1,5 +1,6 @@
 // The columns of a Parquet file. The reader of the format is fetched when such a file is first dropped.
 import { parquetReadObjects } from "hyparquet";
+import { t } from "../strings";
 import type { Cell, Table } from "./table";
 import { Unreadable } from "./table";
 
@@ -8,10 +9,10 @@ export async function fromParquet(file: Blob): Promise<Table> {
   try {
     records = await parquetReadObjects({ file: await file.arrayBuffer() });
   } catch (error) {
-    throw new Unreadable(`the Parquet file cannot be read here: ${(error as Error).message}`);
+    throw new Unreadable(t("the Parquet file cannot be read here: {reason}", { reason: (error as Error).message }));
   }
   const [first] = records;
-  if (!first) throw new Unreadable("there is no row");
+  if (!first) throw new Unreadable(t("there is no row"));
   return { rows: records.length, columns: Object.keys(first).map((name) => ({ name, values: records.map((one) => cell(one[name])) })) };
 }
 

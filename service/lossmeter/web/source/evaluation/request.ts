@@ -1,6 +1,7 @@
 // The request that a table and its setup make: the plan, and the data.
 import type { Json, Metric } from "../service";
 import { parseCall } from "../losses/state";
+import { t } from "../strings";
 import type { Setup, Task } from "./proposal";
 import type { Cell, Table } from "./table";
 
@@ -40,7 +41,7 @@ const GATE = /^\s*([\w]+(?:\([^)]*\))?)(?:@(lower|upper))?(?:\[([^=\]]+)(?:=([^\
 
 export function gateOf(text: string, isMetric: (name: string) => boolean): Record<string, Json> {
   const parts = GATE.exec(text);
-  if (!parts) throw new Incomplete(`${text}: expected a figure and a bound, such as accuracy>=0.9, recall[country]>=0.7 or accuracy@lower>=0.8`);
+  if (!parts) throw new Incomplete(t("{text}: expected a figure and a bound, such as {examples}", { text, examples: "accuracy>=0.9, recall[country]>=0.7, accuracy@lower>=0.8" }));
   const [, call = "", at, column, value, sign, bound] = parts;
   const { name, parameters } = parseCall(call);
   return {
@@ -57,17 +58,17 @@ export function requestOf(table: Table, setup: Setup, wishes: Wishes, metrics: M
   const of = (use: string) => table.columns.filter((_, i) => setup.uses[i] === use);
   const [labels] = of("label");
   const predictions = of("prediction");
-  if (!predictions.length) throw new Incomplete("no column is a prediction");
-  if (!labels) throw new Incomplete("no column is the label");
+  if (!predictions.length) throw new Incomplete(t("no column is a prediction"));
+  if (!labels) throw new Incomplete(t("no column is the label"));
   const classes = setup.task !== "regression";
   const names = classes ? namesOf(predictions.map((one) => one.name), [...labels.values, ...(setup.predictionsAre === "classes" ? (predictions[0]?.values ?? []) : [])], setup) : [];
   const index = (one: Cell): Json => {
     const place = names.indexOf(String(one));
-    if (classes && !Array.isArray(one) && place < 0) throw new Incomplete(`the label ${String(one)} is none of the classes ${names.join(", ")}`);
+    if (classes && !Array.isArray(one) && place < 0) throw new Incomplete(t("the label {label} is none of the classes {names}", { label: String(one), names: names.join(", ") }));
     return classes && !Array.isArray(one) ? place : (one as Json);
   };
   const numbers = (values: Cell[], name: string) => values.map((one, i) => {
-    if (typeof one !== "number" && !Array.isArray(one)) throw new Incomplete(`${name}, row ${i + 1}: ${String(one)} is no number`);
+    if (typeof one !== "number" && !Array.isArray(one)) throw new Incomplete(t("{name}, row {row}: {value} is no number", { name, row: i + 1, value: String(one) }));
     return one;
   });
   const columns = predictions.map((one) => (setup.predictionsAre === "classes" ? one.values.map(index) : numbers(one.values, one.name)));

@@ -1,4 +1,5 @@
 // The tensors of a safetensors file: a head in JSON that says where each is, and their bytes.
+import { t } from "../strings";
 import { columnsOf, type Table, Unreadable } from "./table";
 
 type Read = (view: DataView, at: number) => number;
@@ -27,19 +28,19 @@ export async function fromSafetensors(file: Blob): Promise<Table> {
   const buffer = await file.arrayBuffer();
   const view = new DataView(buffer);
   const size = buffer.byteLength < 8 ? Infinity : Number(view.getBigUint64(0, true));
-  if (8 + size > buffer.byteLength) throw new Unreadable("this is not a safetensors file");
+  if (8 + size > buffer.byteLength) throw new Unreadable(t("this is not a safetensors file"));
   let head: Record<string, Entry>;
   try {
     head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, size))) as Record<string, Entry>;
   } catch (error) {
-    throw new Unreadable(`the head of the safetensors file cannot be read: ${(error as Error).message}`);
+    throw new Unreadable(t("the head of the safetensors file cannot be read: {reason}", { reason: (error as Error).message }));
   }
   const tensors = Object.entries(head).filter(([name]) => name !== "__metadata__").sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]);
   return columnsOf(tensors.map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
     const [bytes, read] = KINDS[dtype] ?? [0, () => NaN];
     const count = shape.reduce((product, one) => product * one, 1);
-    if (!bytes || shape.length < 1 || shape.length > 2) throw new Unreadable(`${name} is ${dtype} [${shape.join(", ")}]; expected numbers in one or two dimensions`);
-    if (to - from !== bytes * count || 8 + size + to > buffer.byteLength) throw new Unreadable(`${name} does not have the bytes of its shape [${shape.join(", ")}]`);
+    if (!bytes || shape.length < 1 || shape.length > 2) throw new Unreadable(t("{name} is {kind} [{shape}]; expected numbers in one or two dimensions, row by row", { name, kind: dtype, shape: shape.join(", ") }));
+    if (to - from !== bytes * count || 8 + size + to > buffer.byteLength) throw new Unreadable(t("{name} does not have the bytes of its shape [{shape}]", { name, shape: shape.join(", ") }));
     return { name, shape, flat: Array.from({ length: count }, (_, i) => read(view, 8 + size + from + i * bytes)) };
   }));
 }

@@ -1,4 +1,6 @@
 // A table of samples, from text as people paste it: CSV, TSV, JSON, JSON Lines. It never leaves the browser but to the service.
+import { t } from "../strings";
+
 export type Cell = string | number | boolean | null | number[];
 export interface Table {
   columns: { name: string; values: Cell[] }[];
@@ -12,14 +14,14 @@ export function columnsOf(arrays: { name: string; shape: number[]; flat: number[
   const columns = arrays.map(({ name, shape: [rows = 0, width], flat }) => ({ name, values: width === undefined ? flat : Array.from({ length: rows }, (_, i) => flat.slice(i * width, (i + 1) * width)) }));
   const rows = columns[0]?.values.length ?? 0;
   const odd = columns.find((column) => column.values.length !== rows);
-  if (!rows || odd) throw new Unreadable(odd ? `${odd.name} has ${odd.values.length} rows; ${columns[0]?.name} has ${rows}` : "there is no array");
+  if (!rows || odd) throw new Unreadable(odd ? t("{name} has {count} rows; {first} has {rows}", { name: odd.name, count: odd.values.length, first: columns[0]?.name ?? "", rows }) : t("there is no array"));
   return { rows, columns };
 }
 
 /** Reads text; what it is follows from how it begins. */
 export function parse(text: string): Table {
   const trimmed = text.replace(/^\uFEFF/, "").trim();
-  if (!trimmed) throw new Unreadable("nothing there");
+  if (!trimmed) throw new Unreadable(t("nothing there"));
   if (trimmed.startsWith("[") || trimmed.startsWith("{")) return fromJson(trimmed);
   return fromSeparated(trimmed);
 }
@@ -29,8 +31,8 @@ export function fromSeparated(text: string): Table {
   const separator = ["\t", ";", ","].find((one) => head.includes(one)) ?? ",";
   const [names = [], ...records] = records_(text, separator);
   const bad = records.findIndex((record) => record.length !== names.length);
-  if (bad >= 0) throw new Unreadable(`row ${bad + 1} has ${records[bad]?.length} fields; the head has ${names.length}`);
-  if (!records.length) throw new Unreadable("there is a head, and no row");
+  if (bad >= 0) throw new Unreadable(t("row {row} has {count} fields; the head has {fields}", { row: bad + 1, count: records[bad]?.length ?? 0, fields: names.length }));
+  if (!records.length) throw new Unreadable(t("there is a head, and no row"));
   return { rows: records.length, columns: names.map((name, i) => ({ name: name.trim(), values: typed(records.map((record) => record[i] ?? "")) })) };
 }
 
@@ -76,20 +78,20 @@ function fromJson(text: string): Table {
     try {
       given = text.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line) as unknown);
     } catch {
-      throw new Unreadable((error as Error).message);
+      throw new Unreadable(t("not JSON: {reason}", { reason: (error as Error).message }));
     }
   }
   if (Array.isArray(given)) return fromRecords(given);
   const columns = Object.entries(given as Record<string, unknown>).filter(([, values]) => Array.isArray(values)) as [string, Cell[]][];
   const rows = columns[0]?.[1].length ?? 0;
-  if (!rows) throw new Unreadable("expected records, or columns of values by name");
+  if (!rows) throw new Unreadable(t("expected records, or columns of values by name"));
   const odd = columns.find(([, values]) => values.length !== rows);
-  if (odd) throw new Unreadable(`${odd[0]} has ${odd[1].length} values; ${columns[0]?.[0]} has ${rows}`);
+  if (odd) throw new Unreadable(t("{name} has {count} rows; {first} has {rows}", { name: odd[0], count: odd[1].length, first: columns[0]?.[0] ?? "", rows }));
   return { rows, columns: columns.map(([name, values]) => ({ name, values })) };
 }
 
 function fromRecords(records: unknown[]): Table {
-  if (!records.length || records.some((one) => typeof one !== "object" || one === null || Array.isArray(one))) throw new Unreadable("expected records: objects with the same names");
+  if (!records.length || records.some((one) => typeof one !== "object" || one === null || Array.isArray(one))) throw new Unreadable(t("expected records: objects with the same names"));
   const names = [...new Set(records.flatMap((one) => Object.keys(one as object)))];
   return { rows: records.length, columns: names.map((name) => ({ name, values: records.map((one) => (one as Record<string, Cell>)[name] ?? null) })) };
 }

@@ -1,8 +1,8 @@
 // An answer as people read it: the value large, tensors as tables whose colours follow the numbers.
 import { useEffect, useRef } from "preact/hooks";
 import { full, short } from "../numbers";
-import type { LossAnswer, Problem, Tensor } from "../service";
-import { t } from "../strings";
+import type { LossAnswer, Tensor } from "../service";
+import { comma, t } from "../strings";
 import { worded } from "../words";
 import { Warnings } from "../report/warnings";
 
@@ -33,18 +33,9 @@ export function Success({ answer, timing }: { answer: LossAnswer; timing: string
   );
 }
 
-export function Refusal({ problem }: { problem: Problem }) {
-  return (
-    <div class="outcome refused">
-      <p class="status">{problem.status || ""} {problem.title}</p>
-      <p>{problem.detail}</p>
-    </div>
-  );
-}
-
 function meaning({ loss, reduction, count }: LossAnswer): string {
-  if (reduction === "none") return `${loss}, ${t("unreduced")}`;
-  return `${loss}, ${t("{reduction} of {count} values", { reduction, count })}`;
+  if (reduction === "none") return `${loss}${comma}${t("unreduced")}`;
+  return `${loss}${comma}${t("{reduction} of {count} values", { reduction, count })}`;
 }
 
 /** A tensor as rows of its last dimension; the beginning of it, if it is large. */

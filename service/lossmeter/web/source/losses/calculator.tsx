@@ -2,15 +2,16 @@
 import { useRef, useState } from "preact/hooks";
 import { Listing } from "../controls";
 import { SameRequest } from "../same";
-import { type Answer, call, type Loss, type LossAnswer, type Problem, Refused } from "../service";
+import { type Answer, call, type Json, type Loss, type LossAnswer, type Problem, Refused } from "../service";
 import { t } from "../strings";
-import { Refusal, Success } from "./answer";
-import { type Field, NotJson, RequestForm, ownFields, useDraft, written } from "./form";
+import { Exact, Refusal, Wrong } from "../refusal";
+import { Success } from "./answer";
+import { type Fault, type Field, meaningOf, NotJson, RequestForm, ownFields, useDraft, written } from "./form";
 
 export function Calculator({ loss }: { loss: Loss }) {
   const [draft, setDraft] = useDraft(loss);
   const [fields, setFields] = useState<Field[]>(() => ownFields(loss));
-  const [errors, setErrors] = useState<{ pointer: string; message: string }[]>([]);
+  const [errors, setErrors] = useState<Fault[]>([]);
   const [outcome, setOutcome] = useState<{ answer?: Answer<LossAnswer>; problem?: Problem; number: number }>();
   const [busy, setBusy] = useState(false);
   const latest = useRef(0);
@@ -29,7 +30,7 @@ export function Calculator({ loss }: { loss: Loss }) {
       body = written(draft, fields);
     } catch (error) {
       const { field, message } = error as NotJson;
-      setErrors([{ pointer: `/${field}`, message }]);
+      setErrors([{ pointer: `/${field}`, said: t("not JSON: {reason}", { reason: message }) }]);
       setOutcome((before) => ({ ...before, number }));
       return;
     }
@@ -42,7 +43,8 @@ export function Calculator({ loss }: { loss: Loss }) {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (number !== latest.current) return;
-      setErrors(error.problem.errors ?? []);
+      const request = JSON.parse(body) as Json;
+      setErrors(error.problem.errors.map((flaw) => ({ pointer: flaw.pointer, said: <Wrong flaw={flaw} request={request} expected={meaningOf(loss, flaw.pointer)} /> })));
       setOutcome({ problem: error.problem, number });
     } finally {
       setBusy(false);
@@ -56,7 +58,7 @@ export function Calculator({ loss }: { loss: Loss }) {
         <RequestForm loss={loss} draft={draft} onDraft={setDraft} onReset={(next) => { setDraft(next); setErrors([]); }} errors={errors} busy={busy} onSubmit={submit} onFields={setFields} />
         <div>
           <section class="answer" aria-live="polite" aria-label={t("Answer")} data-number={outcome?.number ?? 0}>
-            {outcome?.answer ? <Success answer={outcome.answer.given} timing={outcome.answer.timing} /> : outcome?.problem ? <Refusal problem={outcome.problem} /> : <p class="hint">{t("The answer will appear here.")}</p>}
+            {outcome?.answer ? <Success answer={outcome.answer.given} timing={outcome.answer.timing} /> : outcome?.problem ? <Refusal class="outcome refused" problem={outcome.problem}><p><Exact text={outcome.problem.detail} /></p></Refusal> : <p class="hint">{t("The answer will appear here.")}</p>}
             {given && <Listing title={t("As JSON")} text={JSON.stringify(given, null, 1).replace(/\n\s+(?=[-\d\]n])/g, " ")} />}
           </section>
           {whole && <SameRequest path={path} written={() => whole} open />}

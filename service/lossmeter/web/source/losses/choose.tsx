@@ -4,8 +4,9 @@ import { href } from "../address";
 import { Select } from "../controls";
 import { document_, resolved, type Schema } from "../docs/document";
 import { Line, Name, sentence, usePromise } from "../prose";
+import { Failure } from "../refusal";
 import { call, type Loss } from "../service";
-import { t } from "../strings";
+import { gap, t } from "../strings";
 import { brief, worded } from "../words";
 
 interface Chosen extends Loss {
@@ -48,7 +49,7 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
   return (
     <main id="main" class="page wide" tabIndex={-1} aria-busy={!api && !error}>
       <h1>{t("Help me choose")}</h1>
-      {failed && <p class="error" role="alert">{failed.message}</p>}
+      {failed && <Failure error={failed} />}
       {api && (
         <section class="card" aria-label={t("Help me choose")}>
           <div class="pair">
@@ -68,7 +69,7 @@ export default function ChoosePage({ query }: { query: URLSearchParams }) {
             <li key={loss.name} class="card">
               <h2><a href={href([loss.name])}><Name name={loss.name} /></a></h2>
               <p><Line text={loss.summary} /></p>
-              {loss.choice && <p><strong>{t("Why:")}</strong> <Line text={sentence(loss.choice.reason)} /></p>}
+              {loss.choice && <p><strong>{t("Why:")}</strong>{gap}<Line text={sentence(loss.choice.reason)} /></p>}
               {loss.choice && <p class="row">{loss.choice.suits.map((word) => <a key={word} class="chip" href={href(["choose"], new URLSearchParams({ ...(task ? { task } : {}), situation: word }))}>{brief("situation", word)}</a>)}</p>}
             </li>
           ))}

@@ -16,7 +16,7 @@ export interface Curve {
   points: number[];
   values: (number | null)[];
   slopes: (number | null)[];
-  refused?: string;
+  refused?: Refused;
 }
 
 const pointsOf = ({ from, to }: Axis, count = POINTS) => Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
@@ -98,7 +98,7 @@ async function granted({ name, loss, profile, bodies }: Wish, axis: Axis, settin
     return profile.batch ? sweptCurve(name, profile, axis, settings, answers) : curveOf(name, profile, axis, settings, answers[0] as LossAnswer);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    return { name, points: [], values: [], slopes: [], refused: error.message };
+    return { name, points: [], values: [], slopes: [], refused: error };
   }
 }
 

@@ -5,6 +5,7 @@ import { CopyButton, Segments, Select, Slider } from "../controls";
 import { at, Plot, rangeOf, type Series } from "../drawing/plot";
 import { short } from "../numbers";
 import { Name } from "../prose";
+import { Failure } from "../refusal";
 import type { Loss } from "../service";
 import { t } from "../strings";
 import { type Curve, bodiesOf, useCurves } from "./curves";
@@ -90,7 +91,7 @@ function Curves({ loss, all, profile, query }: { loss: Loss; all: Loss[]; profil
               {place > 0 && <button type="button" class="quiet" aria-label={t("Remove {name}", { name: one.loss.name })} onClick={() => change({ others: view.others.filter((_, i) => i !== place - 1) })}>×</button>}
             </legend>
             <Knobs loss={one.loss} values={one.parameters} onValues={(parameters) => (place === 0 ? change({ parameters }) : change({ others: view.others.map((other, i) => (i === place - 1 ? { ...other, parameters } : other)) }))} />
-            {curves[place]?.refused && <p class="error" role="alert">{curves[place].refused}</p>}
+            {curves[place]?.refused && <Failure error={curves[place].refused} />}
           </fieldset>
         ))}
         {profile.settings.length > 0 && (

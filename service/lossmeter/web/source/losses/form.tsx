@@ -1,9 +1,10 @@
 // The request of one loss as a form, derived from its catalogue entry and from the fields that all losses share.
+import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useId, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { Line, usePromise } from "../prose";
 import { laidOut } from "../numbers";
 import { fetched, type Json, type Loss, type Role, type Schema } from "../service";
-import { t } from "../strings";
+import { comma, t } from "../strings";
 import { worded } from "../words";
 import { kindOf } from "./profile";
 
@@ -24,12 +25,12 @@ export function allowed(schema: Schema): string {
   const kinds = [schema.type ?? ""].flat().map((kind) => ({ number: t("a number"), integer: t("an integer") })[kind] ?? kind);
   const bounds = ([[t("above"), schema.exclusiveMinimum], [t("at least"), schema.minimum], [t("below"), schema.exclusiveMaximum], [t("at most"), schema.maximum]] as const)
     .filter(([, bound]) => bound !== undefined && Math.abs(bound) < 2 ** 63);
-  return [kinds.join(` ${t("or")} `), ...bounds.map(([word, bound]) => `${word} ${bound}`)].join(", ");
+  return [kinds.join(` ${t("or")} `), ...bounds.map(([word, bound]) => `${word} ${bound}`)].join(comma);
 }
 
 const tensor = (role: Role): Field => ({
   name: role.name, schema: {}, tensor: true, initial: "", description: role.description,
-  label: [kindOf(role).map((kind) => worded("kind", kind)).join(` ${t("or")} `), role.shape.join(` ${t("or")} `), role.required ? "" : `(${t("optional")})`].filter(Boolean).join(" "),
+  label: [kindOf(role).map((kind) => worded("kind", kind)).join(` ${t("or")} `), role.shape.join(` ${t("or")} `).replaceAll(" or ", ` ${t("or")} `), role.required ? "" : `(${t("optional")})`].filter(Boolean).join(" "),
 });
 
 function scalar(name: string, schema: Schema, start: Json | undefined, description = ""): Field {
@@ -83,6 +84,16 @@ export function draftOf(loss: Loss, number: number): Draft {
   return { texts, reduction: String(reduction), gradients: gradients as string[] };
 }
 
+/** What is wrong with a field. */
+export interface Fault {
+  pointer: string;
+  said: ComponentChildren;
+}
+
+/** What the numbers of a tensor should be. */
+export const meaningOf = (loss: Loss, pointer: string) =>
+  [...loss.roles, ...loss.tensor_parameters].find((role) => pointer === `/${role.name}`)?.meaning.map((one) => one.replace(/^[^:]*: /, "")).join(`${comma}${t("or")} `);
+
 export class NotJson extends Error {
   constructor(readonly field: string, message: string) {
     super(message);
@@ -98,7 +109,7 @@ export function written({ texts, reduction, gradients }: Draft, fields: Field[])
     try {
       JSON.parse(text);
     } catch (error) {
-      throw new NotJson(name, `not JSON: ${(error as Error).message}`);
+      throw new NotJson(name, (error as Error).message);
     }
     return [`"${name}": ${text.trim().replace(/\s*\n\s*/g, " ")}`];
   });
@@ -108,7 +119,7 @@ export function written({ texts, reduction, gradients }: Draft, fields: Field[])
 }
 
 export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSubmit, onFields }: {
-  loss: Loss; draft: Draft; onDraft: (draft: Draft) => void; onReset: (draft: Draft) => void; errors: { pointer: string; message: string }[]; busy: boolean; onSubmit: () => void;
+  loss: Loss; draft: Draft; onDraft: (draft: Draft) => void; onReset: (draft: Draft) => void; errors: Fault[]; busy: boolean; onSubmit: () => void;
   onFields: (fields: Field[]) => void;
 }) {
   const own = useMemo(() => ownFields(loss), [loss]);
@@ -118,20 +129,15 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
   const shared = given ?? NONE;
   useEffect(() => onFields([...own, ...shared]), [shared]);
   const names = new Set([...own, ...shared].map((field) => field.name));
-  const byField = new Map<string, string[]>();
-  const rest: string[] = [];
-  for (const { pointer, message } of errors) {
-    const name = pointer.split("/")[1] ?? "";
-    if (names.has(name)) byField.set(name, [...(byField.get(name) ?? []), message]);
-    else rest.push(message);
-  }
+  const byField = Map.groupBy(errors, ({ pointer }) => pointer.split("/")[1] ?? "");
+  const rest = errors.filter(({ pointer }) => !names.has(pointer.split("/")[1] ?? ""));
   const folded = shared.some((field) => byField.has(field.name));
   useLayoutEffect(() => {
-    const [firstName] = byField.keys();
+    const firstName = [...byField.keys()].find((name) => names.has(name));
     if (firstName) document.getElementById(`field-${firstName}`)?.focus();
   }, [errors]);
   const one = (field: Field) => (
-    <Control key={field.name} field={field} text={draft.texts[field.name] ?? field.initial} error={(byField.get(field.name) ?? []).join(" ")}
+    <Control key={field.name} field={field} text={draft.texts[field.name] ?? field.initial} faults={byField.get(field.name)}
       onText={(text) => onDraft({ ...draft, texts: { ...draft.texts, [field.name]: text } })} />
   );
   const roles = own.slice(0, loss.roles.length);
@@ -156,7 +162,7 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
         <summary>{t("Weights, mask, precision …")}</summary>
         <div class="pair">{shared.map(one)}</div>
       </details>
-      {rest.length > 0 && <p class="error summary" role="alert">{rest.join(" ")}</p>}
+      {rest.length > 0 && <p class="error summary" role="alert"><Faults all={rest} /></p>}
       <div class="actions">
         <button type="submit" class="compute" aria-busy={busy}>{t("Compute")}</button>
         <span class="hint">Ctrl + Enter</span>
@@ -165,10 +171,12 @@ export function RequestForm({ loss, draft, onDraft, onReset, errors, busy, onSub
   );
 }
 
-function Control({ field, text, error, onText }: { field: Field; text: string; error: string; onText: (text: string) => void }) {
+const Faults = ({ all }: { all: Fault[] }) => <>{all.map(({ said }, i) => <Fragment key={i}>{i > 0 && " "}{said}</Fragment>)}</>;
+
+function Control({ field, text, faults = [], onText }: { field: Field; text: string; faults?: Fault[]; onText: (text: string) => void }) {
   const { name, schema, label, description } = field;
   const id = `field-${name}`;
-  const about = { id, "aria-describedby": `hint-${name} error-${name}`, "aria-invalid": Boolean(error) };
+  const about = { id, "aria-describedby": `hint-${name} error-${name}`, "aria-invalid": faults.length > 0 };
   const toggle = schema.type === "boolean";
   return (
     <div class={toggle ? "field toggle" : "field"}>
@@ -182,7 +190,7 @@ function Control({ field, text, error, onText }: { field: Field; text: string; e
           <textarea {...about} rows={Math.min(10, text.split("\n").length)} spellcheck={false} autocomplete="off" placeholder={label.includes(t("optional")) ? t("not given") : ""}
             value={text} onInput={(event) => onText(event.currentTarget.value)} />
         ) : <input type="text" inputMode="decimal" autocomplete="off" placeholder={t("not given")} {...about} value={text} onInput={(event) => onText(event.currentTarget.value)} />}
-      <p class="error" id={`error-${name}`} role="alert" hidden={!error}>{error}</p>
+      <p class="error" id={`error-${name}`} role="alert" hidden={!faults.length}><Faults all={faults} /></p>
       <p class="hint" id={`hint-${name}`}><Line text={description} /></p>
     </div>
   );

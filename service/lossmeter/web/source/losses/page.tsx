@@ -32,7 +32,7 @@ export function LossPage({ loss, all, names, query }: { loss: Loss; all: Loss[];
           <section class="scenario source">
             <h2>{t("Result")}</h2>
             <p><Line text={sentence(loss.returns)} names={names} />{loss.mean === "sum / normalizer" ? null : <> <Line text={sentence(loss.mean)} names={names} /></>}</p>
-            {references.length > 0 && <><h2>{t("Source")}</h2>{references.map((part) => <p key={part}><Line text={sentence(part)} /></p>)}</>}
+            {references.length > 0 && <><h2>{t("Source")}</h2>{references.map((part) => <p key={part} lang="en"><Line text={sentence(part)} /></p>)}</>}
           </section>
         </div>
       </article>

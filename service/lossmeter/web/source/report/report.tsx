@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Plot } from "../drawing/plot";
 import { short } from "../numbers";
-import { t } from "../strings";
+import { comma, t } from "../strings";
 import { Calibration, Decisions } from "./decisions";
 import { Call, Ends, scaleOf, Whiskers } from "./intervals";
 import { Slices } from "./slices";
@@ -45,7 +45,7 @@ function gateText({ gate }: Verdict): string {
 function distance({ observed, threshold, passed }: Verdict): string {
   if (observed === null || !Number.isFinite(observed - threshold)) return "";
   const by = short(Math.abs(observed - threshold), 3);
-  return `, ${passed ? t("{distance} to spare", { distance: by }) : t("missed by {distance}", { distance: by })}`;
+  return `${comma}${passed ? t("{distance} to spare", { distance: by }) : t("missed by {distance}", { distance: by })}`;
 }
 
 function Gates({ report }: { report: Report }) {

@@ -5,6 +5,7 @@ import { usePromise } from "../prose";
 import { Call, Ends, scaleOf, Whiskers } from "../report/intervals";
 import type { Interval, Run } from "../report/types";
 import { short } from "../numbers";
+import { Failure } from "../refusal";
 import { call, type Json } from "../service";
 import { t } from "../strings";
 import { titleOf } from "./list";
@@ -59,7 +60,7 @@ export function ComparePage({ baseline, candidates }: { baseline: string; candid
         <p class="kind"><a href="#/runs">{t("Runs")}</a></p>
         <h1>{t("Comparison")}</h1>
       </header>
-      {error && <p class="error" role="alert">{error.message}</p>}
+      {error && <Failure error={error} />}
       {!given && !error && <p class="hint" role="status">{t("The report is being computed …")}</p>}
       {given && first && (
         <>

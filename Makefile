@@ -29,10 +29,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/lossmeter serve --host $(HOST) --port $(PORT)
 
-# A process of tests for each core; a file's tests stay together, as they share servers, and files
-# keep the order that the tests give them, the longest first. Bytecode is kept, whatever the environment says: the hundred processes
-# that the tests start would each compile the package anew, a second of work.
-TEST_PROCESSES ?= auto
+# One process of tests more than there are cores: many tests wait, for a browser, a timeout, or a server that starts. A file's tests
+# stay together, as they share servers, and files keep the order that the tests give them, the longest first. Bytecode is kept,
+# whatever the environment says: the hundred processes that the tests start would each compile the package anew, a second of work.
+TEST_PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 test: export PYTHONDONTWRITEBYTECODE =
 test: install
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

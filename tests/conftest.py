@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-# One thread of torch and of BLAS for each process of tests, as there is one such process for each core: more of them wait for
+# One thread of torch and of BLAS for each process of tests, as there are more such processes than cores: more of them wait for
 # each other at every barrier, for ten times as long as they compute. Read where torch is loaded, which the tests do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -111,10 +111,15 @@ def test_the_last_spans_are_sent_when_the_server_stops() -> None:
 
 
 def test_a_collector_that_is_away_holds_nobody_up() -> None:
-    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    away = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # for which the last spans are tried; ten seconds by default
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
     with started(forked=True, **away) as service:
-        for _ in range(20):
-            assert httpx.post(service.url + "/v1/losses/mse", json=MSE, timeout=2).status_code == 200
+        with httpx.Client(base_url=service.url, timeout=2) as http:
+            for _ in range(20):
+                assert http.post("/v1/losses/mse", json=MSE).status_code == 200
         assert service.stop(30) == 0
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from lossmeter.database import Database
+from lossmeter.database import Database, connections
 from lossmeter.database.tables import BATCHES, HEAD, STATES
 from lossmeter.errors import StoreUnavailable
 from lossmeter.runs import Ledger, SqlStore
@@ -107,16 +107,17 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(postgres: Postgre
         assert http.put(f"{path}/batches/a", json=numbers(1.0)).status_code == 201
 
 
-def test_a_server_that_has_stopped_is_not_waited_for_for_ever(server: Postgres) -> None:
-    database = Database(server.url)
-    database.upgrade()
+def test_a_server_that_has_stopped_is_not_waited_for_for_ever(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 2)
     with (
-        serving(store_url=server.url, store_timeout_seconds=0.5) as url,
+        serving(store_url=postgres.url, store_timeout_seconds=0.5) as url,
         httpx.Client(base_url=url, timeout=60) as http,
         ThreadPoolExecutor(24) as threads,
     ):
         path = http.post("/v1/runs", json=SMALL).headers["location"]
-        server.signal(signal.SIGSTOP)
+        postgres.signal(signal.SIGSTOP)
         try:
             begin = time.monotonic()
             answers = list(threads.map(lambda n: http.put(f"{path}/batches/{n}", json=numbers(1.0)), range(24)))
@@ -125,7 +126,7 @@ def test_a_server_that_has_stopped_is_not_waited_for_for_ever(server: Postgres) 
             assert time.monotonic() - begin < 30
             assert http.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]}).status_code == 200
         finally:
-            server.signal(signal.SIGCONT)
+            postgres.signal(signal.SIGCONT)
         time.sleep(1.5)
         assert http.put(f"{path}/batches/1", json=numbers(1.0)).status_code in {200, 201}
         assert http.get(path).json()["run"]["batches"] >= 1
@@ -155,7 +156,6 @@ def test_the_tables_are_those_of_the_newest_migration(store_url: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    from lossmeter.database import connections as module
     from lossmeter.database.tables import METADATA
 
     with ledger(store_url) as books:
@@ -172,7 +172,7 @@ def test_the_tables_are_those_of_the_newest_migration(store_url: str) -> None:
                 )
                 indexes = {(index["name"], *index["column_names"]) for index in inspector.get_indexes(table.name)}
                 assert indexes == {(index.name, *index.columns.keys()) for index in table.indexes}
-    folder = str(Path(module.__file__).parent / "migrations")
+    folder = str(Path(connections.__file__).parent / "migrations")
     assert ScriptDirectory(folder, version_locations=[folder]).get_current_head() == HEAD
 
 

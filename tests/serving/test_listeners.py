@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -49,3 +50,17 @@ def test_many_connections_are_accepted_in_a_few_turns(unix: bool, tmp_path: Path
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(accepted(uvicorn.Server, **listens_on)) <= TURNS, "uvloop does better by itself"
         assert runner.run(accepted(Server, **listens_on)) == MANY
+
+
+def test_garbage_is_not_looked_for_while_an_application_is_imported_and_made() -> None:
+    collecting = []
+
+    def made() -> Any:
+        collecting.append(gc.isenabled())
+        return answer
+
+    try:
+        Config(made, factory=True).load()
+    finally:
+        gc.enable()
+    assert collecting == [False]

@@ -50,7 +50,7 @@ def test_a_server_stops_in_order(workers: int) -> None:
     """First readiness ends, then the listener closes, then what is in flight is answered or cut off."""
     given = {"LOSSMETER_DRAIN_SECONDS": "600", "LOSSMETER_GRACE_SECONDS": str(GRACE_SECONDS)}
     given["LOSSMETER_BODY_SECONDS"] = "600"  # what is in flight waits for this test, which a busy machine holds up
-    with started("--workers", str(workers), **given) as service, ExitStack() as stack:
+    with started("--workers", str(workers), forked=workers == 1, **given) as service, ExitStack() as stack:
         wait_until(lambda: count_workers(service.url) == workers, "all there")
         timely, late = (stack.enter_context(connected(service.url)) for _ in range(2))
         processes = service.workers() if workers > 1 else [service.process.pid]

@@ -24,7 +24,7 @@ def lines_of(output: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_every_line_is_an_object_and_each_request_has_one(workers: str) -> None:
-    with started("--workers", workers, "--log-format", "json", "--access-log") as service:
+    with started("--workers", workers, "--log-format", "json", "--access-log", forked=workers == "1") as service:
         body = {"predictions": [SECRET], "labels": [0.0]}
         headers = {"x-request-id": "from-the-client", "authorization": "Bearer hidden"}
         with httpx.Client(base_url=service.url, headers=headers) as http:

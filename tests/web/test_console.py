@@ -19,6 +19,7 @@ from lossmeter.keys import SqlKeys, issue
 from lossmeter.losses import LOSSES
 from tests.support.service import serving
 from tests.web.conftest import Browser, retype
+from tests.web.keyboard import tab_to
 
 FOCAL = {"predictions": [[2.0, -1.0, 0.3], [0.5, 0.1, 0.0]], "labels": [0, 2], "gradients": ["predictions"]}
 
@@ -407,11 +408,7 @@ def test_the_keyboard_suffices(console: Console) -> None:
     field.send_keys(Keys.CONTROL, Keys.ENTER)
     console.wait(lambda: console.texts(".value"))
     assert console.value() == 0.375
-    for _ in range(20):
-        console.driver.switch_to.active_element.send_keys(Keys.TAB)
-        if console.driver.switch_to.active_element.get_attribute("class") == "compute":
-            return
-    pytest.fail("the button cannot be reached with the tab key")
+    tab_to(console.driver, "button.compute", 20)
 
 
 def test_a_phone_shows_all_of_it(console: Console) -> None:

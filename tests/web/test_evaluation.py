@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.web.conftest import Browser
+from tests.web.keyboard import press_keys, tab_to
 
 SCORES = [0.9, 0.8, 0.7, 0.6, 0.55, 0.4, 0.3, 0.2]
 LABELS = [1, 1, 0, 1, 0, 1, 0, 0]
@@ -213,26 +214,19 @@ def test_what_is_wrong_is_said(page: Page) -> None:
 
 
 def test_the_keyboard_suffices(page: Page) -> None:
-    def tab_to(selector: str) -> None:
-        for _ in range(80):
-            if page.run("document.activeElement.matches(arguments[0])", selector):
-                return
-            page.driver.switch_to.active_element.send_keys(Keys.TAB)
-        pytest.fail(f"{selector} cannot be reached with the tab key")
-
-    tab_to("#pasted")
-    page.driver.switch_to.active_element.send_keys("p,y\n0.9,1\n0.2,0\n0.6,0\n")
-    tab_to(".drop .compute")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    tab_to(page.driver, "#pasted", 80)
+    press_keys(page.driver, "p,y\n0.9,1\n0.2,0\n0.6,0\n")
+    tab_to(page.driver, ".drop .compute", 80)
+    press_keys(page.driver, Keys.ENTER)
     page.wait("document.querySelector('#evaluate')")
-    tab_to("#evaluate")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    tab_to(page.driver, "#evaluate", 80)
+    press_keys(page.driver, Keys.ENTER)
     page.wait("document.querySelector('.report')")
-    tab_to(".threshold input[type=range]")
+    tab_to(page.driver, ".threshold input[type=range]", 80)
     before = page.texts(".matrix .heat")
-    page.driver.switch_to.active_element.send_keys(Keys.END)
+    press_keys(page.driver, Keys.END)
     page.wait("document.querySelector('.threshold input[type=range]').value === '1'")
-    assert page.texts(".matrix .heat") != before
+    page.browser.wait(lambda: page.texts(".matrix .heat") != before)
 
 
 def test_the_same_request_as_a_program_gives_the_same(page: Page, http: httpx.Client, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from typing import cast
 
 import uvicorn
 
+from lossmeter.scheduling import garbage
+
 LISTENERS_PER_SOCKET = 8
 """Each that has nothing to accept costs about four microseconds for each connection."""
 
@@ -62,6 +64,8 @@ class Config(uvicorn.Config):
     tls: ssl.SSLContext | None = None
 
     def load(self) -> None:
+        """Imports the application, which begins to collect garbage once it starts: a worker is told so here first."""
+        garbage.pause_collection()
         super().load()
         self.tls, self.ssl = self.ssl, None
 

@@ -8,6 +8,7 @@ import struct
 import sys
 import zlib
 from base64 import b64encode
+from functools import cache
 
 from tests.programs.attacks.target import Target
 
@@ -27,13 +28,20 @@ def coded(target: Target, body: bytes, *codings: str) -> str:
     return target.post(LOSS, body, "Content-Encoding: " + ", ".join(codings))
 
 
+@cache
+def gzipped_zeros() -> bytes:
+    return gzip.compress(ZEROS, 9) * COPIES
+
+
 def gzip_bomb(target: Target) -> str:
-    return coded(target, gzip.compress(ZEROS, 9) * COPIES, "gzip")
+    return coded(target, gzipped_zeros(), "gzip")
 
 
 def deflate_bomb(target: Target) -> str:
-    stream = zlib.compressobj(9)
-    return coded(target, b"".join(stream.compress(ZEROS) for _ in range(COPIES)) + stream.flush(), "deflate")
+    stream = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    copy = stream.compress(ZEROS) + stream.flush(zlib.Z_FULL_FLUSH)  # which refers to nothing before it
+    checksum = COPIES * len(ZEROS) % 65521 << 16 | 1  # Adler-32 of so many zeros
+    return coded(target, b"\x78\xda" + copy * COPIES + stream.flush() + checksum.to_bytes(4), "deflate")
 
 
 def zstd_bomb(target: Target) -> str:
@@ -41,7 +49,7 @@ def zstd_bomb(target: Target) -> str:
 
 
 def bomb_in_a_bomb(target: Target) -> str:
-    return coded(target, zstd.compress(gzip.compress(gzip.compress(ZEROS, 9) * COPIES, 9)), "gzip", "gzip", "zstd")
+    return coded(target, zstd.compress(gzip.compress(gzipped_zeros(), 9)), "gzip", "gzip", "zstd")
 
 
 def many_codings(target: Target) -> str:

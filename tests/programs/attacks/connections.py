@@ -46,6 +46,7 @@ def slow_bodies(target: Target) -> str:
 def readers_that_do_not_read(target: Target) -> str:
     body = b'{"reduction": "none", "predictions": [%s], "labels": [%s]}' % ((b"0," * 2_000_000 + b"0",) * 2)
     request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    before = target.sockets()
     with ExitStack() as stack:
         connections = []
         for _ in range(4):
@@ -53,7 +54,7 @@ def readers_that_do_not_read(target: Target) -> str:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
             send(connection, [request])
             connections.append(connection)
-        sleep(12)
+        target.wait_until_left(before, 12)
         return counted(["cut" if len(drained(connection)) < 8_000_000 else "answered" for connection in connections])
 
 
@@ -71,6 +72,7 @@ def drained(connection: socket.socket) -> bytes:
 
 
 def silent_connections(target: Target) -> str:
+    before = target.sockets()
     with ExitStack() as stack:
         held = []
         for _ in range(1100):
@@ -80,7 +82,7 @@ def silent_connections(target: Target) -> str:
                 break
         sleep(1.2)
         beyond = target.raw(GET + b"\r\n", seconds=5)
-        sleep(HEAD_SECONDS + 3)
+        target.wait_until_left(before, HEAD_SECONDS + 3)
         return f"{beyond} beyond the limit, then {target.raw(GET + bytes((13, 10)))}"
 
 

@@ -51,6 +51,20 @@ class Target:
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def sockets(self) -> int:
+        """How many sockets the process has open."""
+        found = 0
+        for one in (self._proc / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found += str(one.readlink()).startswith("socket:")
+        return found
+
+    def wait_until_left(self, sockets: int, seconds: float) -> None:
+        """Waits until the process has closed all sockets but so many, or for some time."""
+        end = monotonic() + seconds
+        while self.sockets() > sockets and monotonic() < end:
+            sleep(0.1)
+
     @contextmanager
     def connection(self) -> Iterator[socket.socket]:
         with connected(self.url) as found:

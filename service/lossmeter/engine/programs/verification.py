@@ -57,12 +57,15 @@ def derive(subject: Subject, pause: Callable[[], None] = lambda: None) -> Progra
     recordings: list[tuple[Recording, int]] = []
     for seed, rows in enumerate(ROWS):
         tensors = _checked(subject, seed, None if subject.most_rows is None else rows, edges=False)
-        if tensors is not None and len(recordings) < 2:
-            inflow = _inflow(subject, tensors, 1) if subject.gradients else None
-            recording = record(subject.function, tensors, subject.parameters, subject.gradients, inflow)
-            recordings.append((recording, rows))
-            pause()
-    if len(recordings) < 2:
+        if tensors is None:
+            continue
+        inflow = _inflow(subject, tensors, 1) if subject.gradients else None
+        recording = record(subject.function, tensors, subject.parameters, subject.gradients, inflow)
+        recordings.append((recording, rows))
+        pause()
+        if len(recordings) == 2:
+            break
+    else:
         raise Unrecordable("no sample is what the loss accepts")
     recording = merge(*recordings[0], *recordings[1])
     batched = None

@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+
+from tests.gpu.reporting import OPTION, counts
 
 SECONDS = 460.0
 """For all parts together."""
@@ -27,6 +28,8 @@ PYTEST = (
     "-q",
     "-p",
     "xdist.plugin",
+    "-p",
+    "tests.gpu.reporting",
     "-p",
     "no:cacheprovider",
     "-W",
@@ -65,7 +68,7 @@ class Part:
         selected = f"({self.select}) and (mse or cross_entropy)" if quick and self.processes else self.select
         options = ["-k", selected] if selected else []
         options += ["-n", str(self.processes)] if self.processes and not quick else []
-        return [*PYTEST, *self.tests, *options, f"--junitxml={report}"]
+        return [*PYTEST, *self.tests, *options, f"{OPTION}={report}"]
 
 
 PARTS = {
@@ -110,7 +113,7 @@ def run(name: str, part: Part, seconds: float, log: Path, out: Path, *, quick: b
     result.unlink(missing_ok=True)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, log.open("ab") as output:
-        report = Path(folder, "report.xml")
+        report = Path(folder, "lines")
         output.write(f"\n===== {name}: {part.title}\n".encode())
         output.flush()
         process = subprocess.Popen(
@@ -133,25 +136,6 @@ def run(name: str, part: Part, seconds: float, log: Path, out: Path, *, quick: b
             found |= json.loads(result.read_text())
     result.write_text(json.dumps(found, indent=1) + "\n")
     return found
-
-
-def counts(report: str) -> dict[str, Any]:
-    """Counts of a report of pytest, and which tests failed or were skipped, with the reason."""
-    cases = list(ElementTree.fromstring(report).iter("testcase"))
-    labels = [f"{case.get('classname')}::{case.get('name')}" for case in cases]
-    failures = [
-        {"test": label, "message": (bad.get("message") or "")[:600], "end": (bad.text or "")[-600:]}
-        for label, case in zip(labels, cases, strict=True)
-        for bad in (*case.iter("failure"), *case.iter("error"))
-    ]
-    skipped = [
-        {"test": label, "reason": (one.get("message") or "")[:200]}
-        for label, case in zip(labels, cases, strict=True)
-        for one in case.iter("skipped")
-    ]
-    numbers = {"failed": len({one["test"] for one in failures}), "skipped": len(skipped)}
-    passed = len(cases) - sum(numbers.values())
-    return {"passed": passed, **numbers, "failures": failures[:200], "left_out": skipped[:50]}
 
 
 def machine() -> dict[str, Any]:
@@ -191,7 +175,9 @@ def main() -> int:
     for name in given.parts or PARTS:
         part = PARTS[name]
         found = run(name, part, max(1.0, min(part.seconds, deadline - time.monotonic())), log, out, quick=given.quick)
-        numbers = ", ".join(f"{found[one]} {one}" for one in ("passed", "failed", "skipped") if one in found)
+        numbers = ", ".join(
+            f"{found[one]} {one}" for one in ("passed", "failed", "skipped", "unfinished") if one in found
+        )
         new = [f"{name}: {found['status']} in {found['seconds']} s; {numbers or part.title}"]
         new += [f"    {one['test']}: {one['message'][:160]}" for one in found.get("failures", [])[:8]]
         new += [f"    {line}" for line in found.get("lines", [])]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.contracts.generated import ROOT
-from tests.gpu.__main__ import PARTS, SECONDS, counts
+from tests.gpu.__main__ import PARTS, SECONDS, Part
 from tests.gpu.bundle import NOT_CARRIED, PRESENT, TESTING, requirements
+from tests.gpu.reporting import counts
+from tests.support.processes import wait_until
 
 
 def test_the_bundle_has_what_pyproject_asks_for_with_its_versions() -> None:
@@ -44,15 +48,50 @@ def test_the_page_names_the_oldest_torch() -> None:
     assert f"torch from {oldest[1]} on" in (ROOT / "docs" / "gpu.md").read_text()
 
 
-def test_failures_are_counted_and_named() -> None:
-    report = (
-        '<testsuites><testsuite><testcase classname="c" name="good"/><testcase classname="c" name="bad">'
-        '<failure message="no">trace</failure></testcase><testcase classname="c" name="out"><skipped message="why"/>'
-        "</testcase></testsuite></testsuites>"
-    )
-    found = counts(report)
-    assert (found["passed"], found["failed"], found["skipped"]) == (1, 1, 1)
-    assert found["failures"] == [{"test": "c::bad", "message": "no", "end": "trace"}]
+def test_a_part_that_is_killed_has_told_what_it_tried(tmp_path: Path) -> None:
+    tests, lines = tmp_path / "test_some.py", tmp_path / "lines"
+    tests.write_text(TESTS)
+    command = Part("", 0, (str(tests),)).command(lines, tmp_path / "result", quick=False)
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: (tmp_path / "begun").exists(), "the test that does not end has begun")
+        process.kill()
+    found = counts(lines.read_text())
+    assert (found["passed"], found["failed"], found["skipped"], found["unfinished"]) == (1, 2, 1, 1)
+    assert [one["test"].rpartition("::")[2] for one in found["failures"]] == ["test_bad", "test_bad_at_the_end"]
+    assert found["failures"][0]["message"] == "ValueError: no"
+    assert "ValueError: no" in found["failures"][0]["end"]
+    assert [one["reason"] for one in found["left_out"]] == ["Skipped: why"]
+    assert [one.rpartition("::")[2] for one in found["at_work"]] == ["test_without_end"]
+
+
+TESTS = """
+import time
+from pathlib import Path
+
+import pytest
+
+@pytest.fixture
+def broken():
+    yield
+    raise KeyError
+
+def test_good():
+    pass
+
+def test_bad():
+    raise ValueError("no")
+
+def test_left_out():
+    pytest.skip("why")
+
+def test_bad_at_the_end(broken):
+    pass
+
+def test_without_end():
+    Path(__file__).with_name("begun").touch()
+    time.sleep(600)
+"""
 
 
 @pytest.mark.parametrize("script", ["tests/gpu/run.sh"])

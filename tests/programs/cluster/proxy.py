@@ -128,11 +128,11 @@ def _stat(pid: int) -> list[str]:
 
 
 def processor_seconds(root: int) -> float:
-    """Adds up the processor time of a process and its descendants."""
+    """Adds up the processor time of a process and its descendants, those that have ended included."""
     ticks = 0
     for pid in descendants(root):
         with suppress(OSError):
-            ticks += sum(map(int, _stat(pid)[11:13]))
+            ticks += sum(map(int, _stat(pid)[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

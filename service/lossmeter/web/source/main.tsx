@@ -10,10 +10,9 @@ import { OperationsPage } from "./operations/page";
 import { ComparePage } from "./runs/compare";
 import { RunsPage } from "./runs/list";
 import { RunPage } from "./runs/run";
-import { Exact, Failure } from "./refusal";
-import { giveKey, losses, onKeyWanted, type Problem } from "./service";
+import { Failure } from "./refusal";
+import { giveKey, losses, onKeyWanted } from "./service";
 import { language, speak, t } from "./strings";
-import { titleOf } from "./told";
 import "./console.css";
 
 const START = "focal";
@@ -21,7 +20,7 @@ const PAGES = new Set(["evaluate", "runs", "compare", "service", "docs", "choose
 
 function App() {
   const { path, query } = usePlace();
-  const [reason, setReason] = useState<Problem | null>(null);
+  const [reason, setReason] = useState<string | null>(null);
   const [keys, setKeys] = useState(0);
   const [open, setOpen] = useState(false);
   useEffect(() => onKeyWanted(setReason), []);
@@ -97,7 +96,7 @@ function Losses({ name, open, onOpen }: { name: string; open: boolean; onOpen: (
   );
 }
 
-function KeyForm({ reason, onGiven }: { reason: Problem; onGiven: () => void }) {
+function KeyForm({ reason, onGiven }: { reason: string; onGiven: () => void }) {
   const [key, setKey] = useState("");
   function submit(event: Event) {
     event.preventDefault();
@@ -111,7 +110,7 @@ function KeyForm({ reason, onGiven }: { reason: Problem; onGiven: () => void }) 
         <div class="field">
           <label for="key">{t("Key")}</label>
           <input id="key" type="password" autocomplete="off" spellcheck={false} required value={key} onInput={(event) => setKey(event.currentTarget.value)} />
-          <p class="hint">{language === "zh" && `${titleOf(reason)}。`}<Exact text={reason.detail} /></p>
+          <p class="hint">{reason}</p>
         </div>
         <div class="actions"><button type="submit" class="compute">{t("Open")}</button></div>
       </form>

@@ -103,7 +103,7 @@ export interface Answer<T> {
   timing: string;
 }
 
-/** An answer that is none: what the service refuses, or that it is not there. */
+/** An answer that is none: what the service refuses, or that it is not there. Its message has a title in the language of the page. */
 export class Refused extends Error {
   constructor(readonly problem: Problem) {
     super(language === "zh" ? `${titleOf(problem)}：${problem.detail}` : problem.detail);
@@ -111,10 +111,10 @@ export class Refused extends Error {
 }
 
 const KEY = "lossmeter.key";
-let asked: (reason: Problem) => void = () => {};
+let asked: (reason: string) => void = () => {};
 
 /** Names who is told that the service asks for a key. */
-export function onKeyWanted(listener: (reason: Problem) => void): void {
+export function onKeyWanted(listener: (reason: string) => void): void {
   asked = listener;
 }
 
@@ -148,9 +148,9 @@ async function answered(method: string, path: string, body?: string): Promise<{ 
   }
   const text = await response.text();
   if (response.ok) return { text, timing: response.headers.get("Server-Timing") ?? "" };
-  const problem = parsed(text, response);
-  if (response.status === 401) asked(problem);
-  throw new Refused(problem);
+  const refused = new Refused(parsed(text, response));
+  if (response.status === 401) asked(refused.message);
+  throw refused;
 }
 
 function parsed(text: string, response: Response): Problem {

@@ -25,7 +25,7 @@ const SITUATIONS: Record<string, string> = {
   usual: "没有特别之处：该任务的首选。", imbalance: "类别不平衡：有些类别稀少，或简单负样本远多于其余。", long_tail: "长尾类别：类别很多，多数样本很少。",
   noisy_labels: "标签噪声：相当一部分标签或比较是错的。", soft_labels: "软标签：每个标签是类别上的一个分布。", missing_labels: "部分标注：没有标注的也可能为真。",
   ordered_classes: "有序类别：类别有先后，错误应顾及次序。", many_classes: "类别极多，或词表很大。", calibration: "概率校准：概率本身要准确，而不仅是次序。",
-  maximum_margin: "只有判定重要，如支持向量机。", outliers: "异常值或重尾：有些标签偏离很远，不应主导训练。", large_errors: "大误差的代价超出其比例。",
+  maximum_margin: "只有判定重要，如支持向量机。", outliers: "离群值或重尾：有些标签偏离很远，不应主导训练。", large_errors: "大误差的代价超出其比例。",
   counts: "事件计数。", skewed_amounts: "正的、偏斜的金额，可能有许多零：理赔、价格、等待时间。", relative_errors: "相对误差：重要的是比值而非差值。",
   asymmetric_costs: "代价不对称：一种错误比另一种更贵。", intervals: "预测区间与不确定性：分位数、方差、分布。", small_regions: "小区域：前景像素很少。",
   overlap: "以重叠评判：IoU（Jaccard 指数）或 Dice 系数。", disjoint_boxes: "边界框可能不相交，如训练初期。", unlabelled: "自监督学习：同一事物的多个视图，没有标签。",

@@ -7,7 +7,7 @@ export const chinese = {
   "{place}, of shape {shape}, is not accepted.": "{place}（形状 {shape}）未被接受。",
   "Expected: {expected}.": "应为：{expected}。",
   "No answer": "没有响应",
-  "not JSON: {reason}": "不是有效的 JSON：{reason}",
+  "not JSON:": "不是有效的 JSON：",
   "nothing there": "没有内容",
   "there is a head, and no row": "只有表头，没有数据行",
   "there is no array": "没有数组",

@@ -1,5 +1,5 @@
 // A table of samples, from text as people paste it: CSV, TSV, JSON, JSON Lines. It never leaves the browser but to the service.
-import { t } from "../strings";
+import { gap, t } from "../strings";
 
 export type Cell = string | number | boolean | null | number[];
 export interface Table {
@@ -78,7 +78,7 @@ function fromJson(text: string): Table {
     try {
       given = text.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line) as unknown);
     } catch {
-      throw new Unreadable(t("not JSON: {reason}", { reason: (error as Error).message }));
+      throw new Unreadable(`${t("not JSON:")}${gap}${(error as Error).message}`);
     }
   }
   if (Array.isArray(given)) return fromRecords(given);

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { Listing } from "../controls";
 import { SameRequest } from "../same";
 import { type Answer, call, type Json, type Loss, type LossAnswer, type Problem, Refused } from "../service";
-import { t } from "../strings";
+import { gap, t } from "../strings";
 import { Exact, Refusal, Wrong } from "../refusal";
 import { Success } from "./answer";
 import { type Fault, type Field, meaningOf, NotJson, RequestForm, ownFields, useDraft, written } from "./form";
@@ -30,7 +30,7 @@ export function Calculator({ loss }: { loss: Loss }) {
       body = written(draft, fields);
     } catch (error) {
       const { field, message } = error as NotJson;
-      setErrors([{ pointer: `/${field}`, said: t("not JSON: {reason}", { reason: message }) }]);
+      setErrors([{ pointer: `/${field}`, said: <>{t("not JSON:")}{gap}<Exact text={message} /></> }]);
       setOutcome((before) => ({ ...before, number }));
       return;
     }

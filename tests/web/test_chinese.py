@@ -96,6 +96,10 @@ def test_no_page_is_left_in_english(chinese: Browser, url: str, http: httpx.Clie
         "runs": ("document.querySelector('.naming')", ""),
         f"runs/{runs[0]}": ("document.querySelector('.report')", ""),
         "compare/" + "/".join(runs): ("document.querySelector('main tbody')", ""),
+        "docs": ("document.querySelector('.markdown h1')", ""),
+        "docs/api": ("document.querySelector('.operations')", ""),
+        "docs/api/evaluate": ("document.querySelector('.attempt')", ""),
+        "docs/errors": ("document.querySelector('main section.card')", ""),
         "service": ("document.querySelector('section[aria-label=路由] td')", ""),
     }
     shown = {

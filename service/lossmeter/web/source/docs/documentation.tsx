@@ -126,12 +126,12 @@ function ReferencePage({ document: all, operations }: { document: Document; oper
     <>
       <header class="title"><h1>{t("API reference")}</h1><p class="kind">{all.info.title} {all.info.version} · <a href="openapi.json">openapi.json</a></p></header>
       <p>{t("Each operation has its parameters, body and answers, the request in five languages, and a form that sends it.")}</p>
-      {all.tags.map(({ name, description }) => {
+      {all.tags.map(({ name, description }, i) => {
         const mine = operations.filter((one) => one.tags.includes(name) && !lossOf(one));
         const losses = operations.filter((one) => one.tags.includes(name) && lossOf(one));
         return (
-          <section key={name} class="card" aria-label={name}>
-            <h2 class="tag" lang="en">{name}</h2>
+          <section key={name} class="card" aria-labelledby={`tag-${i}`}>
+            <h2 class="tag" id={`tag-${i}`} lang="en">{name}</h2>
             <p class="hint" lang="en">{description}</p>
             <ul class="operations">{mine.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind" lang="en">{one.summary}</span></li>)}</ul>
             {losses.length > 0 && <details><summary>{t("One operation for each of {count} losses", { count: losses.length })}</summary><ul class="operations">{losses.map((one) => <li key={one.operationId}><a href={to(one)}>{short(one)}</a> <span class="kind" lang="en">{one.summary}</span></li>)}</ul></details>}

@@ -20,7 +20,7 @@ from typing import Any
 from tests.gpu.reporting import OPTION, counts
 
 SECONDS = 460.0
-"""For all parts together."""
+"""For all parts together, and for what the script has SPENT before."""
 PYTEST = (
     sys.executable,
     "-m",
@@ -153,6 +153,7 @@ def machine() -> dict[str, Any]:
 
 def main() -> int:
     """Runs the parts; fails if one of them does."""
+    deadline = time.monotonic() + SECONDS - float(os.environ.get("SPENT", 0))
     parser = argparse.ArgumentParser(prog="tests/gpu/run.sh")
     parser.add_argument(
         "--cpu", action="store_true", help="on the CPU, which tries this program and shows nothing of a GPU"
@@ -170,7 +171,6 @@ def main() -> int:
     if on["device"] == "cpu":
         lines.append("ON THE CPU: this shows that the script works, and nothing of a GPU")
     print(*lines, sep="\n", flush=True)
-    deadline = time.monotonic() + SECONDS
     failed = False
     for name in given.parts or PARTS:
         part = PARTS[name]

@@ -26,4 +26,4 @@ trap 'rm -rf "$(dirname "$environment")"' EXIT
 
 # Plugins of pytest that the machine happens to have take no part.
 export PYTHONPATH=service:. PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
-"$environment/bin/python" -m tests.gpu "$@"
+SPENT=$SECONDS "$environment/bin/python" -m tests.gpu "$@"

@@ -5,6 +5,7 @@ LossmeterError
 ├── Invalid                well-formed, but not a valid request; carries one flaw per offending place
 ├── Unauthorized           who asks is not known
 ├── Forbidden              who asks is known, and may not
+├── KeysOff                nobody is asked for a key, so that none can be managed
 ├── TooManyRequests        who asks may, but not so often
 ├── NotFound               no loss, metric or resource of that name
 ├── Conflict               the resource is in a state that does not allow it
@@ -93,6 +94,11 @@ class Forbidden(LossmeterError):
     def __init__(self, detail: str, scope: str) -> None:
         super().__init__(detail)
         self.scope = scope
+
+
+class KeysOff(LossmeterError):
+    code = "keys_off"
+    title = "Keys are not managed here"
 
 
 class TooManyRequests(LossmeterError):

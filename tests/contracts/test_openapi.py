@@ -17,6 +17,8 @@ from openapi_spec_validator import validate
 from lossmeter.api.openapi.answers import ERRORS
 from lossmeter.api.openapi.components import ENUMERATIONS
 from lossmeter.api.problems import STATUS
+from lossmeter.database import Database
+from lossmeter.keys import SqlKeys, issue
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS
 from tests.contracts import openapi_3_0
@@ -34,6 +36,9 @@ OF_RUNS = {"open_run", "add_batch", "report_run", "run_state", "edit_run", "clos
 
 OF_SHARED_MEMORY = {name for name in OPERATIONS if "region" in name}
 """Off by default."""
+
+OF_KEYS = {"list_keys", "make_key", "revoke_key"}
+"""For an admin's key alone."""
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 every_operation = for_each("name", OPERATIONS.keys())
@@ -214,7 +219,7 @@ def test_examples_that_do_not_fit_are_found() -> None:
         validator(OLDER, {"$ref": "#/components/schemas/Interval"}).validate({"low": "0"})
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS - OF_SHARED_MEMORY))
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - OF_RUNS - OF_SHARED_MEMORY - OF_KEYS))
 def test_examples_work_when_posted(http: httpx.Client, name: str) -> None:
     path, method, operation = OPERATIONS[name]
     values = {one["name"]: one["example"] for one in parameters(DOCUMENT, operation) if one["in"] == "path"}
@@ -244,6 +249,19 @@ def test_examples_of_shared_memory_work_where_it_is_on() -> None:
             assert answer.status_code == status, answer.text
             if status == 200:
                 check_answer(name, answer)
+
+
+def test_examples_of_keys_work_for_an_admin(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/keys.sqlite")
+    key, token = issue("admin", ["admin"])
+    SqlKeys(database).add(key)
+    database.close()
+    headers = {"Authorization": f"Bearer {token}"}
+    with serving(store_url=str(database.url)) as url, httpx.Client(base_url=url, headers=headers) as http:
+        made = http.post("/v1/keys", json=example_of("make_key"))
+        check_answer("make_key", made)
+        check_answer("list_keys", http.get("/v1/keys"))
+        assert http.delete(made.headers["location"]).status_code == 204
 
 
 def check_answer(name: str, answer: httpx.Response) -> None:

@@ -37,6 +37,7 @@ PLACES = {
     "run_id": "0" * 8 + "-0000" * 3 + "-" + "0" * 12,
     "batch_id": "0",
     "region": "r",
+    "key_id": "a" * 12,
 }
 MSE = {"predictions": [1.0], "labels": [0.0]}
 

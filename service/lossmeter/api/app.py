@@ -19,6 +19,7 @@ from lossmeter.api.openapi.document import document, laid_out
 from lossmeter.api.raw_routes import FastPath
 from lossmeter.api.routes import (
     evaluate,
+    keys,
     losses,
     metrics,
     objectives,
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         open_inference,
         shared_memory,
         runs,
+        keys,
     ):
         app.include_router(module.router(shared))
     app.mount("/static/guides", service.guides())

@@ -23,6 +23,7 @@ STATUS: Mapping[type[LossmeterError], int] = {
     errors.MalformedBody: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.KeysOff: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
     errors.TooSlow: 408,

@@ -50,7 +50,7 @@ class Resources:
         endpoints: answer tensors at fixed addresses.
         sharing: the shared memory of clients on this machine.
         queue: holds requests until the event loop begins them.
-        key_thread: looks keys up, and does nothing else.
+        key_thread: looks keys up and changes them, and does nothing else.
         keyring: knows the keys; None if none are asked for.
         access: asks for them; None likewise.
         envelope: completes and counts every answer.
@@ -68,7 +68,7 @@ class Resources:
     database: Database
     store: StoreThreads
     reports: ReportThreads
-    key_thread: Pool
+    key_thread: StoreThreads
     ledger: Ledger
     keyring: Keyring | None
     access: Access | None
@@ -93,7 +93,7 @@ def build(settings: Settings) -> Resources:
     engine = Engine(settings.device, settings.chunk_elements, budget)
     devices.share(engine.device, settings.workers)
     database = Database(settings.store_url, settings.store_timeout_seconds)
-    store, reports, key_thread = StoreThreads(), ReportThreads(settings.compute_seconds), Pool(1)
+    store, reports, key_thread = StoreThreads(), ReportThreads(settings.compute_seconds), StoreThreads(1)
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
     queue, readiness = RequestQueue(), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)

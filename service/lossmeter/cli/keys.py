@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +17,7 @@ from lossmeter.cli.layout import print_json, table
 from lossmeter.cli.settings import read_settings
 
 if TYPE_CHECKING:
-    from lossmeter.keys import Key, SqlKeys
+    from lossmeter.keys import SqlKeys
 
 
 @failures_exit(1)
@@ -36,7 +35,7 @@ def create_key(
     as_json: Annotated[bool, typer.Option("--json", help="Print key and token as JSON.")] = False,
 ) -> None:
     """Make a key, and print its token, which is shown this once and kept nowhere."""
-    from lossmeter.keys import issue
+    from lossmeter.keys import described, issue
     from lossmeter.keys.key import now_microseconds
 
     expires = None if days is None else now_microseconds() + int(days * 86_400e6)
@@ -51,7 +50,7 @@ def create_key(
         )
         store.add(key)
     if as_json:
-        print_json({**_fields(key), "token": token})
+        print_json({**described(key), "token": token})
         return
     typer.echo(f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes)) or 'the catalogue alone'}", err=True)
     typer.echo("Its token, which cannot be shown again:", err=True)
@@ -61,8 +60,10 @@ def create_key(
 @failures_exit(1)
 def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False) -> None:
     """Print every key, also those that are not good any more; never a token."""
+    from lossmeter.keys import described
+
     with _open_store() as store:
-        keys = [_fields(key) for key in store.all()]
+        keys = [described(key) for key in store.all()]
     if as_json:
         print_json(keys)
     else:
@@ -91,24 +92,6 @@ def _open_store() -> Iterator[SqlKeys]:
         database.close()
 
 
-def _fields(key: Key) -> dict[str, Any]:
-    """Shows what may be known of a key."""
-    from lossmeter.keys.key import now_microseconds
-
-    return {
-        "id": key.id,
-        "name": key.name,
-        "state": key.state(now_microseconds()),
-        "scopes": sorted(key.scopes),
-        "created": _time(key.created),
-        "expires": _time(key.expires),
-        "revoked": _time(key.revoked),
-        "requests_per_second": key.requests_per_second,
-        "burst": key.burst,
-        "max_body_bytes": key.max_body_bytes,
-    }
-
-
 def _keys_table(keys: list[dict[str, Any]]) -> Table:
     page = table("id", "name", "state", "scopes", "created", "expires", "limits")
     for key in keys:
@@ -124,7 +107,3 @@ def _keys_table(keys: list[dict[str, Any]]) -> Table:
             ", ".join(filter(None, (often, large))),
         )
     return page
-
-
-def _time(moment: int | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat()

@@ -4,8 +4,8 @@
 seconds.
 """
 
-from lossmeter.keys.key import SCOPES, Key, Scope, issue
+from lossmeter.keys.key import SCOPES, Key, Scope, described, issue
 from lossmeter.keys.keyring import Keyring
 from lossmeter.keys.store import SqlKeys
 
-__all__ = ["SCOPES", "Key", "Keyring", "Scope", "SqlKeys", "issue"]
+__all__ = ["SCOPES", "Key", "Keyring", "Scope", "SqlKeys", "described", "issue"]

@@ -14,7 +14,8 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
 
 from lossmeter.errors import Invalid
 
@@ -23,10 +24,14 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 """The scopes of a key: losses and evaluations; reading runs; changing runs; everything."""
 
 TOKEN = re.compile(r"lm_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
+KEY_ID = re.compile(r"[a-z2-7]{12}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 12
 SECRET_BYTES = 32
 MAX_NAME_LENGTH = 200
+MAX_REQUESTS_PER_SECOND = 1e9
+MAX_BURST = 2**31 - 1
+MAX_BODY_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,14 @@ def issue(
     unknown = sorted(wanted - set(SCOPES))
     if unknown:
         raise Invalid.at("keys", "/scopes", f"{unknown[0]!r} is not a scope; expected {', '.join(SCOPES)}")
-    if requests_per_second is not None and not (requests_per_second > 0 and math.isfinite(requests_per_second)):
-        raise Invalid.at("keys", "/requests_per_second", "requests_per_second is a number above 0")
-    if burst is not None and (requests_per_second is None or burst < 1):
-        raise Invalid.at("keys", "/burst", "burst is an integer of at least 1, and needs requests_per_second")
-    if max_body_bytes is not None and max_body_bytes < 1:
-        raise Invalid.at("keys", "/max_body_bytes", "max_body_bytes is an integer of at least 1")
+    if requests_per_second is not None and not 0 < requests_per_second <= MAX_REQUESTS_PER_SECOND:
+        message = f"requests_per_second is a number above 0, at most {MAX_REQUESTS_PER_SECOND:.0f}"
+        raise Invalid.at("keys", "/requests_per_second", message)
+    if burst is not None and (requests_per_second is None or not 1 <= burst <= MAX_BURST):
+        message = f"burst is an integer from 1 to {MAX_BURST}, and needs requests_per_second"
+        raise Invalid.at("keys", "/burst", message)
+    if max_body_bytes is not None and not 1 <= max_body_bytes <= MAX_BODY_BYTES:
+        raise Invalid.at("keys", "/max_body_bytes", f"max_body_bytes is an integer from 1 to {MAX_BODY_BYTES}")
     now = now_microseconds()
     if expires is not None and expires <= now:
         raise Invalid.at("keys", "/expires", "the key would have expired already")
@@ -104,6 +111,26 @@ def issue(
         burst = max(1, math.ceil(requests_per_second))
     limits = (requests_per_second, burst, max_body_bytes)
     return Key(key_id, name, digest_of(token), wanted, now, expires, None, *limits), token
+
+
+def described(key: Key) -> dict[str, Any]:
+    """Returns what may be known of a key, and nothing by which its token could be found out."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "state": key.state(now_microseconds()),
+        "scopes": sorted(key.scopes),
+        "created": _time(key.created),
+        "expires": None if key.expires is None else _time(key.expires),
+        "revoked": None if key.revoked is None else _time(key.revoked),
+        "requests_per_second": key.requests_per_second,
+        "burst": key.burst,
+        "max_body_bytes": key.max_body_bytes,
+    }
+
+
+def _time(moment: int) -> str:
+    return datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat()
 
 
 NOBODY = Key("", "", bytes(32), frozenset(), 0)

@@ -26,6 +26,8 @@ UNKNOWN = "The key is not one that this service knows."
 class Keyring:
     """Holds the keys as they were a few seconds ago.
 
+    What reads or changes them runs in one thread: a reading that began before a change does not undo it.
+
     Args:
         store: keeps them.
         fresh_seconds: how long what was read is good: a key that another process revokes is refused that much later at most.
@@ -123,6 +125,11 @@ class Keyring:
         wait = bucket.take(now)
         if wait:
             raise TooManyRequests(f"The key {key.id} may be used {key.requests_per_second:g} times a second.", wait)
+
+    def add(self, key: Key) -> None:
+        """Keeps a new key, which this process knows at once."""
+        self.store.add(key)
+        self._keys = {**self._keys, key.id: key}
 
     def revoke(self, key_id: str) -> Key:
         """Makes a key useless, in this process at once.

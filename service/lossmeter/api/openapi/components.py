@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossmeter.catalogue.translations import ENGLISH
+from lossmeter.keys import SCOPES
 from lossmeter.losses import LOSSES
 from lossmeter.losses.situations import SITUATIONS
 from lossmeter.losses.situations import TASKS as LOSS_TASKS
@@ -29,6 +30,7 @@ BYTES: Schema = {
     "description": "Little-endian, row-major bytes.",
     "examples": ["AAAAQAAAgL8="],
 }
+TABLE = "A table; the query names its columns and says what is measured."
 SCHEMAS: dict[str, Schema] = {
     "Safetensors": {
         "type": "string",
@@ -36,6 +38,15 @@ SCHEMAS: dict[str, Schema] = {
         "description": "A safetensors file. Tensors of a request stand under the names of their roles, those of an answer "
         "under `values` and `gradients.<role>`; all else is JSON text, in `__metadata__` under `request` or `response`.",
     },
+    "InferBytes": {
+        "type": "string",
+        "format": "binary",
+        "description": "JSON of the same form, and behind it the bytes of the tensors that state `binary_data_size`, "
+        "little-endian and row-major, in the order of the JSON.",
+    },
+    "Table": {"type": "string", "description": TABLE},
+    "BinaryTable": {"type": "string", "format": "binary", "description": TABLE},
+    "ReportText": {"type": "string", "description": "The report for people, or its gates as tests."},
     # Items are left open: a schema that names itself is more exact, and beyond most generators of clients.
     "Numbers": {
         "description": "Nested arrays of numbers, or of true and false: rectangular, finite, in the dtype of their role.",
@@ -170,6 +181,7 @@ def _described(description: str, words: Mapping[str, str]) -> Schema:
 
 
 ENUMERATIONS: dict[str, Schema] = {
+    "Scope": _words("What a key allows: losses and evaluations, reading runs, changing runs, everything.", *SCOPES),
     "Datatype": _words(
         "The type of the elements of a tensor, as the Open Inference Protocol v2 names it.", *Datatype.__members__
     ),

@@ -16,6 +16,7 @@ from lossmeter.api.addresses import OPEN_INFERENCE
 from lossmeter.api.models.custom import CustomAnswer, custom_model
 from lossmeter.api.models.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.models.inference import InferAnswer, InferError, InferRequest
+from lossmeter.api.models.keys import KeyRequest, NewKey
 from lossmeter.api.models.objectives import ObjectiveRequest, ObjectiveResult
 from lossmeter.api.models.runs import (
     BatchAnswer,
@@ -67,6 +68,7 @@ TAGS = [
     {"name": "evaluation", "description": "Many losses and metrics at once, with confidence, slices and gates."},
     {"name": "open inference", "description": "The losses as models of the Open Inference Protocol v2."},
     {"name": "runs", "description": "Evaluations in many batches that survive every process, and two compared."},
+    {"name": "keys", "description": "Who may do what, for holders of a key with the scope `admin`."},
     {"name": "service", "description": "Health."},
 ]
 
@@ -78,17 +80,18 @@ PATH_PARAMETERS = {
     "metric": ("The name of a metric, or an alias.", "accuracy"),
     "version": ("The version of a model: every loss has one.", "1"),
     "run_id": ("The `id` of a run.", "01a2044b-5f23-71cc-b0c4-65bcf97893af"),
+    "key_id": ("The `id` of a key.", "k7dmxq2r4tza"),
     "region": ("The name that the client gave to a region.", "batch"),
     "batch_id": ("What the client calls the batch: the same again is the same batch.", "part-0007"),
 }
 REQUESTS: tuple[type[BaseModel], ...] = (
     *(ObjectiveRequest, EvaluateRequest, RunRequest, RunPatch, BatchRequest, ComparisonRequest, InferRequest),
-    *(SystemRegionRequest, CudaRegionRequest),
+    *(SystemRegionRequest, CudaRegionRequest, KeyRequest),
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
     *(LossAnswer, CustomAnswer, ObjectiveResult, EvaluateAnswer, problems.Problem),
     *(RunReport, RunState, BatchAnswer, Comparison),
-    *(InferAnswer, InferError),
+    *(InferAnswer, InferError, NewKey),
 )
 ABSENT = {
     "LossAnswer": {"value", "values"},
@@ -114,14 +117,15 @@ def document(app: FastAPI) -> dict[str, Any]:
             _complete(method, path, operation)
             _describe(operation, schemas)
     whole["paths"] = plain(whole["paths"])
+    shared = _share_answers(whole["paths"])
     schemas |= {**loss_choices(), **metric_choices()}
     schemas = {name: plain(schema) for name, schema in schemas.items()} | SCHEMAS | ENUMERATIONS
     for loss in LOSSES.values():
         _shorten(schemas[request_model(loss).__name__])
     whole["components"] = {
         "schemas": schemas,
-        "responses": answers.responses() | {"LossAnswer": _completed(LOSS_ANSWER)},
-        "parameters": PARAMETERS,
+        "responses": answers.responses() | {"LossAnswer": _completed(LOSS_ANSWER)} | shared,
+        "parameters": PARAMETERS | _path_parameters(),
         "headers": plain(answers.HEADERS),
         "securitySchemes": access.SCHEMES,
     }
@@ -179,9 +183,40 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
         else:
             declared[status] = _completed(response)
     operation["responses"] = dict(sorted(declared.items()))
-    for parameter in operation.get("parameters", []):
-        if parameter.get("in") == "path":
-            parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+    if "parameters" in operation:
+        operation["parameters"] = [
+            {"$ref": f"#/components/parameters/{one['name']}"} if one.get("in") == "path" else one
+            for one in operation["parameters"]
+        ]
+
+
+def _share_answers(paths: dict[str, Any]) -> dict[str, Schema]:
+    """Puts a reference in the place of each answer that several operations give; returns these answers by name."""
+    places: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    for item in paths.values():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                places.setdefault(json.dumps(answer), []).append((operation["responses"], status))
+    shared: dict[str, Schema] = {}
+    for same in places.values():
+        responses, first = same[0]
+        answer = responses[first]
+        model = answer.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+        name = shorten(model.rpartition("/")[2])
+        if len(same) > 1 and name and name not in shared:
+            shared[name] = answer
+            for responses, status in same:
+                responses[status] = answers.response_ref(name)
+    return shared
+
+
+def _path_parameters() -> dict[str, Schema]:
+    """Returns the parameters of paths, which several operations have each."""
+    always = {"in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        name: {"name": name, **always, "description": description, "example": example}
+        for name, (description, example) in PATH_PARAMETERS.items()
+    }
 
 
 def _shorten(request: Schema) -> None:

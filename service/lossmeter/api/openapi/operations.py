@@ -18,19 +18,10 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 SAFETENSORS: dict[str, Any] = {safetensors.MEDIA_TYPE: {"schema": ref("Safetensors")}}
 
 TABLES: dict[str, Any] = {
-    media_type: {
-        "schema": {
-            "type": "string",
-            **({} if media_type.startswith("text/") else {"format": "binary"}),
-            "description": "A table; the query names its columns and says what is measured.",
-        }
-    }
+    media_type: {"schema": ref("Table" if media_type.startswith("text/") else "BinaryTable")}
     for media_type in MEDIA_TYPES
 }
-REPORTS: dict[str, Any] = {
-    media_type: {"schema": {"type": "string", "description": "The report for people, or its gates as tests."}}
-    for media_type in PAGES
-}
+REPORTS: dict[str, Any] = {media_type: {"schema": ref("ReportText")} for media_type in PAGES}
 COMPARED: dict[str, Any] = {media_type: REPORTS[media_type] for media_type in OF_COMPARISON if media_type in REPORTS}
 
 INFER: dict[str, Any] = {
@@ -54,16 +45,7 @@ ENCODING: dict[str, Any] = {
     "description": "How the body is compressed.",
     "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
 }
-BINARY: dict[str, Any] = {
-    "application/octet-stream": {
-        "schema": {
-            "type": "string",
-            "format": "binary",
-            "description": "JSON of the same form, and behind it the bytes of the tensors that state "
-            "`binary_data_size`, little-endian and row-major, in the order of the JSON.",
-        }
-    }
-}
+BINARY: dict[str, Any] = {"application/octet-stream": {"schema": ref("InferBytes")}}
 
 
 def json_content(model: str, examples: dict[str, Any] | None = None) -> dict[str, Any]:

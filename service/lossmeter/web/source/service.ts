@@ -118,6 +118,9 @@ export function onKeyWanted(listener: (reason: string) => void): void {
   asked = listener;
 }
 
+/** Asks for a key, as if the service had refused to go on without one. */
+export const wantKey = (reason: string) => asked(reason);
+
 export const hasKey = () => sessionStorage.getItem(KEY) !== null;
 export const giveKey = (key: string) => sessionStorage.setItem(KEY, key);
 export const address = (path: string) => new URL(path, document.baseURI).href;

@@ -4,6 +4,7 @@ import { Plot, rangeOf } from "../drawing/plot";
 import { short } from "../numbers";
 import { call, read, Refused } from "../service";
 import { t } from "../strings";
+import { Keys } from "./keys";
 import { parsed, quantile, rate, type Reading, total } from "./figures";
 
 const EVERY_MS = 2000;
@@ -51,6 +52,7 @@ export function OperationsPage() {
           <Routes now={now} before={readings.at(-6) ?? readings[0] ?? now} />
         </>
       )}
+      <Keys />
     </main>
   );
 }

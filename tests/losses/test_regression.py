@@ -104,6 +104,25 @@ def test_barron_is_that_of_kornia(alpha: float, function: Any) -> None:
     close(value("barron", x, y, alpha=alpha), function(x, y), rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("alpha", [-1e30, -1e16, -1e4, -10.0, -2.0, -0.5, -1e-9, -1e-20, 1e-20, 1e-9, 0.5, 1e16, 1e30])
+def test_barron_keeps_its_digits_from_the_smallest_errors_to_outliers(alpha: float, dtype: torch.dtype) -> None:
+    errors = torch.tensor([1e-12, 1e-4, 0.3, 3.0, 10.0, 100.0, 1e4], dtype=dtype, requires_grad=True)
+    values = LOSSES["barron"].function(errors, torch.zeros_like(errors), alpha=alpha)
+    (slopes,) = torch.autograd.grad(values.sum(), errors)
+    limits = torch.finfo(dtype)
+    with mpmath.workdps(80):
+        width, half = abs(mpmath.mpf(alpha) - 2), mpmath.mpf(alpha) / 2
+        for error, value, slope in zip(errors.tolist(), values.tolist(), slopes.tolist(), strict=True):
+            grown = mpmath.mpf(error) ** 2 / width + 1
+            exact = width / alpha * (grown**half - 1), error * grown ** (half - 1)
+            # An exponential shows the rounding of its exponent.
+            digits = (20 + 2 * abs(half * mpmath.log(grown))) * limits.eps
+            for number, expected in zip((value, slope), exact, strict=True):
+                if limits.tiny <= expected <= limits.max:
+                    assert abs(number / expected - 1) < digits, error
+
+
 def test_barron_goes_smoothly_through_every_alpha() -> None:
     for alpha in (0.0, 2.0):
         values = [value("barron", [-3.0, 1e-3, 1e4], [0.0] * 3, alpha=alpha + step) for step in (-1e-7, 0.0, 1e-7)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import cosh, log, sqrt
+from math import copysign, cosh, log, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -157,9 +157,19 @@ def barron(
     width = abs(alpha - 2)
     if width == 0:
         return (difference / scale).square() / 2
+    limits = torch.finfo(difference.dtype)
+    grown = torch.expm1 if alpha > 0 else _grown
+    if abs(alpha) * limits.eps > 1e6:  # (z² / α + 1)^(α/2) is exp(z²/2) to the last digit, wherever that is a number
+        half = copysign(0.5, alpha) * (difference / scale).clamp(-1e9, 1e9).square()
+        return copysign(1.0, alpha) * grown(half)
     # (z² + 1)^(α/2) - 1 as expm1(α/2 log(1 + z²)): exact for small errors, and for α near 0.
-    tiny = torch.finfo(difference.dtype).tiny
-    logarithm = log1p_square(difference, difference.new_tensor(max(scale * sqrt(width), tiny)))
-    if abs(alpha) < 1e-30:
+    logarithm = log1p_square(difference, difference.new_tensor(max(scale * sqrt(width), limits.tiny)))
+    if abs(alpha) < limits.eps / 1e3:
         return width / 2 * logarithm
-    return width / alpha * torch.expm1(alpha / 2 * logarithm)
+    return width / alpha * grown(alpha / 2 * logarithm)
+
+
+def _grown(exponent: Tensor) -> Tensor:
+    """exp(x) - 1 of numbers up to 0. The derivative of expm1 is the result + 1, which has no digits left near -1."""
+    near = exponent > -1
+    return torch.where(near, torch.where(near, exponent, 0.0).expm1(), exponent.exp() - 1)

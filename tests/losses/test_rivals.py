@@ -36,6 +36,8 @@ def test_a_floor_computes_its_loss(name: str) -> None:
         "generalized_jsd": (one.log_softmax(1), {"teacher": other.log_softmax(1)}),
         "distillation": (one, {"teacher": other}),
         "asymmetric": (one, {"labels": (other > 1).to(other.dtype)}),
+        "corn": (one, {"labels": torch.arange(SHAPE[0]) % (SHAPE[1] + 1)}),
+        "binary_focal": (one, {"labels": (other > 1).to(other.dtype)}),
     }
     predictions, rest = pairs[name]
     given = {"predictions": predictions, **rest}

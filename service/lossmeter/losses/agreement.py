@@ -298,7 +298,7 @@ def generalized_jsd(
     if beta == 1:
         return _divergence(predictions, teacher)
     student, taught = predictions.exp(), teacher.exp()
-    mixture = student.detach() * (1 - beta) + taught.detach() * beta
+    mixture = torch.add(student.detach() * (1 - beta), taught.detach(), alpha=beta)
     # What is below the smallest normal number has no part in the sum, whatever the mixture is.
     middle = mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
     return _from_mixture((student, predictions.detach()), (taught, teacher.detach()), middle, beta)

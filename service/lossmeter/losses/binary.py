@@ -214,10 +214,8 @@ def binary_focal(
     """
     # log(1 - sigmoid(x)) = log_sigmoid(-x); the logits form of torch would cancel for confident negatives.
     yes, no = F.logsigmoid(predictions), F.logsigmoid(-predictions)
+    absent = 1 - labels
     positive = labels * yes if pos_weight is None else pos_weight * labels * yes
-    losses = -(positive + (1 - labels) * no)
-    complement = labels * no.exp() + (1 - labels) * yes.exp()
-    losses = losses * power(complement, gamma)
-    if alpha is not None:
-        losses = losses * (alpha * labels + (1 - alpha) * (1 - labels))
-    return losses
+    likelihoods = positive + absent * no
+    faded = likelihoods * power(labels * no.exp() + absent * yes.exp(), gamma)
+    return -faded if alpha is None else faded * (-alpha * labels - (1 - alpha) * absent)

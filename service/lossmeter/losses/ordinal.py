@@ -122,4 +122,5 @@ def corn(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]
         2021. https://arxiv.org/abs/2111.08851; coral-pytorch, corn_loss.
     """
     gaps = _gaps(predictions, labels)
-    return -torch.where(gaps >= -1, _log_right(predictions, gaps), 0.0).sum(1)
+    asked = (gaps + 2).clamp(0, 1)  # a product with 0 or 1 takes a quarter of a choice
+    return -(_log_right(predictions, gaps) * asked).sum(1)

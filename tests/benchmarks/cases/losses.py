@@ -29,6 +29,8 @@ WARM = 10
 AIM = 2.0
 LEFT_OUT = ("linear_cross_entropy",)
 """Takes features and a classifier: a product of matrices, of which cross entropy is a small part."""
+BESIDE = ("binary_focal",)
+"""Of another family: with many labels for each sample, of which each is there or not, it is a loss of classes, too."""
 
 Work = Callable[[], object]
 
@@ -90,7 +92,7 @@ def _classification(engine: Engine, source: torch.Generator) -> Group:
     found = [
         loss
         for loss in LOSSES.values()
-        if loss.family == "classification" and loss.separable and loss.name not in LEFT_OUT
+        if (loss.family == "classification" and loss.separable and loss.name not in LEFT_OUT) or loss.name in BESIDE
     ]
     given = {loss.name: dict(_inputs(loss, logits, labels, source)) for loss in found}
     return Group(
@@ -113,6 +115,8 @@ def _inputs(loss: Loss, logits: Tensor, labels: Tensor, source: torch.Generator)
         "distributions": lambda fresh: fresh.softmax(1),
         "log-probabilities": lambda fresh: fresh.log_softmax(1),
     }
+    if loss.name in BESIDE:
+        made["probabilities"] = made["flags"]
     for argument in loss.tensors:
         if argument.required:
             fresh = torch.randn(logits.shape, generator=source)

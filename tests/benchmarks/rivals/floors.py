@@ -58,27 +58,49 @@ def distillation(predictions: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def asymmetric(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """With one exponential and two logarithms; powers as products."""
+    """With one exponential and one logarithm; powers as products."""
     missing = labels - 1
-    signs = missing + labels
-    agreed = predictions * signs
-    small = agreed.abs().neg_().exp_()
-    inverse = (small + 1).reciprocal_()
-    wrong = torch.where(agreed > 0, small, 1.0).mul_(inverse)
-    right = 1 - wrong
-    kept = agreed.clamp(max=0).sub_(small.log1p_()).mul_(labels)
+    signs = torch.rsub(labels, 1, alpha=2)
+    odds = (predictions * signs).exp_()  # of what is wrong
+    right = (odds + 1).reciprocal_()
+    wrong = odds * right
     denied = torch.add(wrong, missing, alpha=0.05).relu_()
     taken = missing * denied
-    remaining = taken.log1p()
-    cubed = denied.square().mul_(taken)
-    value = (cubed * denied).mul_(remaining).addcmul_(denied, kept, value=-1).sum()
-    steep = wrong * right
-    present = (steep * kept).addcmul_(labels * wrong, wrong, value=-1)
-    absent = (remaining * 4).addcdiv_(taken, taken + 1).mul_(cubed).mul_(steep)
+    # The loss of a present label is log(1 + odds), that of an absent one log(1 - denied).
+    given = odds.mul_(labels).add_(taken)
+    logs = given.log1p()
+    weights = (taken * denied.square()).add_(labels)
+    value = denied.mul_(weights).mul_(logs).sum()
+    rest = torch.addcmul(missing.new_ones(()), missing, given, value=-1)
+    gradient = given.div_(rest).addcmul_(torch.rsub(labels, 4, alpha=3), logs)
     size = predictions.shape[1]
-    return value / size, present.sub_(absent).mul_(signs.div_(size))
+    return value / size, gradient.mul_(wrong).mul_(right).mul_(weights).mul_(signs.div_(size))
+
+
+def corn(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    size, dtype = predictions.shape[1], predictions.dtype
+    gaps = (2 * labels.to(dtype) - 1).unsqueeze(1) - torch.arange(0, 2 * size, 2, dtype=dtype)
+    signs = gaps.clamp(-1, 1).neg_()
+    asked = gaps.add_(2).clamp_(0, 1)
+    odds = (predictions * signs).exp_()
+    value = odds.log1p().mul_(asked).sum()
+    return value, odds.div_(odds + 1).mul_(signs.mul_(asked))
+
+
+def binary_focal(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """For labels of 0 and 1 alone."""
+    signs = torch.rsub(labels, 1, alpha=2)
+    odds = (predictions * signs).exp_()
+    right = (odds + 1).reciprocal_()
+    wrong = odds * right
+    logs = odds.log1p_()
+    weights = wrong.square().mul_(signs.mul(0.25).add_(0.5))
+    value = (weights * logs).sum()
+    gradient = logs.mul_(right).mul_(2).add_(wrong).mul_(weights).mul_(signs)
+    size = predictions.shape[1]
+    return value / size, gradient.div_(size)
 
 
 FLOORS: Mapping[str, Floor] = {
-    function.__name__: function for function in (js_div, generalized_jsd, distillation, asymmetric)
+    function.__name__: function for function in (js_div, generalized_jsd, distillation, asymmetric, corn, binary_focal)
 }

@@ -35,7 +35,9 @@ class Load:
     Attributes:
         requests: prepared, each with its name and its share of the whole.
         rate: how many are due in a second; the gaps between them are exponentially distributed.
-        connections: the most; a request that finds none idle waits, from when it was due.
+        connections: the most that are open.
+        waits: whether a request that finds all of them busy waits for one, from when it was due; if not, it is never sent, and
+            appears nowhere in what is found.
         patience: seconds that are waited for answers at the end.
         core: that the process is bound to, if any.
         first: the number from which requests are counted.
@@ -46,6 +48,7 @@ class Load:
     rate: float
     seconds: float
     connections: int = 1000
+    waits: bool = True
     patience: float = 15.0
     core: int | None = None
     seed: int = 0
@@ -76,6 +79,7 @@ class _Connection:
     missing: int = -1
     status: int = 0
     closes: bool = False
+    blocked: bool = False
     since: float = 0.0
 
 
@@ -100,8 +104,9 @@ class Driver:
         due = rng.expovariate(load.rate)
         while (now := time.perf_counter() - self.begin) < load.seconds + load.patience:
             while due <= now and due < load.seconds:
-                (chosen,) = rng.choices(names, weights)
-                self.waiting.append((due, *chosen))
+                if load.waits or len(self.waiting) < len(self.idle) + load.connections - len(self.open):
+                    (chosen,) = rng.choices(names, weights)
+                    self.waiting.append((due, *chosen))
                 due += rng.expovariate(load.rate)
             while self.waiting and (self.idle or len(self.open) < load.connections):
                 self._send(*self.waiting.popleft())
@@ -145,7 +150,9 @@ class Driver:
         except OSError:
             self._drop(one)
             return
-        self.poll.modify(one.socket, select.EPOLLIN | (select.EPOLLOUT if one.rest else 0))
+        if one.rest or one.blocked:
+            one.blocked = bool(one.rest)
+            self.poll.modify(one.socket, select.EPOLLIN | (select.EPOLLOUT if one.rest else 0))
 
     def _handle(self, one: _Connection | None, events: int) -> None:
         if one is None:

@@ -7,30 +7,32 @@ from functools import partial
 
 import pytest
 
-from lossmeter.scheduling.request_queue import BEGUN_PER_TURN, CALM_SECONDS, RequestQueue
+from lossmeter.scheduling.request_queue import BEGUN_PER_TURN, REST_SECONDS, RequestQueue
 from tests.support.clocks import Clock
 
 
 class Clocks:
-    """A queue with clocks of its own."""
+    """A queue with clocks of its own, in which nobody may wait for longer than a second."""
 
     def __init__(self) -> None:
         self.wall, self.processor = Clock(), Clock(5.0)
-        self.queue = RequestQueue(self.wall, self.processor)
+        self.queue = RequestQueue(1.0, self.wall, self.processor)
 
-    def work(self, seconds: float) -> None:
+    async def work(self, seconds: float) -> None:
+        """Takes a turn of the event loop in which the process works for so long."""
         self.wall.advance(seconds)
         self.processor.advance(seconds)
+        await asyncio.sleep(0)
 
-    def fill(self) -> None:
-        """Lets so many join that one has to wait; in a loop."""
-        for _ in range(BEGUN_PER_TURN + 1):
+    def fill(self, turns: int) -> None:
+        """Lets so many join that the last are begun after so many turns."""
+        for _ in range(turns * BEGUN_PER_TURN + 1):
             self.queue.join(lambda: None)
 
 
 def test_a_queue_is_gone_through_in_order_a_share_in_each_turn() -> None:
     async def scenario() -> list[list[int]]:
-        queue, begun = RequestQueue(), []
+        queue, begun = RequestQueue(1.0), []
         for number in range(2 * BEGUN_PER_TURN + 5):
             queue.join(partial(begun.append, number))
         turns = [list(begun)]
@@ -47,7 +49,7 @@ def test_a_queue_is_gone_through_in_order_a_share_in_each_turn() -> None:
 
 def test_whoever_comes_later_does_not_overtake_the_queue() -> None:
     async def scenario() -> list[str]:
-        queue, begun = RequestQueue(), []
+        queue, begun = RequestQueue(1.0), []
         for _ in range(BEGUN_PER_TURN + 1):
             queue.join(partial(begun.append, "early"))
         asyncio.get_running_loop().call_soon(queue.join, partial(begun.append, "late"))
@@ -59,66 +61,77 @@ def test_whoever_comes_later_does_not_overtake_the_queue() -> None:
     assert begun == ["early"] * (BEGUN_PER_TURN + 1) + ["late"]
 
 
-def test_a_queue_that_became_too_long_is_too_long_until_it_is_short() -> None:
+def test_a_queue_is_too_long_while_the_next_has_waited_for_too_long_and_no_longer() -> None:
+    """To keep it shorter than that afterwards would refuse what can be answered in time."""
+
     async def scenario() -> None:
         ours = Clocks()
-        ours.fill()
-        ours.work(0.25)
-        assert ours.queue.lateness() == 0, "a burst is taken up"
-        ours.work(0.1)
-        assert ours.queue.lateness() == pytest.approx(0.35)
-        await asyncio.sleep(0)
-        assert (ours.queue.waiting, ours.queue.lateness()) == (0, 0)
-        await asyncio.sleep(0)
-        ours.fill()
+        ours.fill(4)
+        await ours.work(0.9)
         assert ours.queue.lateness() == 0
-        ours.work(0.1)
-        assert ours.queue.lateness() == pytest.approx(0.1), "no burst, but what goes on"
-
-    asyncio.run(scenario())
-
-
-def test_a_queue_may_grow_again_after_a_while_without_a_refusal() -> None:
-    async def scenario() -> None:
-        ours = Clocks()
-        ours.fill()
-        ours.work(0.4)
-        assert ours.queue.lateness() > 0
-        await asyncio.sleep(0)
-        ours.work(CALM_SECONDS + 0.1)
-        await asyncio.sleep(0)
-        ours.fill()
-        ours.work(0.1)
-        assert ours.queue.lateness() == 0
-
-    asyncio.run(scenario())
-
-
-def test_as_many_are_begun_in_a_turn_as_are_refused() -> None:
-    """Refusing takes time, too: with a fixed share of each turn, nobody is answered while enough others come."""
-
-    async def scenario() -> list[int]:
-        ours = Clocks()
-        for _ in range(6 * BEGUN_PER_TURN):
-            ours.queue.join(lambda: None)
-        left = [ours.queue.waiting]
-        ours.work(0.4)
-        for _ in range(3 * BEGUN_PER_TURN):
-            assert ours.queue.lateness() > 0
-            ours.queue.note_refusal()
+        ours.fill(4)
+        await ours.work(0.2)
+        assert ours.queue.lateness() == pytest.approx(1.1)
         for _ in range(2):
-            await asyncio.sleep(0)
-            left.append(ours.queue.waiting)
-        return left
+            await ours.work(0)
+        assert ours.queue.waiting
+        assert ours.queue.overdue_seconds == pytest.approx(0.2)
+        assert ours.queue.lateness() == 0
 
-    assert asyncio.run(scenario()) == [5 * BEGUN_PER_TURN, 2 * BEGUN_PER_TURN, BEGUN_PER_TURN]
+    asyncio.run(scenario())
 
 
 def test_a_pause_in_which_nothing_was_done_makes_nobody_late() -> None:
     async def scenario() -> None:
         ours = Clocks()
-        ours.fill()
+        ours.fill(3)
         ours.wall.advance(10)
-        assert ours.queue.lateness() == 0
+        await ours.work(0.5)
+        assert ours.queue.overdue_seconds == pytest.approx(0.5)
 
     asyncio.run(scenario())
+
+
+def test_what_other_threads_did_before_makes_nobody_late() -> None:
+    async def scenario() -> None:
+        ours = Clocks()
+        ours.fill(1)
+        for seconds in (0, 0, 10):
+            await ours.work(seconds)
+        ours.fill(3)
+        await ours.work(0.5)
+        assert ours.queue.overdue_seconds == pytest.approx(0.5)
+
+    asyncio.run(scenario())
+
+
+def test_whoever_was_refused_is_listened_to_again_after_a_second_while_others_wait() -> None:
+    async def scenario() -> None:
+        ours, woken = Clocks(), []
+        ours.fill(100)
+        await ours.work(1.5)
+        ours.queue.rest(partial(woken.append, "first"))
+        await ours.work(REST_SECONDS / 2)
+        ours.queue.rest(partial(woken.append, "second"))
+        await ours.work(REST_SECONDS / 2 - 0.1)
+        assert woken == []
+        await ours.work(0.2)
+        assert woken == ["first"]
+        await ours.work(REST_SECONDS / 2)
+        assert woken == ["first", "second"]
+
+    asyncio.run(scenario())
+
+
+def test_whoever_was_refused_is_listened_to_at_once_when_nobody_waits_a_share_in_each_turn() -> None:
+    async def scenario() -> list[int]:
+        ours, woken, counts = Clocks(), [], []
+        ours.fill(1)
+        for _ in range(2 * BEGUN_PER_TURN + 5):
+            ours.queue.rest(partial(woken.append, 1))
+        for _ in range(4):
+            await ours.work(0)
+            counts.append(len(woken))
+        return counts
+
+    assert asyncio.run(scenario()) == [BEGUN_PER_TURN, 2 * BEGUN_PER_TURN] + [2 * BEGUN_PER_TURN + 5] * 2

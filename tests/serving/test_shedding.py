@@ -17,12 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import torch
-import uvicorn
 from starlette.types import Message
-from uvicorn.server import ServerState
 
 from lossmeter.api.exchange import respond
-from lossmeter.api.lifespan import LifespanState
 from lossmeter.api.operations.evaluation import Evaluate
 from lossmeter.engine import Engine
 from lossmeter.errors import Busy
@@ -33,13 +30,9 @@ from lossmeter.scheduling.limits import Limits
 from lossmeter.scheduling.pool import Pool
 from lossmeter.scheduling.request_queue import RequestQueue
 from lossmeter.serving import connections
-from lossmeter.serving.bounds import Bounds
-from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.shedding import SheddingConnection
-from lossmeter.settings import Settings
-from lossmeter.telemetry.counters import Counters
-from lossmeter.telemetry.readiness import Readiness
 from tests.support.clocks import Clock
+from tests.support.doors import BODY, HEAD, WHOLE, Door
 from tests.support.service import answer_of, connected, serving
 
 SMALL = {"input1": [0.5], "input2": [1.5], "labels": [1]}
@@ -121,13 +114,12 @@ def test_large_requests_are_refused_once_others_wait_too_long_and_small_ones_are
 
 def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_queue, "BEGUN_PER_TURN", 1)
-    monkeypatch.setattr(request_queue, "MAX_WAIT_SECONDS", 1.0)
     by_the_wall = partialmethod(RequestQueue.__init__, processor_clock=time.monotonic)  # as if waiting were work
     monkeypatch.setattr(RequestQueue, "__init__", by_the_wall)
     content = json.dumps(SMALL).encode()
     head = f"POST {RANKING} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
     plain, unusual = (f"{head}{more}\r\n".encode() + content for more in ("", "Connection: close\r\n"))
-    with serving() as url, slow(0.1), ExitStack() as stack:
+    with serving(max_wait_seconds=0.5) as url, slow(0.1), ExitStack() as stack:
         connections = [stack.enter_context(connected(url)) for _ in range(35)]
         time.sleep(0.5)
         for connection in connections[:30]:
@@ -148,88 +140,11 @@ def test_small_requests_are_refused_once_others_wait_too_long(monkeypatch: pytes
         assert b" 200 " in answer_of(connections[34])[:20]
 
 
-class Late(RequestQueue):
-    """A queue that is a second late."""
-
-    def lateness(self) -> float:
-        return 1.0
-
-
-BODY = b'{"predictions": [1.0], "labels": [0.0]}'
-HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
-WHOLE = HEAD + b"X-Request-ID: mine\r\n\r\n" + BODY
-
-
 class Full(Pool):
     """A pool that says it is a second behind."""
 
     def refusal(self) -> Busy | None:
         return Busy("Requests wait 1.0 s longer than they should; at most 0 s.", 1)
-
-
-class Recorder(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return False
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-
-class Door:
-    """A connection to an application that answers everything with 204; to be made in a loop.
-
-    Attributes:
-        asked: the paths that reached the application.
-    """
-
-    def __init__(self, queue: type[RequestQueue] = Late, pool: type[Pool] = Pool) -> None:
-        self.asked: list[str] = []
-        self.state = LifespanState(
-            queue=queue(),
-            counters=Counters(["/v1/losses/mse"], ["busy"]),
-            limits=Limits(2000, 1000, Admission(100, 100), pool(0), 5.0),
-            readiness=Readiness(),
-            direct=None,
-        )
-        config = uvicorn.Config(self._answer, interface="asgi3", log_level="critical")
-        config.load()
-        monitor, server = ConnectionMonitor(Bounds.of(Settings())), ServerState()
-        server.default_headers = [(b"date", b"today")]
-        self.connection = SheddingConnection(monitor, config, server, dict(self.state))
-        self.transport = Recorder()
-        self.connection.connection_made(self.transport)
-
-    async def _answer(self, scope: Any, _receive: Any, send: Any) -> None:
-        self.asked.append(scope["path"])
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    async def send(self, *pieces: bytes) -> bytes:
-        """What the connection writes in answer."""
-        before = len(self.transport.written)
-        for piece in pieces:
-            self.connection.data_received(piece)
-        for _ in range(20):  # turns of the loop, more than an answer takes
-            await asyncio.sleep(0)
-        return self.transport.written[before:]
 
 
 def written(*pieces: bytes, **options: Any) -> bytes:
@@ -423,6 +338,19 @@ def known(request_id: str) -> bytes:
     return f"{head}\r\n\r\n{content}".encode()
 
 
+def counted_rests(monkeypatch: pytest.MonkeyPatch) -> list[RequestQueue]:
+    """Grows with each client that is not listened to for a while."""
+    counted: list[RequestQueue] = []
+    rest = RequestQueue.rest
+
+    def counting(queue: RequestQueue, wake: Callable[[], None]) -> None:
+        counted.append(queue)
+        rest(queue, wake)
+
+    monkeypatch.setattr(RequestQueue, "rest", counting)
+    return counted
+
+
 def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     """In overload all but the refusals has to wait: what they take decides how many are answered."""
     late, parsed = [0.0], [0]
@@ -434,6 +362,7 @@ def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: py
 
     monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
     monkeypatch.setattr(SheddingConnection, "begin_request", counted)
+    rests = counted_rests(monkeypatch)
     with serving() as url, connected(url) as connection:
         for status in (b" 200 ", b" 200 ", b" 503 ", b" 503 ", b" 200 "):
             late[0] = 1.0 if status == b" 503 " else 0.0
@@ -446,10 +375,11 @@ def test_requests_of_a_known_kind_are_refused_without_the_parser(monkeypatch: py
         counted_by = httpx.get(url + "/metrics").text
     refused = next(line for line in counted_by.splitlines() if "lossmeter_requests_total" in line and '"503"' in line)
     assert refused.endswith((" 2.0", " 2"))
+    assert len(rests) == 2
 
 
 def test_a_refusal_of_a_known_kind_is_the_one_that_others_get(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = [0.0]
+    late, rests = [0.0], counted_rests(monkeypatch)
     monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
     with serving() as url, connected(url) as connection:
         for _ in range(3):
@@ -462,6 +392,7 @@ def test_a_refusal_of_a_known_kind_is_the_one_that_others_get(monkeypatch: pytes
             problem = json.loads(answer.partition(b"\r\n\r\n")[2])
             assert (problem["status"], problem["request_id"]) == (503, request_id)
             assert f"x-request-id: {request_id}".encode() in answer
+        assert len(rests) == 3
         other = httpx.post(url + RANKING, json=SMALL, headers={"x-request-id": "at@sign"})
         assert other.json() == problem
 

@@ -95,7 +95,7 @@ def build(settings: Settings) -> Resources:
     database = Database(settings.store_url, settings.store_timeout_seconds)
     store, reports, key_thread = StoreThreads(), ReportThreads(settings.compute_seconds), StoreThreads(1)
     pool = Pool(settings.pool_threads, settings.max_wait_seconds)
-    queue, readiness = RequestQueue(), Readiness()
+    queue, readiness = RequestQueue(settings.max_wait_seconds), Readiness()
     limits = Limits(settings.max_body_bytes, settings.inline_bytes, admission, pool, settings.compute_seconds)
     batcher = MicroBatcher(engine, limits)
     sharing = Sharing(settings.shared_memory, settings.shared_memory_dir, engine.device)

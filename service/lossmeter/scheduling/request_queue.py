@@ -10,39 +10,42 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic, process_time
-from typing import NamedTuple
 
 from lossmeter.errors import Busy
 
 BEGUN_PER_TURN = 64
-"""Requests begun in a turn of the event loop; as many as were refused in it, if those are more."""
-MAX_WAIT_SECONDS = 0.3
-"""Wait above which requests are refused: what is begun takes milliseconds, so more have come than can be answered."""
-TARGET_WAIT_SECONDS = 0.03
-"""Wait at which the queue is kept once it refuses: enough never to be idle, and longer would help nobody."""
-CALM_SECONDS = 1.0
-"""Time without a refusal after which the queue may grow again."""
+"""Requests begun in a turn of the event loop, and clients that are listened to again in it."""
+REST_SECONDS = 1.0
+"""Time for which a client that was refused is not listened to while the queue is as long: what its refusal told it to wait."""
 
 
 class RequestQueue:
     """Begins requests on the event loop, first come, first served.
 
+    Time is that in which the process had the processor, read once in a turn of the event loop: a process that was stopped, or
+    whose machine did something else, has no more to do than before.
+
     Args:
+        max_wait_seconds: wait of the next request above which no other may join.
         clock: tells the time, in seconds.
         processor_clock: tells the processor time of this process.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = monotonic, processor_clock: Callable[[], float] = process_time
+        self,
+        max_wait_seconds: float,
+        clock: Callable[[], float] = monotonic,
+        processor_clock: Callable[[], float] = process_time,
     ) -> None:
+        self._max_wait_seconds = max_wait_seconds
         self._clock = clock
         self._processor_clock = processor_clock
-        self._entries: deque[_Entry] = deque()
+        self._clocks = (0.0, 0.0)  # when they were read last
+        self._now = 0.0
+        self._entries: deque[tuple[float, Callable[[], None]]] = deque()  # since when, and what begins it
         self._begun = 0  # in this turn
-        self._refused = 0  # likewise
+        self._resting: deque[tuple[float, Callable[[], None]]] = deque()  # until when, and what ends it
         self._turn_scheduled = False
-        self._strict_until = 0.0
-        self._lateness = 0.0  # as measured in this turn
 
     @property
     def waiting(self) -> int:
@@ -51,36 +54,18 @@ class RequestQueue:
 
     @property
     def overdue_seconds(self) -> float:
-        """The wait of the next request, without the time in which the process was not given the processor.
-
-        A process that was stopped, or whose machine did something else, has no more to do than before.
-        """
-        if not self._entries:
-            return 0.0
-        first = self._entries[0]
-        return min(self._clock() - first.since, self._processor_clock() - first.used)
+        """The wait of the next request."""
+        return self._now - self._entries[0][0] if self._entries else 0.0
 
     def lateness(self) -> float:
-        """Returns by how many seconds a request that comes now is too late; 0 if it may join.
-
-        A queue that became too long is too long until it is short: refusing no more than what is too much would leave
-        everybody waiting for as long as can be.
-        """
-        if self._lateness:
-            return self._lateness
+        """Returns the wait of the next request if it is so long that one that comes now is refused; otherwise 0."""
         overdue = self.overdue_seconds
-        if overdue <= TARGET_WAIT_SECONDS:
-            return 0.0
-        now = self._clock()
-        if overdue <= MAX_WAIT_SECONDS and now > self._strict_until:
-            return 0.0
-        self._strict_until = now + CALM_SECONDS
-        self._lateness = overdue
-        return overdue
+        return overdue if overdue > self._max_wait_seconds else 0.0
 
-    def note_refusal(self) -> None:
-        """Notes that a request was refused in this turn."""
-        self._refused += 1
+    def rest(self, wake: Callable[[], None]) -> None:
+        """Calls a function, which has a client that was refused listened to again, when the queue has room, or in a second."""
+        self._resting.append((self._now + REST_SECONDS, wake))
+        self._schedule_turn()
 
     def join(self, begin: Callable[[], None]) -> None:
         """Calls a function, which begins a request, when it is its turn; at once, if nobody waits."""
@@ -88,7 +73,9 @@ class RequestQueue:
             self._begun += 1
             begin()
         else:
-            self._entries.append(_Entry(self._clock(), self._processor_clock(), begin))
+            if not self._entries:
+                self._read_clocks()
+            self._entries.append((self._now, begin))
         self._schedule_turn()
 
     def _schedule_turn(self) -> None:
@@ -97,22 +84,25 @@ class RequestQueue:
             asyncio.get_running_loop().call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Begins those whose turn it is: were more refused than begun, nobody would be answered while enough others come."""
         self._turn_scheduled = False
-        turn, self._refused = max(BEGUN_PER_TURN, self._refused), 0
         self._begun = 0
-        self._lateness = 0.0
-        while self._entries and self._begun < turn:
+        if self._entries:
+            self._now += self._read_clocks()
+        while self._entries and self._begun < BEGUN_PER_TURN:
             self._begun += 1
-            self._entries.popleft().begin()
-        if self._begun:
+            self._entries.popleft()[1]()
+        woken = 0
+        while self._resting and woken < BEGUN_PER_TURN and (not self._entries or self._resting[0][0] <= self._now):
+            woken += 1
+            self._resting.popleft()[1]()
+        if self._begun or self._resting:
             self._schedule_turn()
 
-
-class _Entry(NamedTuple):
-    since: float
-    used: float
-    begin: Callable[[], None]
+    def _read_clocks(self) -> float:
+        """Returns the seconds since it was called last, or those in which the process had the processor, if they are fewer."""
+        wall, processor = self._clocks
+        self._clocks = self._clock(), self._processor_clock()
+        return min(self._clocks[0] - wall, self._clocks[1] - processor)
 
 
 def overload_error(seconds: float) -> Busy:

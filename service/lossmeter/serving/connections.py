@@ -47,15 +47,27 @@ class OneTooMany(Exception):
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait that were read already."""
+    """Reads nothing while requests wait that were read already, or while it rests."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
         super().__init__(transport)
         self._waiting = waiting
+        self.resting = False
 
     def resume_reading(self) -> None:
-        if not self._waiting:
+        if not (self._waiting or self.resting):
             super().resume_reading()
+
+    def rest(self) -> None:
+        """Reads nothing until it is woken."""
+        self.resting = True
+        self.pause_reading()
+
+    def wake(self) -> None:
+        """Reads again."""
+        self.resting = False
+        if not self._transport.is_closing():
+            self.resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -71,6 +83,8 @@ class Connection(HttpToolsProtocol):
         half_closed: set once the client has said that it sends no more; it may still read.
         refusal: what is said after the answers that are owed to the requests before it.
     """
+
+    flow: _Flow
 
     def __init__(self, monitor: ConnectionMonitor, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -227,11 +241,11 @@ class Connection(HttpToolsProtocol):
     def idle(self) -> bool:
         """True while the connection waits for another request, of which nothing has come yet."""
         waits = self.phase == IDLE and self.messages > 0 and self.received == self.message_end
-        return waits and not (self.answering or self.discarding or self.transport.is_closing())
+        return waits and not (self.answering or self.discarding or self.flow.resting or self.transport.is_closing())
 
     def silence(self, now: float) -> float:
         """Returns for how long it has been the turn of a client that sends next to nothing; 0 if it is not."""
-        if self.discarding or self.transport.is_closing() or self.half_closed:
+        if self.discarding or self.transport.is_closing() or self.half_closed or self.flow.resting:
             return 0.0
         waited = now - self._since if self._since else 0.0
         if self.phase == BODY:
@@ -304,7 +318,7 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
         elif self.phase == BODY:
             self._check_body(waited)
-        elif not self.answering:  # otherwise it is the server's turn
+        elif not (self.answering or self.flow.resting):  # otherwise it is the server's turn
             self._check_head(waited)
 
     def _check_head(self, waited: float) -> None:

@@ -125,7 +125,7 @@ class _CycleReply:
             connection.transport.write(b"".join([encode_head(status, cycle.default_headers, headers), *pieces]))
             if closing or not cycle.keep_alive:
                 connection.transport.close()
-        connection.on_response_complete()
+        cycle.on_response()
 
     def proceed(self, app: ASGIApp) -> None:
         """Leaves the answer to an ASGI application."""

@@ -129,6 +129,7 @@ class ExpressConnection(DirectConnection):
         self._end, self.body_size = match.end, size
         self.transport.write(shedder.refuse(overloaded[0], head, self.client, self.server_state.default_headers))
         self._finish()
+        self.rest()
         return True
 
     def _receive_more(self, data: bytes) -> None:

@@ -1,0 +1,102 @@
+"""A client that was refused is not listened to until the queue says so, and nothing that it sends is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from lossmeter.scheduling.request_queue import RequestQueue
+from tests.support.doors import WHOLE, Door, Holding
+from tests.support.service import answer_of, connected, serving
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [WHOLE],
+        [WHOLE[:-5], WHOLE[-5:]],
+        [WHOLE + WHOLE],
+        [WHOLE.replace(b"Host: x", b"Origin: https://example.org\r\nHost: x")],
+    ],
+)
+def test_whoever_was_refused_is_not_read_until_the_queue_says_so(pieces: list[bytes]) -> None:
+    async def scenario() -> None:
+        door = Door(Holding)
+        for piece in pieces:
+            assert door.transport.reading
+            await door.send(piece)
+        (wake,) = door.state["queue"].held  # type: ignore[attr-defined]
+        door.connection.flow.resume_reading()  # as uvicorn does
+        assert not door.transport.reading
+        wake()
+        assert door.transport.reading
+
+    asyncio.run(scenario())
+
+
+def test_the_rest_of_a_body_is_read_though_its_request_was_refused() -> None:
+    """Its client may read no answer before it has sent all."""
+    unusual = WHOLE.replace(b"Host: x", b"Origin: https://example.org\r\nHost: x")
+
+    async def scenario() -> None:
+        for request in (WHOLE, unusual):
+            door = Door(Holding)
+            assert await door.send(request[:-5])
+            assert door.transport.reading
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_is_not_read_neither_is_late_nor_makes_room() -> None:
+    """It may have sent what nobody has looked at."""
+
+    async def scenario() -> None:
+        door = Door(Holding)
+        answer = await door.send(WHOLE)
+        connection, (wake,) = door.connection, door.state["queue"].held  # type: ignore[attr-defined]
+        for now in (1.0, 1e3, 1e6):
+            connection.check_timeouts(now)
+            assert not connection.idle
+            assert connection.silence(now) == 0
+        assert door.transport.open
+        assert door.transport.written == answer
+        wake()
+        assert connection.idle
+        connection.check_timeouts(2e6)
+        assert not door.transport.open
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_left_meanwhile_is_not_read() -> None:
+    async def scenario() -> None:
+        door = Door(Holding)
+        await door.send(WHOLE)
+        door.transport.close()
+        door.state["queue"].held.pop()()  # type: ignore[attr-defined]
+        assert not door.transport.reading
+
+    asyncio.run(scenario())
+
+
+def test_what_came_while_nobody_read_is_answered_before_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = httpx.Request("POST", "/v1/losses/mse", json={"predictions": [0.5], "labels": [1.5]})
+    head = f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
+    late, held = [1.0], []
+    monkeypatch.setattr(RequestQueue, "lateness", lambda _: late[0])
+    monkeypatch.setattr(RequestQueue, "rest", lambda _, wake: held.append(wake))
+    with ExitStack() as stack:
+        with serving() as url:
+            connection = stack.enter_context(connected(url))
+            connection.sendall(head + request.content)
+            assert b" 503 " in answer_of(connection)[:20]
+            late[0] = 0.0
+            connection.sendall(head + request.content)
+            assert select.select([connection], [], [], 0.3)[0] == []
+        assert len(held) == 1
+        assert b" 200 " in answer_of(connection)[:20]
+        assert connection.recv(1) == b""

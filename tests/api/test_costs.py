@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import sys
 import threading
@@ -12,8 +13,10 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 from safetensors.torch import save
 
 from lossmeter.api.body import SMALL_EXPANDED, Body
@@ -22,6 +25,9 @@ from lossmeter.engine.costs import LONG_OPERATIONS
 from lossmeter.errors import TooLarge
 from lossmeter.losses import LOSSES
 from lossmeter.metrics.draws import hashes
+from lossmeter.wire import safetensors
+from lossmeter.wire.safetensors_layout import REQUEST
+from tests.programs import small
 from tests.support.costs import call_of
 from tests.support.service import serving
 
@@ -154,6 +160,77 @@ def test_comparisons_of_all_classes_with_each_other_are_refused(client: httpx.Cl
     body = zeros(predictions=((1, 1_000_000), torch.float32), labels=((1, 1_000_000), torch.int64))
     headers = {**SAFETENSORS, "content-encoding": "gzip"}
     refused(client.post("/v1/losses/multilabel_margin", content=body, headers=headers), OPERATIONS, "/predictions")
+
+
+def wide(count: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    return {"predictions": ((count,), torch.float32), "labels": ((count,), torch.float32)}
+
+
+def test_terms_that_are_small_by_themselves_are_refused_where_they_are_too_many(client: httpx.Client) -> None:
+    def objective(terms: int) -> httpx.Response:
+        tensors = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in wide(200_000).items()}
+        body = save(tensors, {REQUEST: json.dumps({"losses": [{"loss": "barron"}] * terms})})
+        headers = {**SAFETENSORS, "content-encoding": "gzip"}
+        return client.post("/v1/objectives", content=gzip.compress(body), headers=headers)
+
+    ended(objective(2), 200)
+    answer = objective(32)
+    refused(answer, OPERATIONS, "/predictions")
+    assert "in all" in answer.json()["detail"]
+
+
+def test_losses_that_are_small_by_themselves_are_refused_where_they_are_too_many(client: httpx.Client) -> None:
+    def evaluation(losses: int) -> httpx.Response:
+        body = {"task": "regression", "predictions_are": "values", "predictions": [1] * 30_000, "labels": [0] * 30_000}
+        wanted = {
+            **body,
+            "metrics": [],
+            "replicates": 0,
+            "losses": [{"loss": "barron", "scale": 1.0 + one} for one in range(losses)],
+        }
+        content = zstd.compress(json.dumps(wanted).encode())
+        return client.post("/v1/evaluate", content=content, headers={"content-encoding": "zstd"})
+
+    ended(evaluation(2), 200)
+    refused(evaluation(60), OPERATIONS, "/predictions")
+
+
+def test_a_file_that_becomes_many_rows_is_refused(client: httpx.Client) -> None:
+    def file(rows: int) -> httpx.Response:
+        table = pa.table({"p": np.full(rows, 0.5), "y": np.ones(rows, np.int64)})
+        once = {"row_group_size": rows, "max_rows_per_page": rows, "write_batch_size": rows}
+        parquet.write_table(table, content := io.BytesIO(), compression="zstd", **once)
+        query = {"predictions": "p", "labels": "y", "task": "regression", "metric": "rmse", "replicates": "0"}
+        headers = {"content-type": "application/vnd.apache.parquet"}
+        return client.post("/v1/evaluate", params=query, content=content.getvalue(), headers=headers)
+
+    ended(file(10_000), 200)
+    answer = file(8_000_000)
+    assert len(answer.request.content) < 4096
+    refused(answer, OPERATIONS, "/predictions")
+    assert "in all" in answer.json()["detail"]
+
+
+def test_programs_that_look_for_the_dearest_ask_for_gradients() -> None:
+    for request in (small.of_loss(LOSSES["mse"], 100, "all"), small.of_loss(LOSSES["mse"], 100, "all", terms=2)):
+        assert request is not None
+        fields = safetensors.decode(request.content, {"predictions", "labels"}, set())
+        assert fields["gradients"] == ["predictions", "labels"]
+    assert fields["losses"] == [{"loss": "mse"}] * 2
+
+
+def test_a_graph_that_becomes_large_is_refused(client: httpx.Client) -> None:
+    def step(name: str, target: str, *arguments: Any) -> dict[str, Any]:
+        return {"op": "call_function", "name": name, "target": target, "args": [*arguments]}
+
+    nodes = [
+        {"op": "placeholder", "name": "x", "target": "x"},
+        step("a", "torch.ones", [60_000_000]),
+        step("b", "torch.sum", {"ref": "a"}),
+        {"op": "output", "name": "output", "target": "output", "args": [{"ref": "b"}]},
+    ]
+    body = {"graph": {"format": 1, "nodes": nodes}, "x": [1.0], "gradients": ["x"]}
+    refused(client.post("/v1/losses/custom", json=body), MEMORY, "/graph/nodes")
 
 
 def transcript(frames: int, symbols: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossmeter.catalogue.budget import sent
+from lossmeter.catalogue.cost import TEXT_BYTES
 from lossmeter.client import trace
 from lossmeter.engine import Call, Engine, Outcome, outcome
 from lossmeter.engine.graphs import custom_work, read_graph, run
+from lossmeter.engine.graphs.functions import parted
+from lossmeter.engine.graphs.kinds import WrongArgument
 from lossmeter.engine.graphs.operations import FUNCTIONS, METHODS
 from lossmeter.errors import Invalid, TookTooLong, TooLarge
 from lossmeter.losses import find
 from tests.programs.fuzz.graphs import SEEDS, attack
+from tests.support.costs import least, operations, peak_bytes
 from tests.support.wire import wired
 
 ENGINE = Engine("cpu")
@@ -160,6 +166,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (graph(node("a", "torch.nn.functional.binary_cross_entropy", "x", "x")), "/graph/nodes/1", "probabilities"),
     (graph(node("a", "operator.lt", "x", 1)), "/graph/nodes", "no floating tensor"),
     (graph(node("a", "operator.add", 1, 1)), "/graph/nodes", "no floating tensor"),
+    (graph(node("a", "torch.diff", "x", 9)), "/graph/nodes/1", "n is 9; expected at most 8"),
     ({"format": 2, "nodes": []}, "/graph/format", "expected 1"),
     ({"format": 1, "nodes": []}, "/graph/nodes", "1 to 512"),
     ({"format": 1, "nodes": [node("x", "x", op="placeholder")]}, "/graph/nodes", "no output"),
@@ -188,6 +195,58 @@ def test_sizes_are_known_before_anything_is_computed() -> None:
     products = graph(node("a", "torch.ones", [1 << 14, 1 << 14]), node("b", "torch.matmul", "a", "a"))
     with pytest.raises(TooLarge, match="products"):
         compute(products, {"x": torch.zeros(2)}, most=1 << 40)
+
+
+def test_parts_are_counted_before_there_are_any() -> None:
+    wide = torch.empty(100_000, device="meta")
+    tracemalloc.start()
+    try:
+        with pytest.raises(WrongArgument, match="100000 parts"):
+            parted(wide, 1, 0)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+CHAIN = [node(f"n{i}", "torch.exp", f"n{i - 1}" if i else "x") for i in range(8)]
+COSTS = [
+    graph(*CHAIN),
+    graph(node("a", "torch.softmax", "x", 0), node("b", "torch.log", "a"), node("c", "operator.mul", "a", "b")),
+    graph(node("a", "torch.sort", "x"), node("b", "operator.getitem", "a", 0), node("c", "torch.cumsum", "b", 0)),
+    graph(
+        node("m", "reshape", "x", 100, 200, op="call_method"),
+        node("t", "torch.t", "m"),
+        node("p", "torch.mm", "m", "t"),
+    ),
+]
+
+
+@pytest.mark.parametrize("gradients", [(), ("x",)], ids=["value", "gradient"])
+@pytest.mark.parametrize("given", COSTS, ids=["chain", "softmax", "sort", "product"])
+def test_a_graph_takes_what_its_shapes_say(given: dict[str, Any], gradients: tuple[str, ...]) -> None:
+    call = Call(find("mse"), {"x": wired(torch.rand(20_000))}, {}, gradients=gradients)
+    work, _, _ = custom_work(ENGINE, read_graph(given), call, ELEMENTS, 60.0)
+    cost = work.plan.cost
+    most = cost.memory - TEXT_BYTES * 20_000 * len(gradients)
+    measured = least(lambda: peak_bytes(lambda: run(ENGINE, work)), enough=1.25 * most)
+    assert most / 5 <= measured <= 1.25 * most
+    counted = operations(lambda: run(ENGINE, work))
+    assert cost.operations / 10 <= counted <= 1.25 * cost.operations
+
+
+@pytest.mark.parametrize(
+    ("nodes", "unit"),
+    [
+        ((node("a", "torch.ones", [60_000_000]), node("b", "torch.sum", "a")), "bytes"),
+        ((node("a", "torch.ones", [2000, 2000]), node("b", "torch.matmul", "a", "a")), "operations"),
+        ((node("a", "torch.ones", [500, 500]), node("b", "torch.cdist", "a", "a")), "operations"),
+        ((node("a", "torch.ones", [2_000_000]), node("b", "torch.argsort", "a")), "operations"),
+    ],
+)
+def test_a_graph_of_few_bytes_is_refused_where_it_becomes_large(nodes: tuple[Any, ...], unit: str) -> None:
+    given = graph(*nodes, node("end", "operator.add", "x", 1.0))
+    with sent(300), pytest.raises(TooLarge, match=f"takes [0-9]+ .*{unit}.* comes as 300 bytes"):
+        compute(given, {"x": torch.zeros(2)}, most=100_000_000)
 
 
 def test_a_graph_ends_when_its_time_is_over() -> None:

@@ -1,27 +1,36 @@
 """Sends small requests that ask for as much as they may: `make small` lists the dearest of them.
 
-For every loss and every metric of every task, bodies of less than 4 kB on the wire, also compressed ones, that ask for many
-classes, slices, replicates, bins, columns or samples; one that is refused asks for a third of it, until it is computed. No
-request may take more than 2 s of processor time or 256 MB unless it is refused.
+For every loss, by itself and as all terms of an objective, for every metric of every task, in JSON and in files, and graphs:
+bodies of less than 4 kB on the wire, also compressed, that ask for many classes, slices, replicates, bins, columns, samples or
+nodes; one that is refused asks for a third of it, until it is computed. No request may take more than 2 s of processor time or
+256 MB unless it is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
+import math
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+import numpy as np
+import pyarrow as pa
 import torch
+from pyarrow import parquet
 from safetensors.torch import save
 
+from lossmeter.engine import Call, Engine
 from lossmeter.errors import LossmeterError
 from lossmeter.losses import LOSSES, Loss
 from lossmeter.metrics import METRICS, Metric
+from lossmeter.wire.safetensors_layout import REQUEST
 from tests.programs.attacks.target import Target
 from tests.support.costs import call_of, names_of
 from tests.support.processes import ready, started, wait_until
@@ -32,10 +41,17 @@ else:
     from backports import zstd
 
 WIRE_BYTES = 4096
+HOPELESS_BYTES = 8 * WIRE_BYTES
+MOST_ELEMENTS = 2e6
+"""As many as a small body may become; zeros compress to nothing."""
+MOST_ROWS = 3e7
 SECONDS, MEGABYTES = 2.0, 256.0
 REPORTED = 20
+PROGRESS = 50
 SETTINGS = {"LOSSMETER_COMPUTE_SECONDS": "30"}
 SAFETENSORS = {"content-type": "application/vnd.safetensors"}
+PARQUET = {"content-type": "application/vnd.apache.parquet"}
+ENGINE = Engine("cpu", chunk_elements=1 << 40)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,10 @@ class Measured:
 def packed(name: str, address: str, content: bytes, headers: dict[str, str]) -> Request | None:
     """The request, compressed if it is too large as it is; None if it is too large all the same."""
     if len(content) > WIRE_BYTES:
+        if (
+            len(zstd.compress(content, 1)) > HOPELESS_BYTES
+        ):  # the best compression of what does not repeat takes seconds
+            return None
         content = zstd.compress(content, 19)
         headers = {**headers, "content-encoding": "zstd"}
     return None if len(content) > WIRE_BYTES else Request(name, address, content, headers)
@@ -74,8 +94,11 @@ def as_json(name: str, address: str, fields: dict[str, Any]) -> Request | None:
     return packed(name, address, json.dumps(fields, separators=(",", ":")).encode(), {})
 
 
-def of_loss(loss: Loss, size: float, shape: str) -> Request | None:
-    """A call of the loss of about so many elements, most of them in one dimension, or in all; with all gradients."""
+def of_loss(loss: Loss, size: float, shape: str, terms: int = 0) -> Request | None:
+    """A call of the loss of about so many elements, most of them in one dimension, or in all; with all gradients.
+
+    With `terms` an objective that has the loss so many times.
+    """
     names = names_of(loss)
     for _ in range(6):
         share = 1 / len(names)
@@ -85,20 +108,35 @@ def of_loss(loss: Loss, size: float, shape: str) -> Request | None:
         if loss.name == "quantile":
             sizes["Q"] = 1
         try:
-            call = call_of(loss, sizes)
+            call = repeating(call_of(loss, sizes))
         except (AssertionError, LossmeterError):
             size /= 4
             continue
         tensors = {name: torch.from_numpy(one.data.copy()).reshape(one.shape) for name, one in call.tensors.items()}
-        for one in tensors.values():  # the same row again and again compresses well, and is valid where one is
-            if one.ndim:
-                one[:] = one[:1].clone()
-        body = save(tensors, {"gradients": json.dumps(list(call.gradients))})
-        request = packed(f"{loss.name} {sizes}", f"/v1/losses/{loss.name}", body, SAFETENSORS)
+        fields: dict[str, Any] = {"gradients": call.gradients}
+        if terms:
+            fields["losses"] = [{"loss": loss.name}] * terms
+        body = save(tensors, {REQUEST: json.dumps(fields)})
+        address = "/v1/objectives" if terms else f"/v1/losses/{loss.name}"
+        request = packed(f"{loss.name} {sizes}{f' {terms} times' if terms else ''}", address, body, SAFETENSORS)
         if request is not None:
             return request
         size /= 4
     return None
+
+
+def repeating(call: Call) -> Call:
+    """The call with the same number, or the same row, again and again in each tensor: that compresses well."""
+    for repeated in (0, 1):
+        tensors = {}
+        for name, tensor in call.tensors.items():
+            row = math.prod(tensor.shape[1:]) if repeated else 1
+            times = tensor.data.size // row if row else 0
+            tensors[name] = replace(tensor, data=np.tile(tensor.data[:row], times))
+        with contextlib.suppress(LossmeterError):
+            ENGINE.check(changed := replace(call, tensors=tensors))
+            return changed
+    return call
 
 
 def of_metric(metric: Metric, task: str, amount: float, kind: str) -> Request | None:
@@ -147,25 +185,83 @@ def of_metric(metric: Metric, task: str, amount: float, kind: str) -> Request | 
     return as_json(f"{task} {metric.name} {kind} {round(amount)}", "/v1/evaluate", fields)
 
 
+FILES = {
+    "regression": ("values", 0.25, 0.75),
+    "binary": ("probabilities", 0.25, 1),
+    "multiclass": ("classes", 1, 0),
+    "clustering": ("classes", 1, 0),
+}
+"""What predictions are in a file, and what stands in each of its rows."""
+
+
+def of_file(metric: Metric, task: str, rows: int) -> Request | None:
+    """An evaluation of a file whose rows are all the same."""
+    are, prediction, label = FILES[task]
+    if not metric.takes(are):
+        return None
+    table = pa.table({"p": np.full(rows, prediction), "y": np.full(rows, label)})
+    once = {"row_group_size": rows, "max_rows_per_page": rows, "write_batch_size": rows}
+    parquet.write_table(table, content := io.BytesIO(), compression="zstd", **once)
+    wanted = f"task={task}&predictions_are={are}&metric={metric.name}&predictions=p&labels=y"
+    return packed(f"{task} {metric.name} file of {rows} rows", f"/v1/evaluate?{wanted}", content.getvalue(), PARQUET)
+
+
+STEPS = "exp digamma logcumsumexp sort softmax square sum matmul cdist"
+"""Operations of graphs: cheap ones and dear ones."""
+
+
+def of_graph(step: str, size: float, times: int) -> Request | None:
+    """A graph that makes a tensor of nothing, and computes with it again and again."""
+    pairs = step in ("matmul", "cdist")
+    made = [round(math.sqrt(size))] * 2 if pairs else [round(size)]
+    nodes = [("n0", "operator.mul", [{"ref": "one"}, {"ref": "x"}])]
+    for number in range(times):
+        last = {"ref": f"n{number}"}
+        more: list[Any] = [last] if pairs else [0] if step in ("logcumsumexp", "softmax") else []
+        name = f"s{number}" if step == "sort" else f"n{number + 1}"
+        nodes.append((name, f"torch.{step}", [last, *more]))
+        if step == "sort":
+            nodes.append((f"n{number + 1}", "operator.getitem", [{"ref": name}, 0]))
+    nodes.append(("end", "torch.sum", [{"ref": f"n{times}"}]))
+    graph = [
+        {"op": "placeholder", "name": "x", "target": "x"},
+        {"op": "call_function", "name": "one", "target": "torch.ones", "args": [made]},
+        *({"op": "call_function", "name": name, "target": target, "args": args} for name, target, args in nodes),
+        {"op": "output", "name": "output", "target": "output", "args": [{"ref": "end"}]},
+    ]
+    body = {"graph": {"format": 1, "nodes": graph}, "x": [0.5], "gradients": ["x"]}
+    return as_json(f"graph {step} {times} times {made}", "/v1/losses/custom", body)
+
+
 AMOUNTS = {"classes": 1e7, "slices": 60, "replicates": 1, "bins": 1e6, "samples": 1e6, "columns": 3e5}
 
 
 def ladders(only: str) -> Iterator[Iterator[Request | None]]:
     """For each thing that can be asked for, requests that ask for less and less of it."""
     for loss in LOSSES.values():
-        if only not in loss.name:
-            continue
-        for shape in ("all", *names_of(loss)):
-            yield (of_loss(loss, size, shape) for size in (2e5, 2e4))
-            yield (of_loss(loss, size, shape) for size in (900, 300))
+        if only in loss.name:
+            for shape in ("all", *names_of(loss)):
+                yield (of_loss(loss, MOST_ELEMENTS / 3**step, shape) for step in range(8))
+                yield (of_loss(loss, size, shape) for size in (900, 300))
+            yield (of_loss(loss, MOST_ELEMENTS / 3**step, "all", terms=32) for step in range(10))
     for metric in METRICS.values():
-        if only not in metric.name:
-            continue
-        for task in metric.tasks:
-            for kind, most in AMOUNTS.items():
-                if kind == "classes" and task not in ("multiclass", "segmentation"):
-                    continue
-                yield (of_metric(metric, task, most / 3**step, kind) for step in range(10))
+        if only in metric.name:
+            yield from of_tasks(metric)
+    for step in STEPS.split():
+        for times in (1, 20, 150):
+            if only in f"graph {step}":
+                yield (of_graph(step, MOST_ROWS / 3**part, times) for part in range(12))
+
+
+def of_tasks(metric: Metric) -> Iterator[Iterator[Request | None]]:
+    """The same for one metric."""
+    for task in metric.tasks:
+        for kind, most in AMOUNTS.items():
+            if kind == "classes" and task not in ("multiclass", "segmentation"):
+                continue
+            yield (of_metric(metric, task, most / 3**step, kind) for step in range(10))
+        if task in FILES:
+            yield (of_file(metric, task, round(MOST_ROWS / 3**step)) for step in range(10))
 
 
 def measured(target: Target, client: httpx.Client, request: Request) -> Measured:
@@ -187,7 +283,10 @@ def main() -> int:
     with started("--workers", "1", **SETTINGS) as service, httpx.Client(base_url=service.url, timeout=300) as client:
         wait_until(lambda: ready(service.url), "ready")
         target = Target(service)
-        for requests in ladders(asked.only):
+        for number, requests in enumerate(ladders(asked.only), start=1):
+            if number % PROGRESS == 0:
+                sys.stdout.write(f"{number} things asked for, {len(found)} requests\n")
+                sys.stdout.flush()
             for request in requests:
                 if request is None:
                     continue

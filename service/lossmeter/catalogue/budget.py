@@ -16,17 +16,38 @@ SMALL_OPERATIONS, OPERATIONS_PER_BYTE = 100_000_000, 100_000
 SMALL_BYTES = 4096
 """What a request may take that has no more bytes, and what each further byte adds that was sent: what costs its sender
 nothing may not cost the server much. From 64 kB on only the limits on memory count, from 1 MB on only those on operations."""
-_SENT: ContextVar[float] = ContextVar("sent", default=math.inf)
+OPERATIONS, OPERATIONS_SETTING = "element operations", "LOSSMETER_MAX_REQUEST_OPERATIONS"
+
+
+class _Sender:
+    """How many bytes a request has, as they came, and the operations of its parts so far."""
+
+    __slots__ = ("size", "spent")
+
+    def __init__(self, size: float) -> None:
+        self.size = size
+        self.spent = 0
+
+    @property
+    def memory(self) -> float:
+        return SMALL_MEMORY + MEMORY_PER_BYTE * max(0, self.size - SMALL_BYTES)
+
+    @property
+    def operations(self) -> float:
+        return SMALL_OPERATIONS + OPERATIONS_PER_BYTE * max(0, self.size - SMALL_BYTES)
+
+
+_SENDER: ContextVar[_Sender] = ContextVar("sender", default=_Sender(math.inf))  # noqa: B039 that one may spend without end
 
 
 @contextmanager
 def sent(size: float) -> Iterator[None]:
     """Lets what runs in this context take only what a request of so many bytes may, as they came, before any expansion."""
-    token = _SENT.set(size)
+    token = _SENDER.set(_Sender(size))
     try:
         yield
     finally:
-        _SENT.reset(token)
+        _SENDER.reset(token)
 
 
 class Budget:
@@ -61,26 +82,29 @@ class Budget:
         Raises:
             TooLarge: with what it would take, what is allowed, and where it comes from.
         """
-        size = _SENT.get()
-        more = max(0, size - SMALL_BYTES)
-        memory, operations = SMALL_MEMORY + MEMORY_PER_BYTE * more, SMALL_OPERATIONS + OPERATIONS_PER_BYTE * more
+        sender = _SENDER.get()
         for amount, limit, share, unit, setting in (
-            (cost.memory, self.request_memory, memory, "bytes of memory", "LOSSMETER_MAX_REQUEST_MEMORY"),
-            (
-                cost.operations,
-                self.request_operations,
-                operations,
-                "element operations",
-                "LOSSMETER_MAX_REQUEST_OPERATIONS",
-            ),
+            (cost.memory, self.request_memory, sender.memory, "bytes of memory", "LOSSMETER_MAX_REQUEST_MEMORY"),
+            (cost.operations, self.request_operations, sender.operations, OPERATIONS, OPERATIONS_SETTING),
         ):
             if amount > min(limit, share):
-                cause = f", most of them for {cost.cause}" if cost.cause else ""
-                reason = setting if limit <= share else f"{setting}; as much to one that comes as {size} bytes"
-                message = (
-                    f"takes {amount} {unit}{cause}; this server gives a request {round(min(limit, share))} ({reason})"
-                )
-                raise TooLarge(f"{subject}: {message}.", [Flaw(cost.pointer, message)])
+                reason = setting if limit <= share else f"{setting}; as much to one that comes as {sender.size} bytes"
+                raise _too_large(subject, cost, f"takes {amount} {unit}", min(limit, share), reason)
+
+    def spend(self, subject: str, cost: Cost) -> None:
+        """Refuses a part of a request that makes its parts, which are computed one after the other, more than it may take.
+
+        Only what was sent bounds their sum: the limit of the server is for what cannot be interrupted.
+
+        Raises:
+            TooLarge: as `check`.
+        """
+        sender = _SENDER.get()
+        sender.spent += cost.operations
+        if sender.spent > sender.operations:
+            takes = f"makes it {sender.spent} {OPERATIONS} in all"
+            reason = f"{OPERATIONS_SETTING}; as much to one that comes as {sender.size} bytes"
+            raise _too_large(subject, cost, takes, sender.operations, reason)
 
     @contextmanager
     def reserve(self, subject: str, cost: Cost) -> Iterator[None]:
@@ -100,3 +124,9 @@ class Budget:
         finally:
             with self._lock:
                 self.taken -= cost.memory
+
+
+def _too_large(subject: str, cost: Cost, takes: str, limit: float, reason: str) -> TooLarge:
+    cause = f", most of them for {cost.cause}" if cost.cause else ""
+    message = f"{takes}{cause}; this server gives a request {round(limit)} ({reason})"
+    return TooLarge(f"{subject}: {message}.", [Flaw(cost.pointer, message)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,8 +63,14 @@ def _own_budget() -> Budget:
     return Budget(memory.available())
 
 
-def _budget(engine: Engine | None) -> Budget:
-    return _own_budget() if engine is None else engine.budget
+@contextmanager
+def _reserved(plan: Plan, fields: Mapping[str, Any], engine: Engine | None) -> Iterator[None]:
+    """Holds what a batch takes, which may be one of many that a request has."""
+    budget = _own_budget() if engine is None else engine.budget
+    cost = cost_of(plan, Extent.of_batch(plan, fields))
+    budget.spend(plan.task.name, cost)
+    with budget.reserve(plan.task.name, cost):
+        yield
 
 
 def measure(
@@ -86,7 +93,7 @@ def measure(
         DoesNotFit: the device has too little memory.
         TookTooLong: its time is over.
     """
-    with _budget(engine).reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+    with _reserved(plan, fields, engine):
         inputs = check_fields(plan, fields, batch_id)
         rows, _ = _run_losses(plan, inputs, engine, gradient=False)
         return _make_record(plan, inputs, rows, batch_id, paired=paired)
@@ -109,7 +116,7 @@ def evaluate(
             plan.task.name, pointer("gradients"), "no loss is in the objective, so there is nothing to derive"
         )
     plan = name_classes(plan, fields)
-    with _budget(engine).reserve(plan.task.name, cost_of(plan, Extent.of_batch(plan, fields))):
+    with _reserved(plan, fields, engine):
         inputs = check_fields(plan, fields, "")
         rows, gradient = _run_losses(plan, inputs, engine, gradient=bool(wanted))
         answer = report(plan, _make_record(plan, inputs, rows, "", paired=False))

@@ -29,6 +29,7 @@ TASKS = ("binary", "multilabel")
         "soft_labels": "Labels may be any probability of yes.",
     },
     aliases=["bce", "bce_loss"],
+    sweeps=4,
     examples=[
         Example(predictions=[0.9, 0.2], labels=[1.0, 0.0], value=-(log(0.9) + log(0.8)) / 2),
         Example(predictions=[0.5, 0.5], labels=[1.0, 0.0], weight=[3.0, 1.0], reduction="sum", value=4 * log(2)),
@@ -87,6 +88,7 @@ def binary_cross_entropy(
     aliases=["bce_with_logits", "bce_with_logits_loss", "sigmoid_cross_entropy", "sigmoid_cross_entropy_with_logits"],
     # Its gradient takes a sigmoid, which rounds differently in the last few elements of a tensor: pieces are not bit-equal.
     chunked=False,
+    sweeps=5,
     examples=[
         Example(predictions=[log(3), 0.0], labels=[1.0, 0.0], value=log(8 / 3) / 2),
         Example(

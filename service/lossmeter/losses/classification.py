@@ -64,6 +64,7 @@ def _classifier_flaws(arguments: Arguments) -> Iterator[Flaw]:
     shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
     check=_cross_entropy_flaws,
+    sweeps=6,
     examples=[
         Example(predictions=[[log(6), log(3), log(1)]], labels=[0], value=-log(0.6)),
         Example(predictions=[[2.0, -1.0, 0.3]], labels=[0], value=log(1 + exp(-3.0) + exp(-1.7))),
@@ -138,6 +139,7 @@ def cross_entropy(
     shared_names=["categorical_crossentropy", "sparse_categorical_crossentropy"],
     support=_labels.weighted,
     check=_labels.class_flaws,
+    sweeps=4,
     examples=[Example(predictions=[[log(0.7), log(0.3)], [log(0.4), log(0.6)]], labels=[0, 1], value=-log(0.42) / 2)],
 )
 def nll(
@@ -186,6 +188,7 @@ def nll(
     aligned=True,
     aliases=["linear_cross_entropy_loss", "fused_linear_cross_entropy"],
     copies=2,
+    sweeps=4,
     intermediate="N C | C",
     products="N C D | C D",
     chunked=False,

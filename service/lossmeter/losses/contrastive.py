@@ -96,6 +96,7 @@ def info_nce(
     products="2N 2N D",
     separable=False,
     intermediate="2N 2N",
+    sweeps=20,
     examples=[Example(view1=PLANE, view2=PLANE, temperature=1.0, value=log(1 + 2 * exp(-1)))],
 )
 def nt_xent(
@@ -214,6 +215,7 @@ def clip(
     separable=False,
     aliases=["siglip_loss"],
     intermediate="N N",
+    sweeps=18,
     examples=[
         Example(image=PLANE, text=PLANE, logit_scale=2.0, logit_bias=-1.0, value=2 * log1p(exp(-1))),
         Example(image=[[3.0, 4.0]], text=[[4.0, 3.0]], logit_scale=1.0, logit_bias=0.04, value=log1p(exp(-1))),

@@ -103,6 +103,7 @@ def _rate_flaws(arguments: Arguments) -> Iterator[Flaw]:
     aliases=["poisson_nll_loss"],
     check=_rate_flaws,
     plain_if={"log_input": False},
+    sweeps=6,
     examples=[
         Example(predictions=[0.0, log(2)], labels=[1.0, 3.0], value=(1 + 2 - 3 * log(2)) / 2),
         Example(predictions=[2.0], labels=[3.0], log_input=False, eps=0.0, value=2 - 3 * log(2)),

@@ -85,6 +85,7 @@ def quantile(
         "asymmetric_costs": "`tau` weighs squared errors on the two sides.",
         "large_errors": "Errors count squared, each side with a weight of its own.",
     },
+    sweeps=7,
     examples=[Example(predictions=[1.0, 3.0], labels=[2.0, 2.0], tau=0.9, value=0.5)],
 )
 def expectile(

@@ -15,6 +15,7 @@ TASKS = ("binary",)
     tasks=["binary", "generation"],
     suits={"maximum_margin": "What is right by the margin no longer counts; mistakes cost in proportion."},
     aliases=["hinge_loss"],
+    sweeps=4,
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=2.5 / 3)],
 )
 def hinge(
@@ -56,6 +57,7 @@ def hinge(
 @loss(
     suits={"maximum_margin": "It has no kink, and is what linear support vector machines are often trained with."},
     aliases=["squared_hinge_loss"],
+    sweeps=6,
     examples=[Example(predictions=[2.0, 0.5, -1.0], labels=[1.0, 1.0, 1.0], value=4.25 / 3)],
 )
 def squared_hinge(

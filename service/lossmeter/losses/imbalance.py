@@ -121,6 +121,7 @@ def class_balanced_cross_entropy(
     },
     support=_labels.counted,
     check=_labels.class_flaws,
+    sweeps=6,
     examples=[
         Example(predictions=[[0.0, 0.0], [0.0, 0.0]], labels=[0, 1], prior=[0.75, 0.25], value=-log(0.75 * 0.25) / 2),
     ],

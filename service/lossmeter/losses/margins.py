@@ -38,6 +38,7 @@ def _class_flaws(arguments: Arguments) -> Iterator[Flaw]:
     suits={"maximum_margin": "The right class must outscore all others by a margin, and then no longer counts."},
     aliases=["multi_margin_loss"],
     copies=2,
+    sweeps=4,
     check=_class_flaws,
     examples=[
         Example(predictions=[[0.1, 0.2, 0.4, 0.8]], labels=[3], value=(0.3 + 0.4 + 0.6) / 4),
@@ -171,6 +172,7 @@ def multilabel_soft_margin(
     tasks=["binary"],
     suits={"maximum_margin": "Labels are ±1, and the margin is a smooth one."},
     aliases=["soft_margin_loss"],
+    sweeps=2,
     examples=[Example(predictions=[0.0, log(3)], labels=[1.0, -1.0], value=1.5 * log(2))],
 )
 def soft_margin(predictions: Scores[Tensor, "*shape"], labels: Signs[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:

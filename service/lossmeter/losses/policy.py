@@ -34,6 +34,7 @@ def _ratio(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
 @policy_loss(
     suits={"usual": "Answers are used for one step, by the model that wrote them."},
     aliases=["reinforce", "gpg"],
+    sweeps=5,
     examples=[Example(log_probs=[[-0.5, -2.0]], advantages=[[1.0, -0.5]], value=(0.5 - 1.0) / 2)],
 )
 def policy_gradient(log_probs: LogProbs, advantages: Advantages) -> Unreduced[Tensor, "B T"]:
@@ -187,6 +188,7 @@ def ppo_clip(
 
 @policy_loss(
     suits={"off_policy": "Ratios are clipped and not losses, so that rare tokens keep a gradient."},
+    sweeps=5,
     examples=[
         Example(
             log_probs=[[log(0.8), log(0.2)]],

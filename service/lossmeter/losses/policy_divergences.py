@@ -157,6 +157,7 @@ def dppo_kl(
     suits={"divergence_penalty": "It is the plainest estimate, for watching the divergence or taking it from rewards."},
     reductions=SEQUENCE_REDUCTIONS,
     aliases=["k1"],
+    sweeps=5,
     examples=[Example(log_probs=[[-1.0, -2.0]], reference_log_probs=[[-1.5, -1.5]], value=0.0)],
 )
 def kl_k1(log_probs: LogProbs, reference_log_probs: LogProbabilities[Tensor, "B T"]) -> Unreduced[Tensor, "B T"]:

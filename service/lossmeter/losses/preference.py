@@ -47,6 +47,7 @@ def _softplus(number: float) -> float:
     },
     aliases=["cdpo", "dpo_loss"],
     shared_names=["sigmoid"],
+    sweeps=5,
     examples=[
         Example(**PAIR, value=(_softplus(-0.2) + log(2)) / 2),
         Example(**PAIR, beta=0.5, label_smoothing=0.1, value=(0.9 * _softplus(-1) + 0.1 * _softplus(1) + log(2)) / 2),
@@ -104,6 +105,7 @@ def dpo(
 
 @loss(
     suits={"preferences": "The margin has a fixed size, so that choices without doubt do not drive it ever farther."},
+    sweeps=5,
     examples=[
         Example(
             policy_chosen=[-0.5],
@@ -165,6 +167,7 @@ def ipo(
         "maximum_margin": "It is the hinge of preferences: what is settled no longer counts.",
     },
     aliases=["slic_hf"],
+    sweeps=5,
     examples=[Example(**PAIR, beta=0.25, value=0.75)],
 )
 def dpo_hinge(
@@ -211,6 +214,7 @@ def dpo_hinge(
         "preferences": "It is `dpo` for choices of which a known share is wrong.",
     },
     aliases=["robust"],
+    sweeps=6,
     examples=[
         Example(**PAIR, beta=0.5, label_smoothing=0.25, value=(1.5 * _softplus(-1) - 0.5 * _softplus(1) + log(2)) / 2)
     ],

@@ -73,6 +73,7 @@ def nca_pair(
 
 @loss(
     suits={"preferences": "It is for rounds of self-play, each with the last model as the reference."},
+    sweeps=6,
     examples=[Example(**ANSWER, beta=0.25, value=2.0)],
 )
 def sppo_hard(
@@ -117,6 +118,7 @@ def sppo_hard(
 
 @loss(
     suits={"preferences": "It raises the better answers in themselves, where they are better than the model."},
+    sweeps=6,
     examples=[Example(**ANSWER, beta=2.0, value=2 * _sigmoid(-2))],
 )
 def apo_zero(
@@ -161,6 +163,7 @@ def apo_zero(
 
 @loss(
     suits={"preferences": "It lowers both answers, where the model is better than either."},
+    sweeps=7,
     examples=[Example(**ANSWER, beta=2.0, value=_sigmoid(2) + _sigmoid(-4))],
 )
 def apo_down(

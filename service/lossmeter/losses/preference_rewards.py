@@ -21,6 +21,7 @@ TASKS = ("alignment",)
         "no_reference": "It takes mean log-probabilities, so that length is no advantage, and no second model.",
         "preferences": "It compares answers by their mean log-probability, with a margin.",
     },
+    sweeps=5,
     examples=[
         Example(
             policy_chosen=[-6.0],
@@ -82,6 +83,7 @@ def simpo(
         "preferences": "It is `dpo` without a reference, for better answers that are worth imitating.",
     },
     shared_names=["sigmoid"],
+    sweeps=6,
     examples=[Example(policy_chosen=[-10.0, -5.0], policy_rejected=[-20.0, -5.0], value=(log1p(exp(-1)) + log(2)) / 2)],
 )
 def cpo(
@@ -183,6 +185,7 @@ def orpo(
     tasks=["alignment", "ranking"],
     suits={"preferences": "It learns a score from comparisons: the model of rewards itself."},
     aliases=["reward_bt"],
+    sweeps=5,
     examples=[
         Example(chosen=[1.0, 0.0], rejected=[0.0, 0.0], value=(log1p(exp(-1)) + log(2)) / 2),
         Example(chosen=[2.0], rejected=[1.0], margin=[1.0], value=log(2)),

@@ -22,6 +22,7 @@ TASKS = ("ranking",)
         "preferences": "It takes scores of pairs of anything, with the better one named.",
     },
     aliases=["margin_ranking_loss"],
+    sweeps=5,
     examples=[Example(input1=[2.0, 1.0], input2=[1.0, 3.0], labels=[1.0, 1.0], margin=0.5, value=1.25)],
 )
 def margin_ranking(
@@ -64,6 +65,7 @@ def margin_ranking(
 @loss(
     suits={"implicit_feedback": "What somebody chose should score above what they did not."},
     aliases=["bayesian_personalized_ranking", "bpr_loss"],
+    sweeps=5,
     examples=[Example(positive=[2.0, 0.0], negative=[1.0, 3.0], value=(log1p(exp(-1)) + log1p(exp(3))) / 2)],
 )
 def bpr(positive: Scores[Tensor, "*shape"], negative: Scores[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:

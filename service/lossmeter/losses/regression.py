@@ -18,6 +18,7 @@ TASKS = ("regression",)
         "large_errors": "An error twice as large costs four times as much.",
     },
     aliases=["mse_loss", "mean_squared_error"],
+    sweeps=4,
     examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.375)],
 )
 def mse(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
@@ -53,6 +54,7 @@ def mse(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
 @loss(
     suits={"outliers": "Outliers pull no harder than others, as every unit of error costs the same."},
     aliases=["l1", "l1_loss", "mean_absolute_error"],
+    sweeps=5,
     examples=[Example(predictions=[2.5, 0.0, 2.0, 8.0], labels=[3.0, -0.5, 2.0, 7.0], value=0.5)],
 )
 def mae(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"]) -> Unreduced[Tensor, "*shape"]:
@@ -91,6 +93,7 @@ def mae(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*shape"])
     aliases=["smooth_l1_loss"],
     # In float32 the last few elements of a tensor are rounded differently: pieces are not bit-equal.
     chunked=False,
+    sweeps=4,
     examples=[Example(predictions=[0.0, 3.0], labels=[0.0, 0.0], beta=2.0, value=1.0)],
 )
 def smooth_l1(
@@ -131,6 +134,7 @@ def smooth_l1(
     aliases=["huber_loss"],
     # As with `smooth_l1`: the last few elements of a tensor are rounded differently.
     chunked=False,
+    sweeps=4,
     examples=[Example(predictions=[0.0, 3.0], labels=[0.0, 0.0], value=1.25)],
 )
 def huber(

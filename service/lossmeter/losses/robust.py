@@ -62,6 +62,7 @@ def log_cosh(predictions: Values[Tensor, "*shape"], labels: Values[Tensor, "*sha
 @loss(
     suits={"outliers": "It is the absolute error without a kink, which keeps edges of images sharp."},
     chunked=False,
+    sweeps=5,
     examples=[Example(predictions=[3.0, 0.0], labels=[0.0, 0.0], epsilon=4.0, value=4.5)],
 )
 def charbonnier(

@@ -46,6 +46,7 @@ def _counted_labels(arguments: Arguments) -> Support:
     support=_counted_labels,
     check=vocabulary_flaws,
     aliases=["causal_lm", "sft"],
+    sweeps=6,
     examples=[
         Example(predictions=[[[log(2), 0.0, 0.0], [0.0, 0.0, 0.0]]], labels=[[0, 1]], value=(log(2) + log(3)) / 2),
         Example(

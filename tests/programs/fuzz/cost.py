@@ -1,18 +1,19 @@
 """Sends random valid requests near the limits to a server that may take little memory: `make fuzz-cost`.
 
-Every loss and every task, with shapes whose product, pairs or classes lie around what one request may take. Whatever comes is
-answered or refused; the server is never killed, never runs out of memory, and computes small things to the end.
+Every loss, also as the terms of an objective, and every task, with shapes whose product, pairs or classes lie around what one
+request may take. Whatever comes is answered or refused; the server is never killed, never runs out of memory, and computes
+small things to the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import resource
 import sys
 from collections import Counter
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -24,8 +25,10 @@ from safetensors.torch import save
 from lossmeter.errors import LossmeterError
 from lossmeter.losses import LOSSES
 from lossmeter.metrics import METRICS, TASKS
+from lossmeter.wire.safetensors_layout import REQUEST
+from tests.programs.attacks.target import Target
 from tests.support.costs import call_of, names_of
-from tests.support.processes import Service, ready, started, wait_until
+from tests.support.processes import ready, started, wait_until
 
 ADDRESS_SPACE = 6 << 30
 """Bytes of addresses of the server: torch and its threads take two gigabytes of them without using any."""
@@ -35,13 +38,14 @@ SETTINGS = {
     "LOSSMETER_MAX_MEMORY_IN_FLIGHT": str(2 * REQUEST_MEMORY),
     "LOSSMETER_MAX_REQUEST_OPERATIONS": str(10**9),
     "LOSSMETER_COMPUTE_SECONDS": "20",
+    "LOSSMETER_BODY_SECONDS": "300",  # this client may be slow, where other programs have the cores
 }
 ANSWERS = {200, 400, 413, 422, 503, 504, 507}
 SAFETENSORS = {"content-type": "application/vnd.safetensors"}
 
 
 def loss_request(dice: random.Random) -> tuple[str, dict[str, Any]]:
-    """Returns the address and the body of a call of some loss, of about as many elements as a body may have."""
+    """Returns the address and the body of a call of some loss, or of an objective of it, as large as a body may be."""
     loss = LOSSES[dice.choice(list(LOSSES))]
     names = names_of(loss)
     elements = 10 ** dice.uniform(1, 6.3)
@@ -54,8 +58,12 @@ def loss_request(dice: random.Random) -> tuple[str, dict[str, Any]]:
     except (AssertionError, LossmeterError):
         return loss_request(dice)  # no valid one of these sizes
     tensors = {name: torch.from_numpy(one.data.copy()).reshape(one.shape) for name, one in call.tensors.items()}
-    body = save(tensors, {"gradients": str(list(call.gradients)).replace("'", '"')} if call.gradients else None)
-    return f"/v1/losses/{loss.name}", {"content": body, "headers": SAFETENSORS}
+    fields: dict[str, Any] = {"gradients": call.gradients}
+    terms = dice.choice([0, 0, 0, dice.randint(1, 32)])
+    if terms:
+        fields["losses"] = [{"loss": loss.name}] * terms
+    body = save(tensors, {REQUEST: json.dumps(fields)})
+    return "/v1/objectives" if terms else f"/v1/losses/{loss.name}", {"content": body, "headers": SAFETENSORS}
 
 
 def evaluation_request(dice: random.Random) -> tuple[str, dict[str, Any]]:
@@ -103,10 +111,9 @@ def limit(process: int) -> None:
     resource.prlimit(process, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
 
 
-def resident_megabytes(service: Service) -> float:
-    """Returns the most memory that the server ever had."""
-    status = Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1000
+def spent(dearest: tuple[float, int]) -> str:
+    """Says which request took most of the processor."""
+    return f"request {dearest[1]} took {dearest[0]:.1f} s of processor"
 
 
 def main() -> int:
@@ -114,6 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="sends none before this one of the seed")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="ends after so many, however many runs are left"
     )
@@ -121,25 +129,29 @@ def main() -> int:
     dice = random.Random(asked.seed)
     counts: Counter[tuple[str, int]] = Counter()
     wrong: list[str] = []
-    slowest, end = 0.0, monotonic() + 60 * asked.minutes
+    dearest, end = (0.0, -1), monotonic() + 60 * asked.minutes
     with started("--workers", "1", **SETTINGS) as service, httpx.Client(base_url=service.url, timeout=300) as client:
         wait_until(lambda: ready(service.url), "ready")
         limit(service.process.pid)
-        before = resident_megabytes(service)
+        target = Target(service)
+        before = target.memory("VmHWM")
         for number in range(asked.runs):
             if monotonic() > end:
                 sys.stdout.write(f"the time is over after {number} requests\n")
                 break
             address, request = dice.choice([loss_request, evaluation_request])(dice)
+            if number < asked.first:
+                continue
+            begun = target.processor()
             try:
                 answer = client.post(address, **request)
             except httpx.HTTPError as error:
                 wrong.append(f"request {number} to {address}: {error!r}")
                 break
-            slowest = max(slowest, answer.elapsed.total_seconds())
+            dearest = max(dearest, (target.processor() - begun, number))
             counts[address.split("/")[2], answer.status_code] += 1
             if number % 25 == 24:
-                sys.stdout.write(f"{number + 1}: {dict(counts)}, slowest {slowest:.1f} s\n")
+                sys.stdout.write(f"{number + 1}: {dict(counts)}, {spent(dearest)}\n")
                 sys.stdout.flush()
             if answer.status_code not in ANSWERS or answer.status_code == 507:
                 wrong.append(f"request {number} to {address}: {answer.status_code} {answer.text[:300]}")
@@ -148,10 +160,10 @@ def main() -> int:
         if alive:
             small = client.post("/v1/losses/mse", json={"predictions": [1.0], "labels": [0.0]})
             alive = small.status_code == 200
-        grown = resident_megabytes(service) - before if alive else math.nan
+        grown = target.memory("VmHWM") - before if alive else math.nan
     for (kind, status), count in sorted(counts.items()):
         sys.stdout.write(f"{kind} {status}: {count}\n")
-    sys.stdout.write(f"grew by {grown:.0f} MB at most, slowest {slowest:.1f} s, alive: {alive}\n")
+    sys.stdout.write(f"grew by {grown:.0f} MB at most, {spent(dearest)}, alive: {alive}\n")
     sys.stdout.writelines(f"{one}\n" for one in wrong)
     return bool(wrong) or not alive
 

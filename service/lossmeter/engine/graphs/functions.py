@@ -11,6 +11,8 @@ from torch import Tensor
 
 from lossmeter.engine.graphs.kinds import WrongArgument, is_integer, is_number
 
+MAX_DIFFERENCES = 8
+
 
 def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns an operator whose result, if it is a number of Python, is kept within bounds."""
@@ -116,15 +118,12 @@ def reduced(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def parted(values: Tensor, size_or_sizes: Any, dim: int) -> tuple[Tensor, ...]:
-    """Splits a tensor; into at most 64 parts."""
-    return few(torch.split(values, size_or_sizes, dim))
-
-
-def few(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Refuses too many parts."""
-    if len(parts) > 64:
-        raise WrongArgument(f"there are {len(parts)} parts; expected at most 64")
-    return tuple(parts)
+    """Splits a tensor; into at most 64 parts, which are counted before there are any."""
+    if is_integer(size_or_sizes) and values.dim() and size_or_sizes > 0:
+        parts = -(-values.size(dim) // size_or_sizes)
+        if parts > 64:
+            raise WrongArgument(f"there are {parts} parts; expected at most 64")
+    return tuple(torch.split(values, size_or_sizes, dim))
 
 
 def chunk(values: Tensor, chunks: int, dim: int) -> tuple[Tensor, ...]:
@@ -168,6 +167,13 @@ def topk(values: Tensor, k: int, dim: int, largest: bool, ordered: bool) -> tupl
 def sort(values: Tensor, dim: int, descending: bool) -> tuple[Tensor, ...]:
     """Returns the elements in order, equal ones in theirs, and where they were."""
     return tuple(torch.sort(values, dim=dim, descending=descending, stable=True))
+
+
+def differences(values: Tensor, n: int, dim: int) -> Tensor:
+    """Returns what lies between neighbours, again and again; torch would go through the tensor as often as it is long."""
+    if n > MAX_DIFFERENCES:
+        raise WrongArgument(f"n is {n}; expected at most {MAX_DIFFERENCES}")
+    return torch.diff(values, n, dim)
 
 
 def made(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

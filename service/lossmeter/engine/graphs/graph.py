@@ -39,6 +39,7 @@ class Operation:
         function: takes the arguments in the order of the parameters.
         check: refuses values that a kernel must not see; called before the function, on tensors with numbers.
         inner: how many products there are for each element of the result, given the arguments.
+        sorts: it puts elements in order.
         makes: the function makes tensors from nothing, and is told where and of which precision.
     """
 
@@ -47,6 +48,7 @@ class Operation:
     check: Callable[..., None] | None = None
     inner: Callable[..., int] | None = None
     makes: bool = False
+    sorts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,16 @@ class Sizes:
         output: the shape of the unreduced loss.
         elements: of all values together.
         largest: of the largest.
+        bytes, held: of all values, and the most at a time if nothing is kept for gradients.
+        operations: on single elements, forwards.
     """
 
     output: tuple[int, ...]
     elements: int
     largest: int
+    bytes: int
+    held: int
+    operations: int
 
 
 @dataclass(frozen=True, slots=True)

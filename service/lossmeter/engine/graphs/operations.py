@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossmeter.catalogue.cost import PRODUCTS
 from lossmeter.engine.graphs import checks, functions
 from lossmeter.engine.graphs.graph import Operation, Parameter
 from lossmeter.engine.graphs.kinds import kind
@@ -83,9 +84,7 @@ OWN = (
     ("TM", "masked_fill", "input:tensor mask:tensor value:value"),
     # Along dimensions.
     ("TM", "cumsum logcumsumexp", "input:tensor dim:dimension"),
-    ("TM", "argsort", "input:tensor dim:dimension=-1 descending:boolean=False"),
     ("TM", "flip", "input:tensor dims:dimensions"),
-    ("TM", "diff", "input:tensor n:integer=1 dim:dimension=-1"),
     ("TM", "roll", "input:tensor shifts:parts dims:dimensions=None"),
     ("F", "normalize", "input:tensor p:number=2.0 dim:dimension=1 eps:number=1e-12"),
     ("F", "cosine_similarity", "x1:tensor x2:tensor dim:dimension=1 eps:number=1e-8"),
@@ -167,13 +166,17 @@ def _shared() -> Iterator[tuple[str, str, str, Operation]]:
     yield row("TMF", "softmax", "input:tensor dim:dimension", torch.softmax)
     yield row("TMF", "log_softmax", "input:tensor dim:dimension", torch.log_softmax)
     yield row("F", "softmin", "input:tensor dim:dimension", lambda x, dim: torch.softmax(-x, dim))
-    yield row("TM", "sort", "input:tensor dim:dimension=-1 descending:boolean=False", functions.sort)
+    order = "input:tensor dim:dimension=-1 descending:boolean=False"
+    yield row("TM", "sort", order, functions.sort, sorts=True)
+    yield row("TM", "argsort", order, lambda x, dim, down: torch.argsort(x, dim=dim, descending=down), sorts=True)
     yield row(
         "TM",
         "topk",
         "input:tensor k:integer dim:dimension=-1 largest:boolean=True sorted:boolean=True",
         functions.topk,
+        sorts=True,
     )
+    yield row("TM", "diff", "input:tensor n:integer=1 dim:dimension=-1", functions.differences)
     yield row("TM", "squeeze", "input:tensor dim:dimension=None", functions.squeeze)
     for name in ("reshape", "view", "permute", "expand", "repeat"):
         yield row("M", name, "input:tensor *sizes:any", functions.shaped(name))
@@ -205,7 +208,7 @@ def _shared() -> Iterator[tuple[str, str, str, Operation]]:
         yield row("TM", name, "input:tensor other:tensor", getattr(torch, name), inner=_last)
     yield row("TM", "outer", "input:tensor vec2:tensor", torch.outer)
     yield row("F", "linear", "input:tensor weight:tensor bias:tensor=None", F.linear, inner=_last)
-    yield row("T", "cdist", "x1:tensor x2:tensor p:number=2.0", torch.cdist, inner=_last)
+    yield row("T", "cdist", "x1:tensor x2:tensor p:number=2.0", torch.cdist, inner=_distances)
     yield row("TM", "gather", "input:tensor dim:dimension index:tensor", torch.gather, check=checks.along)
     yield row("TM", "index_select", "input:tensor dim:dimension index:tensor", torch.index_select, check=checks.along)
     yield row(
@@ -282,6 +285,10 @@ def _losses(row: Callable[..., Any]) -> Iterator[Any]:
 
 def _last(first: Tensor, *_: Any) -> int:
     return first.shape[-1] if first.dim() else 1
+
+
+def _distances(first: Tensor, *_: Any) -> int:
+    return PRODUCTS * _last(first)  # whatever the exponent, no product of matrices
 
 
 def _if_tensors(first: Any, second: Any) -> None:

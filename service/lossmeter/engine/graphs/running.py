@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lossmeter.catalogue.cost import PRODUCTS, TEXT_BYTES, Cost
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import check_weights, convert
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
 from lossmeter.engine.compute import Engine
+from lossmeter.engine.costs import LONG_OPERATIONS
 from lossmeter.engine.elements import ElementCheck
 from lossmeter.engine.graphs.graph import Graph, Node, Reference, Sizes
 from lossmeter.engine.graphs.kinds import WrongArgument
@@ -33,6 +36,10 @@ MAX_KNOWN = 64
 """Shapes of tensors whose sizes are kept for a graph."""
 MAX_PRODUCTS = 1 << 37
 """Products of matrices that a graph may ask for: seconds of one core."""
+NODE_SWEEPS = 4
+"""Operations on each element of the largest tensor that a node reads or makes: a logarithm takes as many."""
+GRADIENTS = 4
+"""Gradients of the size of the largest value that are on their way back at a time."""
 
 NUMBERS = Meaning("numbers", "numbers of any size")
 INTEGERS = Meaning("integers", "integers, of a tensor that declares them", kind="index")
@@ -93,7 +100,10 @@ def custom_work(
     )
     weights = weigh(output, Support(), weight, mask, reduction=call.reduction, horizon=call.horizon)
     device = engine.device if devices.supports(engine.device, call.precision) else torch.device("cpu")
-    return Work(call, _plan(output, sizes, device), tensors, weights, upstream), metrics, sizes
+    plan = _plan(output, sizes, device)
+    plan.cost = _cost(sizes, call)
+    plan.long = plan.cost.operations > LONG_OPERATIONS
+    return Work(call, plan, tensors, weights, upstream), metrics, sizes
 
 
 def _measured(
@@ -112,7 +122,7 @@ def _measured(
         value = shaped[reference.name]
         if isinstance(value, tuple) or (isinstance(value, Tensor) and value.numel() != 1):
             raise Invalid.at(SUBJECT, pointer("graph", "nodes"), f"the metric {name} is no single number")
-    return Sizes(tuple(loss_value.shape), meter.total, meter.largest)
+    return meter.sizes(tuple(loss_value.shape))
 
 
 def _tensors(graph: Graph, call: Call) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -160,12 +170,27 @@ class _Meter:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.total = self.largest = self.products = 0
+        self.total = self.largest = self.products = self.operations = 0
+        self.bytes = self.held = 0
+        self._held: dict[str, int] = {}
 
     def measure(self, node: Node, result: Any, arguments: tuple[Any, ...]) -> None:
-        for value in result if isinstance(result, tuple) else (result,):
-            if isinstance(value, Tensor):
-                self._add(node, value.numel(), arguments)
+        values = [value for value in (result if isinstance(result, tuple) else (result,)) if isinstance(value, Tensor)]
+        for value in values:
+            self._add(node, value.numel(), arguments)
+        sizes = [value.numel() for value in (*values, *_tensors_among(arguments))]
+        steps = math.log2(max(sizes)) if node.operation.sorts and any(sizes) else 1
+        self.operations += math.ceil(NODE_SWEEPS * steps * max(sizes, default=0))
+        taken = sum(value.numel() * value.element_size() for value in values)
+        self.bytes += taken
+        self._held[node.name] = taken
+        self.held = max(self.held, sum(self._held.values()))
+        for name in node.last:
+            self._held.pop(name, None)
+
+    def sizes(self, output: tuple[int, ...]) -> Sizes:
+        operations = self.operations + self.products // PRODUCTS
+        return Sizes(output, self.total, self.largest, self.bytes, self.held, operations)
 
     def _add(self, node: Node, size: int, arguments: tuple[Any, ...]) -> None:
         self.total += size
@@ -180,6 +205,25 @@ class _Meter:
             )
         if self.products > MAX_PRODUCTS:
             raise TooLarge(f"{SUBJECT}: {node.name} ({node.target}) makes it more than {MAX_PRODUCTS} products.")
+
+
+def _tensors_among(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _tensors_among(argument)
+        elif isinstance(argument, Tensor):
+            yield argument
+
+
+def _cost(sizes: Sizes, call: Call) -> Cost:
+    """Returns what a call of a graph takes; with gradients, all values are kept until they have flowed back."""
+    item = PRECISIONS[call.precision].itemsize
+    memory, operations = sizes.held + item * sizes.largest, sizes.operations
+    if call.gradients:
+        memory, operations = sizes.bytes + GRADIENTS * item * sizes.largest, 3 * operations
+    answered = sum(math.prod(call.tensors[name].shape) for name in call.gradients)
+    answered += math.prod(sizes.output) if call.reduction == "none" else 0
+    return Cost(memory + TEXT_BYTES * answered, operations, "the values of its nodes", pointer("graph", "nodes"))
 
 
 def _interpret(

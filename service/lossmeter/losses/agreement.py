@@ -268,7 +268,8 @@ def generalized_jsd(
     `beta` 0 is the divergence of the student from the teacher, as in `distillation`: it makes the student cover everything that
     the teacher may say. `beta` 1 is the reverse: it makes the student stick to what the teacher surely says. Between them each
     is compared with a mixture of both; 0.5 is the Jensen-Shannon divergence (`js_div`). The ends are the two divergences
-    themselves, as in TRL, and not the limits of the formula, which are 0.
+    themselves, as in TRL, and not the limits of the formula, which are 0. Rows are not checked: at the ends those that do not
+    sum to 1 may give less than 0.
 
     Formula:
         \ell_n = \beta \, \mathrm{KL}(t_n \,\|\, m_n) + (1 - \beta) \, \mathrm{KL}(s_n \,\|\, m_n), \quad

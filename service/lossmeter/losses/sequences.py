@@ -104,7 +104,8 @@ def ctc(
 
     A text that does not fit into its frames (repeated symbols need a blank in between) has probability 0 and an infinite
     loss; `zero_infinity` makes such a loss and its gradient 0. The gradient is torch's: it takes for granted that predictions
-    come from log_softmax, and is right with respect to what went into that.
+    come from log_softmax, and is right with respect to what went into that. Frames are not checked: probabilities that sum to
+    more than 1 may give a loss below 0.
 
     Formula:
         \ell_n = -\log \sum_{\pi \in \mathcal{B}^{-1}(y_n)} \prod_{t=1}^{T_n} e^{x_{t n \pi_t}}

@@ -46,7 +46,6 @@ def slow_bodies(target: Target) -> str:
 def readers_that_do_not_read(target: Target) -> str:
     body = b'{"reduction": "none", "predictions": [%s], "labels": [%s]}' % ((b"0," * 2_000_000 + b"0",) * 2)
     request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    before = target.sockets()
     with ExitStack() as stack:
         connections = []
         for _ in range(4):
@@ -54,7 +53,7 @@ def readers_that_do_not_read(target: Target) -> str:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
             send(connection, [request])
             connections.append(connection)
-        target.wait_until_left(before, 12)
+        target.wait_until_left(connections, 12)
         return counted(["cut" if len(drained(connection)) < 8_000_000 else "answered" for connection in connections])
 
 
@@ -72,7 +71,6 @@ def drained(connection: socket.socket) -> bytes:
 
 
 def silent_connections(target: Target) -> str:
-    before = target.sockets()
     with ExitStack() as stack:
         held = []
         for _ in range(1100):
@@ -82,7 +80,7 @@ def silent_connections(target: Target) -> str:
                 break
         sleep(1.2)
         beyond = target.raw(GET + b"\r\n", seconds=5)
-        target.wait_until_left(before, HEAD_SECONDS + 3)
+        target.wait_until_left(held, HEAD_SECONDS + 3)
         return f"{beyond} beyond the limit, then {target.raw(GET + bytes((13, 10)))}"
 
 

@@ -51,19 +51,18 @@ class Target:
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def sockets(self) -> int:
-        """How many sockets the process has open."""
-        found = 0
-        for one in (self._proc / "fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                found += str(one.readlink()).startswith("socket:")
-        return found
-
-    def wait_until_left(self, sockets: int, seconds: float) -> None:
-        """Waits until the process has closed all sockets but so many, or for some time."""
+    def wait_until_left(self, connections: Iterable[socket.socket], seconds: float) -> None:
+        """Waits until the process has closed its ends of connections, or for some time."""
+        ports = {connection.getsockname()[1] for connection in connections}
         end = monotonic() + seconds
-        while self.sockets() > sockets and monotonic() < end:
+        while not ports.isdisjoint(self._open_ports()) and monotonic() < end:
             sleep(0.1)
+
+    def _open_ports(self) -> set[int]:
+        """The ports of clients whose connections the process has open; what is only still being sent has no inode."""
+        own = int(self.url.rpartition(":")[2])
+        lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return {_port(line[2]) for line in lines if _port(line[1]) == own and line[9] != "0"}
 
     @contextmanager
     def connection(self) -> Iterator[socket.socket]:
@@ -84,6 +83,11 @@ class Target:
     def works(self) -> bool:
         """Whether it still computes."""
         return self.post("/v1/losses/mse", MSE).startswith("200")
+
+
+def _port(address: str) -> int:
+    """The port of an address as the kernel writes it."""
+    return int(address.rpartition(":")[2], 16)
 
 
 class _Counting:

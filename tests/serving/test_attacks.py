@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.programs.attacks import addresses
 from tests.programs.attacks.catalogue import ATTACKS, GUESSING, Attack, Outcome, target, tried
 from tests.programs.attacks.target import Target
 
@@ -27,7 +28,8 @@ def test_an_attack_is_refused(attack: Attack, attacked: Target) -> None:
     check(tried(attack, attacked))
 
 
-def test_keys_cannot_be_guessed() -> None:
+def test_keys_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "GUESSING_SECONDS", 1)  # of both cores
     with target(forked=True, LOSSMETER_AUTH="required") as found:
         check(tried(GUESSING, found))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lossmeter.engine import Call, Engine
-from lossmeter.engine.elements import DOT_ELEMENTS, is_finite
+from lossmeter.engine.elements import DOT_ELEMENTS, is_below, is_finite
 from lossmeter.engine.plans import STUDY_AFTER
 from lossmeter.errors import Invalid
 from lossmeter.losses import LOSSES, Loss, find
@@ -177,3 +177,18 @@ def test_finite_is_told_from_infinite_even_where_squares_overflow(size: int, dty
         for poison in (math.nan, math.inf, -math.inf):
             array[-1] = poison
             assert not is_finite(array)
+
+
+@pytest.mark.parametrize("size", [1, 320, DOT_ELEMENTS, DOT_ELEMENTS + 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_below_a_bound_is_told_from_what_is_not(size: int, dtype: Any) -> None:
+    """However many there are: their squares together may be beyond that of the bound."""
+    bound = 2.0**45
+    array = np.full(size, np.nextafter(dtype(bound), dtype(0)), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert is_below(array, bound)
+        for content in (0.0, array[0]):
+            array[:] = content
+            for poison in (bound, -bound, np.finfo(dtype).max, math.nan, math.inf, -math.inf):
+                array[-1] = poison
+                assert not is_below(array, bound)

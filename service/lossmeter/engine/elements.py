@@ -38,6 +38,14 @@ def is_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def is_below(array: Array, bound: float) -> bool:
+    """Tells whether the magnitudes of all elements of a flat array are below a bound; NaN is not."""
+    # As above: no element has a larger square than all together, and no rounding makes a sum smaller than a part of it.
+    if len(array) <= DOT_ELEMENTS and array.dot(array) < bound * bound:
+        return True
+    return bool(np.minimum.reduce(array) > -bound and np.maximum.reduce(array) < bound)
+
+
 def element_test(meaning: Meaning, bound: int | None, *, non_finite: bool) -> Test | None:
     """Returns a test that passes only arrays in which `ElementCheck` finds no flaw; None if there is nothing to test.
 

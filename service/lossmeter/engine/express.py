@@ -16,7 +16,7 @@ import torch
 
 from lossmeter.engine.advice import Glance
 from lossmeter.engine.calls import PRECISIONS
-from lossmeter.engine.elements import Test, is_finite
+from lossmeter.engine.elements import Test, is_below, is_finite
 from lossmeter.engine.plans import SHORT_OPERATIONS, Plan
 from lossmeter.engine.reduction import precise_sum
 from lossmeter.engine.threads import Threads
@@ -137,7 +137,7 @@ class Express:
             for place, (dtype, shape, floating, test) in enumerate(self._inputs):
                 # A copy in any case: torch wants memory that may be written to.
                 flat = np.concatenate([tensors[place] for tensors in batch], dtype=dtype, casting="same_kind")
-                if floating and not (np.minimum.reduce(flat) > -LARGEST and np.maximum.reduce(flat) < LARGEST):
+                if floating and not is_below(flat, LARGEST):
                     return None
                 if test is not None and not test(flat):
                     return None
@@ -161,7 +161,7 @@ class Express:
             values = sums / self._divisor
             if self._single:
                 values = values.astype(np.float32)
-            if not np.isfinite(values).all() or not np.isfinite(sums).all():
+            if not is_finite(values) or not is_finite(sums):
                 return None
         return Results(values.tolist(), sums.tolist(), gradients)
 

@@ -40,6 +40,7 @@ from lossmeter.api.openapi.components import (
     REF,
     SCHEMAS,
     SHARED,
+    TAG_PATCH,
     Schema,
     ref,
 )
@@ -152,7 +153,7 @@ def _models() -> dict[str, Schema]:
         "$ref": REF.format(model="SliceChoice"),
         "description": choice["description"],
     }
-    schemas["RunPatch"]["properties"]["tags"] = ref("TagPatch")
+    schemas["RunPatch"]["properties"]["tags"] = TAG_PATCH
     for model in (EvaluateRequest, RunRequest, ComparisonRequest):
         for field in {"losses", "metrics", "gates"} & model.model_fields.keys():
             _name_items(schemas, schemas[model.__name__]["properties"][field])

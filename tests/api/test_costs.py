@@ -196,19 +196,24 @@ def test_losses_that_are_small_by_themselves_are_refused_where_they_are_too_many
 
 
 def test_a_file_that_becomes_many_rows_is_refused(client: httpx.Client) -> None:
-    def file(rows: int) -> httpx.Response:
-        table = pa.table({"p": np.full(rows, 0.5), "y": np.ones(rows, np.int64)})
+    def file(rows: int, value: Any, **plan: str) -> httpx.Response:
+        column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), pa.array([value]))
+        table = pa.table({"p": column, "y": column})
         once = {"row_group_size": rows, "max_rows_per_page": rows, "write_batch_size": rows}
         parquet.write_table(table, content := io.BytesIO(), compression="zstd", **once)
-        query = {"predictions": "p", "labels": "y", "task": "regression", "metric": "rmse", "replicates": "0"}
+        query = {"predictions": "p", "labels": "y", "replicates": "0", **plan}
         headers = {"content-type": "application/vnd.apache.parquet"}
         return client.post("/v1/evaluate", params=query, content=content.getvalue(), headers=headers)
 
-    ended(file(10_000), 200)
-    answer = file(8_000_000)
-    assert len(answer.request.content) < 4096
-    refused(answer, OPERATIONS, "/predictions")
-    assert "in all" in answer.json()["detail"]
+    for value, plan, pointer in (
+        (0.5, {"task": "regression"}, "/predictions"),
+        ("a", {"task": "multiclass", "predictions_are": "classes", "metric": "accuracy"}, ""),
+    ):
+        answer = file(2_000_000, value, **plan)
+        assert len(answer.request.content) < 4096
+        refused(answer, OPERATIONS, pointer)
+        assert "in all" in answer.json()["detail"]
+        assert file(1000, value, **plan).status_code != 413
 
 
 def test_programs_that_look_for_the_dearest_ask_for_gradients() -> None:

@@ -50,6 +50,22 @@ def sent(size: float) -> Iterator[None]:
         _SENDER.reset(token)
 
 
+def spend(subject: str, cost: Cost) -> None:
+    """Refuses a part of a request that makes its parts, which are computed one after the other, more than it may take.
+
+    Only what was sent bounds their sum: the limit of the server is for what cannot be interrupted.
+
+    Raises:
+        TooLarge: with what they take by now, and what is allowed.
+    """
+    sender = _SENDER.get()
+    sender.spent += cost.operations
+    if sender.spent > sender.operations:
+        takes = f"makes it {sender.spent} {OPERATIONS} in all"
+        reason = f"{OPERATIONS_SETTING}; as much to one that comes as {sender.size} bytes"
+        raise _too_large(subject, cost, takes, sender.operations, reason)
+
+
 class Budget:
     """Refuses what is too large for a request, and reserves the peak of what is computed; unlimited by default.
 
@@ -90,21 +106,6 @@ class Budget:
             if amount > min(limit, share):
                 reason = setting if limit <= share else f"{setting}; as much to one that comes as {sender.size} bytes"
                 raise _too_large(subject, cost, f"takes {amount} {unit}", min(limit, share), reason)
-
-    def spend(self, subject: str, cost: Cost) -> None:
-        """Refuses a part of a request that makes its parts, which are computed one after the other, more than it may take.
-
-        Only what was sent bounds their sum: the limit of the server is for what cannot be interrupted.
-
-        Raises:
-            TooLarge: as `check`.
-        """
-        sender = _SENDER.get()
-        sender.spent += cost.operations
-        if sender.spent > sender.operations:
-            takes = f"makes it {sender.spent} {OPERATIONS} in all"
-            reason = f"{OPERATIONS_SETTING}; as much to one that comes as {sender.size} bytes"
-            raise _too_large(subject, cost, takes, sender.operations, reason)
 
     @contextmanager
     def reserve(self, subject: str, cost: Cost) -> Iterator[None]:

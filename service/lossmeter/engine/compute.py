@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lossmeter.catalogue.budget import Budget
+from lossmeter.catalogue.budget import Budget, spend
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import all_arguments, check_arguments, check_weights
 from lossmeter.engine.calls import PRECISIONS, Call, Outcome, Warned
@@ -59,7 +59,7 @@ class Engine:
             DoesNotFit: if the device has too little memory, even in the smallest chunks.
         """
         work = self.check(call)
-        self.budget.spend(call.loss.name, work.plan.cost)
+        spend(call.loss.name, work.plan.cost)
         return outcome(work, self.run(work))
 
     def by_row(self, call: Call, upstream: float = 1.0) -> tuple[RowSums, dict[str, torch.Tensor]]:
@@ -73,7 +73,7 @@ class Engine:
             Invalid, DoesNotFit: as `compute`.
         """
         work = self.check(replace(call, reduction="none", upstream=None), summed=True)
-        self.budget.spend(call.loss.name, work.plan.cost)
+        spend(call.loss.name, work.plan.cost)
         output, weights = work.shapes.output, work.weights
         assert output, "a single sample has no rows"
         if call.gradients:

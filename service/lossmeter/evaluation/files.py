@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from lossmeter.catalogue.budget import spend
+from lossmeter.catalogue.cost import Cost
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.evaluation.fields import SlicedFields
 from lossmeter.evaluation.labels import texts_of, with_names
@@ -14,6 +16,7 @@ from lossmeter.evaluation.plan import Plan
 from lossmeter.evaluation.record import Record
 from lossmeter.evaluation.reports import report
 from lossmeter.metrics import TASKS
+from lossmeter.stopping import checkpoint
 from lossmeter.validation import validate
 from lossmeter.wire.datasets import Dataset, Part
 from lossmeter.wire.tables import Chunk, Columns
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 BINS = 10_000
 """Of the histograms of probabilities, so that memory does not grow with the table."""
+NAME_OPERATIONS = 400
+"""What it takes to look for the names of the classes in a row: a text of Python, and its place in a set."""
 
 
 def table_fields(subject: str, fields: Mapping[str, Any]) -> SlicedFields:
@@ -77,6 +82,8 @@ def class_names(part: Part, columns: Columns, plan: Plan) -> set[str] | None:
     names: set[str] = set()
     with closing(part.read(Columns(predictions, columns.labels))) as chunks:
         for chunk in chunks:
+            checkpoint()
+            spend(part.name, Cost(0, NAME_OPERATIONS * chunk.rows, "the names of its classes"))
             more = texts_of(chunk.fields)
             if not more:
                 return None
@@ -121,6 +128,7 @@ def measure_chunks(name: str, chunks: Iterable[Chunk], plan: Plan, engine: Engin
     """
     record: Record | None = None
     for chunk in chunks:
+        checkpoint()
         try:
             part = measure(plan, chunk.fields, engine=engine, paired=False)
         except Invalid as error:

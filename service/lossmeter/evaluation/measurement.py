@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lossmeter import memory
-from lossmeter.catalogue.budget import Budget
+from lossmeter.catalogue.budget import Budget, spend
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.costs import MAX_SLICES, Extent, cost_of
@@ -68,7 +68,7 @@ def _reserved(plan: Plan, fields: Mapping[str, Any], engine: Engine | None) -> I
     """Holds what a batch takes, which may be one of many that a request has."""
     budget = _own_budget() if engine is None else engine.budget
     cost = cost_of(plan, Extent.of_batch(plan, fields))
-    budget.spend(plan.task.name, cost)
+    spend(plan.task.name, cost)
     with budget.reserve(plan.task.name, cost):
         yield
 

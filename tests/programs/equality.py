@@ -172,7 +172,9 @@ def differences(urls: list[str], requests: int, seed: int, count: Callable[[Want
     with ExitStack() as stack:
         clients = [
             stack.enter_context(
-                httpx.Client(base_url=url, timeout=120, limits=httpx.Limits(THREADS, keepalive_expiry=2))
+                httpx.Client(
+                    base_url=url, timeout=120, limits=httpx.Limits(max_connections=THREADS, keepalive_expiry=2)
+                )
             )
             for url in urls
         ]

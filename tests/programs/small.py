@@ -203,6 +203,7 @@ def of_file(metric: Metric, task: str, rows: int) -> Request | None:
     once = {"row_group_size": rows, "max_rows_per_page": rows, "write_batch_size": rows}
     parquet.write_table(table, content := io.BytesIO(), compression="zstd", **once)
     wanted = f"task={task}&predictions_are={are}&metric={metric.name}&predictions=p&labels=y"
+    wanted += "&classes=2" if task == "multiclass" else ""
     return packed(f"{task} {metric.name} file of {rows} rows", f"/v1/evaluate?{wanted}", content.getvalue(), PARQUET)
 
 

@@ -100,6 +100,9 @@ ATTACKS = (
     Attack("half a request, and then no more", edges.half_a_request, "closed"),
     Attack("32 reports of a run at once", edges.reports_at_once, "200", 150),
     Attack("the same batch 100 times", edges.repeated_batch, "200"),
+    Attack(
+        "a CSV file of a million rows, in 300 bytes", partial(edges.sent_body, *edges.MANY_ROWS), "413 too_large", 150
+    ),
     *(Attack(name, partial(edges.sent_raw, pieces), expected) for name, pieces, expected in edges.RAW),
     *(Attack(name, partial(edges.sent_body, *request), expected, 60) for name, request, expected in edges.BODIES),
 )

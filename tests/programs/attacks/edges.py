@@ -17,6 +17,7 @@ from tests.programs.attacks.connections import GET, POST, counted, drained
 from tests.programs.attacks.target import MSE, Target, said, send
 
 RUNS = "/v1/runs"
+FILE = f"{EVALUATE}?task=binary&predictions_are=probabilities&predictions=p&labels=y"
 PLAN: dict[str, Any] = {"task": "regression", "predictions_are": "values"}
 DATA: dict[str, Any] = {"predictions": [0.0, 1.0], "labels": [1.0, 1.0]}
 CLASSES: dict[str, Any] = {
@@ -134,6 +135,21 @@ def _json(path: str, **fields: Any) -> tuple[str, bytes, tuple[str, ...]]:
     return path, json.dumps(fields).encode(), ()
 
 
+def _step(name: str, target: str, *more: Any) -> dict[str, Any]:
+    return {"op": "call_function", "name": name, "target": target, "args": [{"ref": "a"}, *more]}
+
+
+def _ones(size: int) -> dict[str, Any]:
+    return {"op": "call_function", "name": "a", "target": "torch.ones", "args": [[size]]}
+
+
+def _graph(*steps: dict[str, Any]) -> tuple[str, bytes, tuple[str, ...]]:
+    ends = {"op": "placeholder", "name": "x", "target": "x"}, {"op": "output", "name": "output", "target": "output"}
+    nodes = [ends[0], *steps, {**ends[1], "args": [{"ref": "b"}]}]
+    return _json("/v1/losses/custom", graph={"format": 1, "nodes": nodes}, x=[1.0])
+
+
+_WIDE: dict[str, Any] = {"predictions": [[0.25] * 8000], "labels": [[0] * 8000], "gradients": ["predictions"]}
 _WHOLE = b"Content-Length: %d\r\n" % len(MSE)
 RAW: list[tuple[str, list[bytes], str]] = [
     ("an offer of HTTP/2 with a body", [POST, b"Connection: Upgrade\r\nUpgrade: h2c\r\n", _WHOLE, b"\r\n", MSE], "200"),
@@ -169,6 +185,11 @@ _WEIGHTS = b'{"task":"binary","predictions_are":"logits","losses":[{"loss":"mse"
 )
 _NAN = {"datatype": "FP32", "shape": [1], "base64": "AADAfw=="}
 _EMPTY = {"datatype": "FP32", "shape": [0, 1 << 62], "data": []}
+MANY_ROWS = (
+    FILE,
+    gzip.compress(gzip.compress(b"p,y\n" + b"0.5,1\n" * 1_000_000)),
+    ("Content-Type: text/csv", "Content-Encoding: gzip, gzip"),
+)
 BODIES: list[tuple[str, tuple[str, bytes, tuple[str, ...]], str]] = [
     (
         "a run whose plan has 2 million weights, in 4 kB",
@@ -218,6 +239,38 @@ BODIES: list[tuple[str, tuple[str, bytes, tuple[str, ...]], str]] = [
         _json("/v1/losses/binary_cross_entropy", predictions=_NAN, labels=[1.0], non_finite="allow"),
         "422 invalid",
     ),
+    (
+        "an objective of 32 dear terms, in 4 kB",
+        (
+            "/v1/objectives",
+            gzip.compress(json.dumps({**_WIDE, "losses": [{"loss": "multilabel_margin"}] * 32}).encode()),
+            ("Content-Encoding: gzip",),
+        ),
+        "413 too_large",
+    ),
+    (
+        "a graph that makes 60 million numbers of nothing",
+        _graph(_ones(60_000_000), _step("b", "torch.sum")),
+        "413 too_large",
+    ),
+    ("a graph that takes 3 million rows apart", _graph(_ones(3_000_000), _step("b", "torch.split", 1)), "422 invalid"),
+    (
+        "a graph that takes differences 3,000 times",
+        _graph(_ones(3_000), _step("b", "torch.diff", 3_000)),
+        "422 invalid",
+    ),
+    (
+        "a Parquet file that is none",
+        (FILE, b"PAR1" * 300, ("Content-Type: application/vnd.apache.parquet",)),
+        "422 invalid",
+    ),
+    ("an NPZ file that is none", (FILE, b"PK\x03\x04" * 300, ("Content-Type: application/x-npz",)), "422 invalid"),
+    (
+        "shared memory of 8 EB, where there is none",
+        _json("/v2/systemsharedmemory/region/x/register", key="/x", offset=0, byte_size=1 << 62),
+        "404",
+    ),
+    ("vectors of a loss that there is not", ("/v1/losses/x/vectors", b"", ()), "405"),
     ("a name of a loss of 30 kB", ("/v1/losses/" + "x" * 30_000, MSE, ()), "404 not_found"),
     ("a content type of 30 kB", (LOSS, MSE, ("Content-Type: " + "x" * 30_000,)), "415 unsupported_format"),
 ]

@@ -68,8 +68,8 @@ def _reserved(plan: Plan, fields: Mapping[str, Any], engine: Engine | None) -> I
     """Holds what a batch takes, which may be one of many that a request has."""
     budget = _own_budget() if engine is None else engine.budget
     cost = cost_of(plan, Extent.of_batch(plan, fields))
-    spend(plan.task.name, cost)
     with budget.reserve(plan.task.name, cost):
+        spend(plan.task.name, cost)
         yield
 
 

@@ -43,7 +43,7 @@ LEVEL_COPIES, MOST_PLACES = 3, 8 * LEVELS
 COLUMN_STEPS = 10
 COLUMN_SWEEPS = 40
 REPLICATE_SWEEPS = 60
-"""Operations on the elements of a column of scores, and on each weight of a replicate, of what keeps every sample."""
+"""Operations on the elements of a column of scores, and on each number of a replicate: a weight, or one of a state."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,10 @@ def _state(metrics: MetricSet, item: Statistic, choice: ChosenMetric, extent: Ex
     bins = choice.arguments.get("bins", metrics.curves.bins)
     drawn = replicates if item.replicated else 0
     size = item.size(classes, bins, extent.samples)
-    size += drawn * item.size(classes, min(bins, REPLICATE_BINS), extent.samples)
+    replicated = drawn * item.size(classes, min(bins, REPLICATE_BINS), extent.samples)
     working = item.working(extent.samples, classes)
-    operations = SWEEPS * (parts * size + columns * working)
+    operations = SWEEPS * (parts * size + columns * working) + REPLICATE_SWEEPS * parts * replicated
+    size += replicated
     return Cost(NUMBER * parts * size, operations), NUMBER * (STATE_COPIES * size + working)
 
 

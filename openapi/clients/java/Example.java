@@ -5,10 +5,9 @@ import java.util.Map;
 import lossmeter.client.ApiClient;
 import lossmeter.client.ApiException;
 import lossmeter.client.api.EvaluationApi;
+import lossmeter.client.api.EvaluationApi.APIEvaluateRequest;
 import lossmeter.client.api.LossesApi;
-import lossmeter.client.model.AccuracyMetric;
 import lossmeter.client.model.Averaging;
-import lossmeter.client.model.CrossEntropyLoss;
 import lossmeter.client.model.CrossEntropyRequest;
 import lossmeter.client.model.Datatype;
 import lossmeter.client.model.EvaluateAnswer;
@@ -16,10 +15,13 @@ import lossmeter.client.model.EvaluateRequest;
 import lossmeter.client.model.F1Metric;
 import lossmeter.client.model.FocalLoss;
 import lossmeter.client.model.Gate;
+import lossmeter.client.model.GateOrText;
 import lossmeter.client.model.LossAnswer;
 import lossmeter.client.model.LossChoice;
 import lossmeter.client.model.LossFigure;
+import lossmeter.client.model.LossOrText;
 import lossmeter.client.model.MetricChoice;
+import lossmeter.client.model.MetricOrText;
 import lossmeter.client.model.PredictionsAre;
 import lossmeter.client.model.Problem;
 import lossmeter.client.model.Task;
@@ -69,24 +71,24 @@ final class Example {
       problem = json.readValue(refused.getResponseBody(), Problem.class);
     }
 
+    EvaluateRequest evaluation =
+        new EvaluateRequest()
+            .task(Task.MULTICLASS)
+            .predictionsAre(PredictionsAre.LOGITS)
+            .predictions(LOGITS)
+            .labels(LABELS)
+            .addLossesItem(new LossOrText("cross_entropy"))
+            .addLossesItem(
+                new LossOrText(
+                    new LossChoice(
+                        new FocalLoss().loss(FocalLoss.LossEnum.FOCAL).gamma(2.0).weightInObjective(0.5))))
+            .addMetricsItem(new MetricOrText("accuracy"))
+            .addMetricsItem(
+                new MetricOrText(
+                    new MetricChoice(new F1Metric().metric(F1Metric.MetricEnum.F1).average(Averaging.NONE))))
+            .addGatesItem(new GateOrText(new Gate().metric("accuracy").minimum(0.7)));
     EvaluateAnswer report =
-        new EvaluationApi(client)
-            .evaluate(
-                new EvaluateRequest()
-                    .task(Task.MULTICLASS)
-                    .predictionsAre(PredictionsAre.LOGITS)
-                    .predictions(LOGITS)
-                    .labels(LABELS)
-                    .addLossesItem(
-                        new LossChoice(new CrossEntropyLoss().loss(CrossEntropyLoss.LossEnum.CROSS_ENTROPY)))
-                    .addLossesItem(
-                        new LossChoice(
-                            new FocalLoss().loss(FocalLoss.LossEnum.FOCAL).gamma(2.0).weightInObjective(0.5)))
-                    .addMetricsItem(
-                        new MetricChoice(new AccuracyMetric().metric(AccuracyMetric.MetricEnum.ACCURACY)))
-                    .addMetricsItem(
-                        new MetricChoice(new F1Metric().metric(F1Metric.MetricEnum.F1).average(Averaging.NONE)))
-                    .addGatesItem(new Gate().metric("accuracy").minimum(0.7)));
+        new EvaluationApi(client).evaluate(APIEvaluateRequest.newBuilder().evaluateRequest(evaluation).build());
 
     Map<String, Object> found = new LinkedHashMap<>();
     found.put("value", loss.getValue());

@@ -299,7 +299,7 @@ def test_a_gradient_beyond_the_precision_is_infinite(http: httpx.Client, reducti
     [
         ("OPTIONS", CE, "GET, HEAD, POST"),
         ("PUT", "/v1/runs", "GET, HEAD, POST"),
-        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, HEAD, DELETE"),
+        ("POST", "/v1/runs/01a2044b-5f23-71cc-b0c4-65bcf97893af", "GET, HEAD, PATCH, DELETE"),
         ("GET", "/v1/runs/a/batches/b", "PUT"),
         ("POST", "/healthz", "GET, HEAD"),
         ("POST", "/static/console/style.css", "GET, HEAD"),

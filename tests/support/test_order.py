@@ -13,6 +13,6 @@ def test_the_longest_files_are_there_and_come_first(request: pytest.FixtureReque
     folder = Path(__file__).parents[1]
     assert [name for name in LONGEST if not (folder / name).is_file()] == []
     assert place(f"tests/{LONGEST[1]}::test_a[1]") == 1
-    assert place("tests/wire/test_json.py::test_a") == len(LONGEST)
+    assert place("tests/wire/test_safetensors.py::test_a") == len(LONGEST)
     places = [place(item.nodeid) for item in request.session.items]
     assert places == sorted(places)

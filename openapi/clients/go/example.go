@@ -59,27 +59,29 @@ func main() {
 	}
 	problem := refused.Model().(lossmeter.Problem)
 
-	accuracy := lossmeter.NewAccuracyMetric("accuracy")
 	f1 := lossmeter.NewF1Metric("f1")
 	f1.SetAverage(lossmeter.AVERAGING_NONE)
+	averaged := lossmeter.F1MetricAsMetricChoice(f1)
 	focal := lossmeter.NewFocalLoss("focal")
 	focal.SetGamma(2.0)
 	focal.SetWeightInObjective(0.5)
+	focused := lossmeter.FocalLossAsLossChoice(focal)
 	gate := lossmeter.NewGate()
 	gate.SetMetric("accuracy")
 	gate.SetMinimum(0.7)
+	crossEntropy, accuracy := "cross_entropy", "accuracy"
 	evaluation := lossmeter.NewEvaluateRequest(
 		nested(logits...), labels, lossmeter.TASK_MULTICLASS, lossmeter.PREDICTIONSARE_LOGITS,
 	)
-	evaluation.SetLosses([]lossmeter.LossChoice{
-		lossmeter.CrossEntropyLossAsLossChoice(lossmeter.NewCrossEntropyLoss("cross_entropy")),
-		lossmeter.FocalLossAsLossChoice(focal),
+	evaluation.SetLosses([]lossmeter.LossOrText{
+		lossmeter.StringAsLossOrText(&crossEntropy),
+		lossmeter.LossChoiceAsLossOrText(&focused),
 	})
-	evaluation.SetMetrics([]lossmeter.MetricChoice{
-		lossmeter.AccuracyMetricAsMetricChoice(accuracy),
-		lossmeter.F1MetricAsMetricChoice(f1),
+	evaluation.SetMetrics([]lossmeter.MetricOrText{
+		lossmeter.StringAsMetricOrText(&accuracy),
+		lossmeter.MetricChoiceAsMetricOrText(&averaged),
 	})
-	evaluation.SetGates([]lossmeter.Gate{*gate})
+	evaluation.SetGates([]lossmeter.GateOrText{lossmeter.GateAsGateOrText(gate)})
 	report, _, err := client.EvaluationAPI.Evaluate(ctx).EvaluateRequest(*evaluation).Execute()
 	if err != nil {
 		log.Fatal(err)

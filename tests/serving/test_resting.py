@@ -9,9 +9,12 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from lossmeter.scheduling.request_queue import RequestQueue
+from lossmeter.scheduling.request_queue import BEGUN_PER_TURN, RequestQueue
 from tests.support.doors import WHOLE, Door, Holding
 from tests.support.service import answer_of, connected, serving
+
+UNUSUAL = WHOLE.replace(b"Host: x", b"Origin: https://example.org\r\nHost: x")
+"""A request that only the application refuses."""
 
 
 @pytest.mark.parametrize(
@@ -20,12 +23,13 @@ from tests.support.service import answer_of, connected, serving
         [WHOLE],
         [WHOLE[:-5], WHOLE[-5:]],
         [WHOLE + WHOLE],
-        [WHOLE.replace(b"Host: x", b"Origin: https://example.org\r\nHost: x")],
+        [UNUSUAL],
+        [UNUSUAL[:-5], UNUSUAL[-5:]],
     ],
 )
 def test_whoever_was_refused_is_not_read_until_the_queue_says_so(pieces: list[bytes]) -> None:
     async def scenario() -> None:
-        door = Door(Holding)
+        door = Door(Holding, code="busy")
         for piece in pieces:
             assert door.transport.reading
             await door.send(piece)
@@ -40,15 +44,46 @@ def test_whoever_was_refused_is_not_read_until_the_queue_says_so(pieces: list[by
 
 def test_the_rest_of_a_body_is_read_though_its_request_was_refused() -> None:
     """Its client may read no answer before it has sent all."""
-    unusual = WHOLE.replace(b"Host: x", b"Origin: https://example.org\r\nHost: x")
 
     async def scenario() -> None:
-        for request in (WHOLE, unusual):
-            door = Door(Holding)
+        for request in (WHOLE, UNUSUAL):
+            door = Door(Holding, code="busy")
             assert await door.send(request[:-5])
             assert door.transport.reading
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("code", ["", "unauthorized", "not_found"])
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH"])
+def test_whoever_got_another_answer_than_a_refusal_is_read(code: str, method: bytes) -> None:
+    """To close a run needs no room, and who has no key comes back with one."""
+    request = WHOLE.replace(b"POST /v1/losses/mse", method + b" /v1/runs/mine")
+
+    async def scenario() -> None:
+        for pieces in ([request], [request[:-5], request[-5:]]):
+            door = Door(Holding, code=code)
+            assert await door.send(*pieces)
+            assert door.transport.reading
+            assert door.state["queue"].held == []  # type: ignore[attr-defined]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH"])
+def test_whatever_carries_work_stands_in_line(method: bytes) -> None:
+    request = WHOLE.replace(b"POST /v1/losses/mse", method + b" /v1/runs/mine")
+
+    async def scenario() -> list[str]:
+        door = Door(RequestQueue)
+        for _ in range(BEGUN_PER_TURN):
+            door.state["queue"].join(lambda: None)
+        door.connection.data_received(request)
+        assert door.state["queue"].waiting == 1
+        await door.send()
+        return door.asked
+
+    assert asyncio.run(scenario()) == ["/v1/runs/mine"]
 
 
 def test_a_connection_that_is_not_read_neither_is_late_nor_makes_room() -> None:

@@ -1,4 +1,4 @@
-"""A connection in front of an application that answers everything with 204, and a queue that is late."""
+"""A connection in front of an application that answers everything alike, and a queue that is late."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lossmeter.serving.shedding import SheddingConnection
 from lossmeter.settings import Settings
 from lossmeter.telemetry.counters import Counters
 from lossmeter.telemetry.readiness import Readiness
+from lossmeter.telemetry.request import request_state
 
 BODY = b'{"predictions": [1.0], "labels": [0.0]}'
 HEAD = b"POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(BODY)
@@ -75,13 +76,19 @@ class Recorder(asyncio.Transport):
 
 
 class Door:
-    """A connection to an application that answers everything with 204; to be made in a loop.
+    """A connection to an application that answers everything alike; to be made in a loop.
+
+    Args:
+        queue: the kind of its queue.
+        pool: the kind of its pool.
+        code: of the error that it answers with 503; empty where it answers 204.
 
     Attributes:
         asked: the paths that reached the application.
     """
 
-    def __init__(self, queue: type[RequestQueue] = Late, pool: type[Pool] = Pool) -> None:
+    def __init__(self, queue: type[RequestQueue] = Late, pool: type[Pool] = Pool, code: str = "") -> None:
+        self.code = code
         self.asked: list[str] = []
         self.state = LifespanState(
             queue=queue(1.0),
@@ -100,7 +107,9 @@ class Door:
 
     async def _answer(self, scope: Any, _receive: Any, send: Any) -> None:
         self.asked.append(scope["path"])
-        await send({"type": "http.response.start", "status": 204, "headers": []})
+        request_state(scope).error_code = self.code
+        head = [(b"content-length", b"0")] if self.code else []
+        await send({"type": "http.response.start", "status": 503 if self.code else 204, "headers": head})
         await send({"type": "http.response.body"})
 
     async def send(self, *pieces: bytes) -> bytes:

@@ -32,7 +32,7 @@ from lossmeter.telemetry.request import SCOPE_KEY, RequestState, request_state
 
 ROUTES = (b"/v1/losses/", b"/v2/models/")
 EVALUATE = b"/v1/evaluate"
-QUEUED_METHODS = frozenset(("POST", "PUT"))
+QUEUED_METHODS = frozenset(("POST", "PUT", "PATCH"))
 SLOT = "@"
 """Stands for a character of the id in an answer that is encoded once for many; nowhere else in it."""
 LAST_CALL_SECONDS = 0.1
@@ -154,14 +154,22 @@ class SheddingConnection(Connection):
             self.refused = False
             self.phase = IDLE
             self.message_end = self.received
-            self.end_refusal()
+            self.on_response_complete()
+            self.rest()
         else:
             super().on_message_complete()
+            if not self.answering:  # answered before its body was whole
+                self.rest_if_refused(request_state(self.scope))  # type: ignore[arg-type]
 
-    def end_refusal(self) -> None:
-        """Goes on after a refusal."""
+    def end_late(self, state: RequestState) -> None:
+        """Goes on after the answer to a request that came with too many others."""
         self.on_response_complete()
-        self.rest()
+        self.rest_if_refused(state)
+
+    def rest_if_refused(self, state: RequestState) -> None:
+        """Rests unless the request got another answer: it may need no room, or no longer be wanted."""
+        if state.error_code == Busy.code:
+            self.rest()
 
     def rest(self) -> None:
         """Reads no further for a while, if the queue is late: refusing whoever asks at once again would take all the time."""
@@ -202,7 +210,7 @@ class SheddingConnection(Connection):
             begin()
         elif late := self.shedder.queue.lateness():
             state.late_seconds = late
-            cycle.on_response = self.end_refusal
+            cycle.on_response = partial(self.end_late, state)
             begin()
         else:
             if state.arrived is None:

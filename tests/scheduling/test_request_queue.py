@@ -135,3 +135,25 @@ def test_whoever_was_refused_is_listened_to_at_once_when_nobody_waits_a_share_in
         return counts
 
     assert asyncio.run(scenario()) == [BEGUN_PER_TURN, 2 * BEGUN_PER_TURN] + [2 * BEGUN_PER_TURN + 5] * 2
+
+
+def test_one_that_fails_keeps_nobody_from_their_turn() -> None:
+    def fail() -> None:
+        raise RuntimeError("this one fails")
+
+    async def scenario() -> tuple[list[str], list[str]]:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+        ours, done = Clocks(), []
+        ours.fill(1)
+        for act in (fail, partial(done.append, "begun")):
+            ours.queue.join(act)
+        for act in (fail, partial(done.append, "woken")):
+            ours.queue.rest(act)
+        for _ in range(6):
+            await ours.work(0)
+        return done, reported
+
+    done, reported = asyncio.run(scenario())
+    assert done == ["begun", "woken"]
+    assert reported == ["this one fails"] * 2

@@ -88,15 +88,17 @@ class RequestQueue:
         self._begun = 0
         if self._entries:
             self._now += self._read_clocks()
-        while self._entries and self._begun < BEGUN_PER_TURN:
-            self._begun += 1
-            self._entries.popleft()[1]()
-        woken = 0
-        while self._resting and woken < BEGUN_PER_TURN and (not self._entries or self._resting[0][0] <= self._now):
-            woken += 1
-            self._resting.popleft()[1]()
-        if self._begun or self._resting:
-            self._schedule_turn()
+        try:
+            while self._entries and self._begun < BEGUN_PER_TURN:
+                self._begun += 1
+                self._entries.popleft()[1]()
+            woken = 0
+            while self._resting and woken < BEGUN_PER_TURN and (not self._entries or self._resting[0][0] <= self._now):
+                woken += 1
+                self._resting.popleft()[1]()
+        finally:
+            if self._begun or self._resting:
+                self._schedule_turn()  # whatever one of them raises, the others have their turn
 
     def _read_clocks(self) -> float:
         """Returns the seconds since it was called last, or those in which the process had the processor, if they are fewer."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from lossmeter.scheduling.request_queue import BEGUN_PER_TURN, RequestQueue
+from lossmeter.serving.crowding import make_room
 from tests.support.doors import WHOLE, Door, Holding
 from tests.support.service import answer_of, connected, serving
 
@@ -86,7 +87,7 @@ def test_whatever_carries_work_stands_in_line(method: bytes) -> None:
     assert asyncio.run(scenario()) == ["/v1/runs/mine"]
 
 
-def test_a_connection_that_is_not_read_neither_is_late_nor_makes_room() -> None:
+def test_a_connection_that_is_not_read_is_not_late() -> None:
     """It may have sent what nobody has looked at."""
 
     async def scenario() -> None:
@@ -101,10 +102,89 @@ def test_a_connection_that_is_not_read_neither_is_late_nor_makes_room() -> None:
         assert door.transport.written == answer
         wake()
         assert connection.idle
-        connection.check_timeouts(2e6)
+        connection.check_timeouts(2e6)  # from here on it is idle
+        assert door.transport.open
+        connection.check_timeouts(3e6)
         assert not door.transport.open
 
     asyncio.run(scenario())
+
+
+def test_half_a_request_behind_one_that_was_refused_has_its_time_from_when_it_is_read() -> None:
+    """Its clock does not run while nobody reads."""
+
+    async def scenario() -> None:
+        for half in (WHOLE[:-5], WHOLE[:20]):
+            door = Door(Holding)
+            connection = door.connection
+            connection.check_timeouts(1.0)
+            assert await door.send(WHOLE + half)
+            (wake,) = door.state["queue"].held  # type: ignore[attr-defined]
+            for now in range(2, 60):
+                connection.check_timeouts(float(now))
+            assert door.transport.open
+            written = door.transport.written
+            wake()
+            assert connection.silence(60.0) == 0
+            for now in (60.0, 60.5, 61.0):
+                connection.check_timeouts(now)
+            assert door.transport.open
+            assert door.transport.written == written
+            await door.send(WHOLE[len(half) :])
+            assert door.transport.written.count(b"HTTP/1.1 503 ") == 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("half", [WHOLE[:-5], WHOLE[:20]])
+def test_half_a_request_that_is_read_again_and_never_ends_is_ended(half: bytes) -> None:
+    async def scenario() -> None:
+        door = Door(Holding)
+        await door.send(WHOLE + half)
+        door.state["queue"].held.pop()()  # type: ignore[attr-defined]
+        for now in (1.0, 100.0):
+            door.connection.check_timeouts(now)
+        assert not door.transport.open
+
+    asyncio.run(scenario())
+
+
+def test_what_rests_makes_room_after_all_others_the_longest_first() -> None:
+    """Were it left alone, nobody would learn that the server lives."""
+
+    async def scenario() -> None:
+        newcomer, *resting, owing, idle = (Door(Holding) for _ in range(5))
+        for at, door in enumerate(resting):
+            await door.send(WHOLE)
+            door.connection.flow.rest(float(at + 1))
+        await idle.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        owing.connection.data_received(UNUSUAL)  # whose answer comes in the next turn
+        owing.connection.flow.rest(0.5)
+        ended = []
+        crowd = [resting[1], owing, resting[0], idle]
+        while make_room([door.connection for door in (newcomer, *crowd)], newcomer.connection, 9.0):
+            (gone,) = (door for door in crowd if not (door.transport.open or door in ended))
+            ended.append(gone)
+        assert ended == [idle, *resting]
+        assert owing.transport.open
+        assert await owing.send()
+
+    asyncio.run(scenario())
+
+
+def test_health_is_told_though_everybody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sees that a client has left whose connection is not read."""
+    request = httpx.Request("POST", "/v1/losses/mse", json={"predictions": [0.5], "labels": [1.5]})
+    head = f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.content)}\r\n\r\n".encode()
+    monkeypatch.setattr(RequestQueue, "lateness", lambda _: 1.0)
+    monkeypatch.setattr(RequestQueue, "rest", lambda *_: None)
+    with serving(max_connections=3) as url:
+        for _ in range(3):
+            with connected(url) as connection:
+                connection.sendall(head + request.content)
+                assert b" 503 " in answer_of(connection)[:20]
+        for _ in range(3):
+            assert httpx.get(url + "/healthz").status_code == 200
 
 
 def test_a_client_that_left_meanwhile_is_not_read() -> None:

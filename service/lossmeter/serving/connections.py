@@ -6,12 +6,12 @@ uvicorn bounds neither. What is done here for each request is a few additions; t
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lossmeter.api import problems
@@ -21,6 +21,7 @@ from lossmeter.scheduling.arrivals import FLOOR_BYTES_PER_SECOND
 from lossmeter.serving.answers import encode_answer
 from lossmeter.serving.crowding import make_room
 from lossmeter.serving.filling import Filling
+from lossmeter.serving.flow import Flow
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.serving.upgrades import Offers
 from lossmeter.telemetry.request import request_state
@@ -46,30 +47,6 @@ class OneTooMany(Exception):
     """Ends parsing where a request was refused already."""
 
 
-class _Flow(FlowControl):
-    """Reads nothing while requests wait that were read already, or while it rests."""
-
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-        self.resting = False
-
-    def resume_reading(self) -> None:
-        if not (self._waiting or self.resting):
-            super().resume_reading()
-
-    def rest(self) -> None:
-        """Reads nothing until it is woken."""
-        self.resting = True
-        self.pause_reading()
-
-    def wake(self) -> None:
-        """Reads again."""
-        self.resting = False
-        if not self._transport.is_closing():
-            self.resume_reading()
-
-
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol, bounded.
 
@@ -84,7 +61,7 @@ class Connection(HttpToolsProtocol):
         refusal: what is said after the answers that are owed to the requests before it.
     """
 
-    flow: _Flow
+    flow: Flow
 
     def __init__(self, monitor: ConnectionMonitor, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -104,7 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _Flow(self.transport, self.pipeline)
+        self.flow = Flow(self.transport, self.pipeline)
         if len(self.connections) > self.bounds.max_connections and not make_room(
             self.connections, self, self.loop.time()
         ):
@@ -253,9 +230,20 @@ class Connection(HttpToolsProtocol):
             return waited if self.answering and pace < FLOOR_BYTES_PER_SECOND and not self.flow.read_paused else 0.0
         return 0.0 if self.answering or self.idle else waited
 
+    @property
+    def resting_since(self) -> float:
+        """When it began to rest, by the clock of the loop; infinite if it does not, or owes an answer."""
+        owes = self.answering or self.transport.is_closing()
+        return math.inf if owes else self.flow.resting_since
+
+    def wake(self) -> None:
+        """Reads again after a rest; from now on it may be the turn of the client."""
+        self._state, self._since = (), 0.0
+        self.flow.wake()
+
     def give_way(self) -> None:
         """Ends what its client does not go on with, so that another connection has its place."""
-        if self.idle:
+        if self.idle or self.flow.resting:
             self.transport.close()
         elif self.phase == BODY:
             self._fail_body(Busy("The body came slowly, and others needed the connection."))
@@ -301,6 +289,8 @@ class Connection(HttpToolsProtocol):
 
     def check_timeouts(self, now: float) -> None:
         """Ends the connection if it is the client's turn, and has been for too long; now is by the clock of the loop."""
+        if self.flow.resting:  # the turn of the server, whatever has come
+            return
         unsent = self.transport.get_write_buffer_size()
         closing = self.transport.is_closing()
         state = (self.phase, self.messages, self.answering, self.discarding, bool(unsent), closing)
@@ -318,7 +308,7 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
         elif self.phase == BODY:
             self._check_body(waited)
-        elif not (self.answering or self.flow.resting):  # otherwise it is the server's turn
+        elif not self.answering:  # otherwise it is the server's turn
             self._check_head(waited)
 
     def _check_head(self, waited: float) -> None:

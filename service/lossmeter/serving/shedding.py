@@ -174,12 +174,12 @@ class SheddingConnection(Connection):
     def rest(self) -> None:
         """Reads no further for a while, if the queue is late: refusing whoever asks at once again would take all the time."""
         if self.shedder and self.shedder.queue.lateness() and self.phase == IDLE and not self.flow.resting:
-            self.flow.rest()
-            self.shedder.queue.rest(self.flow.wake)
+            self.flow.rest(self.loop.time())
+            self.shedder.queue.rest(self.wake)
 
     def shutdown(self) -> None:
         if self.flow.resting:
-            self.flow.wake()  # what has come meanwhile is still answered
+            self.wake()  # what has come meanwhile is still answered
             self.loop.call_later(LAST_CALL_SECONDS, self.shutdown)
         else:
             super().shutdown()

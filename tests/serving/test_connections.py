@@ -18,10 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
+from lossmeter.scheduling.request_queue import RequestQueue
 from lossmeter.serving import connections, crowding
 from lossmeter.serving.bounds import Bounds
 from lossmeter.serving.monitor import ConnectionMonitor
 from lossmeter.settings import Settings
+from tests.support.doors import WHOLE, Door
 from tests.support.service import answer_of, connected, serving
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -315,6 +317,20 @@ def test_an_empty_line_after_a_body_begins_no_request() -> None:
         for connection in connections:
             connection.sendall(HEALTH)
             assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("pieces", [[WHOLE, b"\r", b"\n"], [WHOLE + b"\r", b"\n"], [WHOLE, b"\r\n"]])
+def test_an_empty_line_is_one_however_it_is_read(pieces: list[bytes]) -> None:
+    async def scenario() -> None:
+        door = Door(RequestQueue)
+        for piece in pieces:
+            await door.send(piece)
+        assert door.connection.idle
+        door.connection.data_received(b"\r\nG")
+        door.connection.data_received(b"\r")
+        assert not door.connection.idle, "that was the end of no line that is empty"
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("begun", [b"\r\nG", b"\r\nGET /healthz HTTP/1.1\r\n"])

@@ -31,6 +31,8 @@ LINGER_SECONDS = 3.0
 """Time for which what nobody will read any more is still taken, so that the client gets to read the answer."""
 MAX_PIPELINED = 100
 """Requests that wait for those before them on the same connection; the one after them is answered with 429."""
+EMPTY_LINE = (b"\r\n", b"\r", b"\n")
+"""What one read of the socket brings of an empty line."""
 FRAMING = 8
 """Bytes around each byte of a body, at the most: a chunk of one byte has five."""
 
@@ -119,7 +121,12 @@ class Connection(HttpToolsProtocol):
             self._fail_body(MalformedBody(detail))
         elif self.phase == BODY:
             request_state(self.scope).fill = self._fill  # type: ignore[arg-type]
-        elif data == b"\r\n" and self.phase == IDLE and self.body_size:
+        elif (
+            data in EMPTY_LINE
+            and self.phase == IDLE
+            and self.body_size
+            and self.message_end == self.received - self.read_size
+        ):
             self.message_end = self.received  # some clients end a body with an empty line
 
     def on_message_begin(self) -> None:

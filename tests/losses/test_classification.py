@@ -274,6 +274,21 @@ def test_the_mean_of_corn_is_that_of_coral_pytorch() -> None:
     close(value("corn", logits, labels).sum() / asked, total / asked)
 
 
+@pytest.mark.parametrize("unasked", [torch.inf, -torch.inf, torch.nan])
+def test_what_corn_does_not_ask_takes_no_part(unasked: float) -> None:
+    logits = torch.tensor([[0.5, 2.0, 1.0], [0.5, -1.0, 1.0]], dtype=F64)
+    labels = torch.tensor([0, 1])
+    expected = value("corn", logits, labels)
+    logits[0, 1:] = logits[1, 2] = unasked
+    logits.requires_grad_()
+    found = value("corn", logits, labels)
+    close(found.detach(), expected)
+    found.sum().backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).tolist() == [[True, False, False], [True, True, False]]
+    assert logits.grad.isfinite().all()
+
+
 def test_two_ordered_classes_are_a_yes_or_no() -> None:
     logits, labels = batch()[0][:, :1], Source("two").indices(32, below=2)
     expected = F.binary_cross_entropy_with_logits(logits.squeeze(1), labels.double(), reduction="none")

@@ -21,10 +21,10 @@ def _gaps(predictions: Tensor, labels: Tensor) -> Tensor:
     return (2 * labels.to(dtype) - 1).unsqueeze(1) - torch.arange(0, 2 * size, 2, dtype=dtype, device=labels.device)
 
 
-def _log_right(predictions: Tensor, gaps: Tensor) -> Tensor:
-    """The logarithm of the probability of the right answer to each question."""
+def _evidence(predictions: Tensor, gaps: Tensor) -> Tensor:
+    """The logit of the right answer to each question."""
     # log(1 - sigmoid(x)) = log sigmoid(-x); a product with 1 or -1 takes half the passes of a choice between x and -x.
-    return F.logsigmoid(predictions * gaps.clamp(-1, 1))
+    return predictions * gaps.clamp(-1, 1)
 
 
 @loss(
@@ -68,7 +68,7 @@ def coral(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"
         Cao, Mirjalili and Raschka, Rank Consistent Ordinal Regression for Neural Networks with Application to Age Estimation,
         2019. https://arxiv.org/abs/1901.07884; coral-pytorch, coral_loss.
     """
-    return -_log_right(predictions, _gaps(predictions, labels)).sum(1)
+    return -F.logsigmoid(_evidence(predictions, _gaps(predictions, labels))).sum(1)
 
 
 def _subset_sizes(arguments: Arguments) -> Support:
@@ -122,5 +122,5 @@ def corn(predictions: Logits[Tensor, "N C-1"], labels: ClassIndices[Tensor, "N"]
         2021. https://arxiv.org/abs/2111.08851; coral-pytorch, corn_loss.
     """
     gaps = _gaps(predictions, labels)
-    asked = (gaps + 2).clamp(0, 1)  # a product with 0 or 1 takes a quarter of a choice
-    return -(_log_right(predictions, gaps) * asked).sum(1)
+    # A choice, as a product with 0 would make NaN of what is not asked and not finite; log sigmoid(inf) = 0.
+    return -F.logsigmoid(torch.where(gaps >= -1, _evidence(predictions, gaps), torch.inf)).sum(1)

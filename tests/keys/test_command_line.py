@@ -51,6 +51,9 @@ def test_what_cannot_be_done_is_said() -> None:
     assert (unknown.exit_code, unknown.stderr) == (1, "'nobody' is not a key.\n")
     wrong = run("create", "ci", "--scope", "root")
     assert wrong.exit_code == 1
+    late = run("create", "ci", "--days", "3000000")
+    assert (late.exit_code, late.stdout) == (1, "")
+    assert "9999-12-31T23:59:59Z at the latest" in late.stderr
     assert "'root' is not a scope; expected evaluate, runs:read, runs:write, admin" in wrong.stderr
 
 

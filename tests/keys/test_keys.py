@@ -13,7 +13,7 @@ from lossmeter.database import Database
 from lossmeter.errors import Invalid, NotFound, StoreUnavailable, TooManyRequests, Unauthorized
 from lossmeter.keys import Key, Keyring, SqlKeys, issue
 from lossmeter.keys.bucket import Bucket
-from lossmeter.keys.key import TOKEN, id_of, now_microseconds
+from lossmeter.keys.key import LATEST, TOKEN, id_of, now_microseconds
 from lossmeter.keys.keyring import OUTAGE_SECONDS
 from tests.support.postgres import Postgres
 
@@ -105,6 +105,7 @@ def test_what_is_no_token_has_no_id(text: str) -> None:
         ({"requests_per_second": 1.0, "burst": 0}, "/burst"),
         ({"max_body_bytes": 0}, "/max_body_bytes"),
         ({"expires": 1}, "/expires"),
+        ({"expires": LATEST + 1}, "/expires"),
     ],
 )
 def test_a_key_that_cannot_be_is_refused(given: dict[str, object], pointer: str) -> None:

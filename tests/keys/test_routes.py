@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lossmeter.database import Database
 from lossmeter.database.tables import KEYS
 from lossmeter.errors import StoreUnavailable
 from lossmeter.keys import SCOPES, Key, SqlKeys, issue
-from lossmeter.keys.key import TOKEN, digest_of
+from lossmeter.keys.key import LATEST, TOKEN, digest_of
 from tests.support.postgres import Postgres
 from tests.support.service import serving
 
@@ -127,6 +128,8 @@ def test_a_key_needs_no_more_than_a_name(office: Office) -> None:
         ({"expires": "2101-01-01T00:00:00"}, "/expires"),
         ({"expires": "soon"}, "/expires"),
         ({"expires": 4102444800}, "/expires"),
+        ({"expires": "9999-12-31T23:59:59-05:00"}, "/expires"),
+        ({"expires": "9999-12-31T23:59:59.5Z"}, "/expires"),
         ({"requests_per_second": 0}, "/requests_per_second"),
         ({"requests_per_second": 1e300}, "/requests_per_second"),
         ({"burst": 3}, "/burst"),
@@ -148,6 +151,25 @@ def test_the_largest_limits_are_kept(office: Office) -> None:
     limits = {"requests_per_second": 1e9, "burst": 2**31 - 1, "max_body_bytes": 2**63 - 1}
     made = office.make(**limits, expires="9999-12-31T23:59:59+00:00").json()["key"]
     assert {name: made[name] for name in limits} == limits
+
+
+def test_a_key_that_expires_later_than_can_be_written_is_listed(office: Office) -> None:
+    late, _ = issue("late", [], expires=LATEST)
+    office.store.add(replace(late, expires=LATEST + 86_400_000_000))
+    listed = office.http.get("/v1/keys")
+    assert listed.status_code == 200, listed.text
+    (found,) = [one for one in listed.json()["keys"] if one["id"] == late.id]
+    assert (found["state"], datetime.fromisoformat(found["expires"]).year) == ("good", 9999)
+
+
+def test_a_key_whose_token_cannot_be_told_is_not_kept(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Key) -> None:
+        raise ValueError("a bug")
+
+    before = len(office.store.all())
+    monkeypatch.setattr("lossmeter.api.operations.keys.key_model", broken)
+    problem(office.http.post("/v1/keys", json={"name": "ci"}), 500, "internal")
+    assert len(office.store.all()) == before
 
 
 def test_what_is_no_key_cannot_be_revoked_and_is_not_repeated(office: Office) -> None:

@@ -32,6 +32,8 @@ MAX_NAME_LENGTH = 200
 MAX_REQUESTS_PER_SECOND = 1e9
 MAX_BURST = 2**31 - 1
 MAX_BODY_BYTES = 2**63 - 1
+LATEST = 253_402_300_799 * 1_000_000
+"""The end of 9999, in microseconds since 1970: no later time can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ def issue(
     now = now_microseconds()
     if expires is not None and expires <= now:
         raise Invalid.at("keys", "/expires", "the key would have expired already")
+    if expires is not None and expires > LATEST:
+        raise Invalid.at(
+            "keys", "/expires", "expires is 9999-12-31T23:59:59Z at the latest; left out, the key never expires"
+        )
     key_id = "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))
     token = f"lm_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
     if requests_per_second is not None and burst is None:
@@ -130,7 +136,7 @@ def described(key: Key) -> dict[str, Any]:
 
 
 def _time(moment: int) -> str:
-    return datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat()
+    return datetime.fromtimestamp(min(moment, LATEST) // 1_000_000, UTC).isoformat()
 
 
 NOBODY = Key("", "", bytes(32), frozenset(), 0)

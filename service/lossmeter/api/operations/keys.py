@@ -27,7 +27,7 @@ class Issued(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MakeKey(DatabaseOperation[Issued, None, Issued]):
+class MakeKey(DatabaseOperation[Issued, None, NewKey]):
     """Answers `POST /v1/keys`.
 
     Args:
@@ -47,13 +47,15 @@ class MakeKey(DatabaseOperation[Issued, None, Issued]):
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Issued, None]:
         return DecodedRequest(Issued(*parse_key(negotiated.reader.decode(body, frozenset()))), None)
 
-    def compute(self, work: Issued) -> Issued:
+    def compute(self, work: Issued) -> NewKey:
+        answer = NewKey(
+            key=key_model(work.key), token=work.token
+        )  # before it is kept: without its token a key is of no use
         self.keyring.add(work.key)
         log.info("key %s was made by key %s", work.key.id, self.maker)
-        return work
+        return answer
 
-    def encode(self, form: None, result: Issued, negotiated: Negotiated) -> Answer:  # noqa: ARG002
-        answer = NewKey(key=key_model(result.key), token=result.token).model_dump(mode="json")
+    def encode(self, form: None, result: NewKey, negotiated: Negotiated) -> Answer:  # noqa: ARG002
         location = (b"location", f"{self.root_path}{KEYS}/{result.key.id}".encode("latin-1"))
         headers = (JSON_CONTENT, location, (b"cache-control", NO_STORE.encode()))
-        return Answer(JSON.encode(answer, base64=False), headers, status=201)
+        return Answer(JSON.encode(result.model_dump(mode="json"), base64=False), headers, status=201)

@@ -198,6 +198,18 @@ def test_only_the_scope_admin_manages_keys(office: Office) -> None:
     assert office.http.get("/v1/keys").status_code == 200
 
 
+def test_keys_are_managed_with_the_scope_admin_even_if_the_door_asks_for_none(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = office.make(scopes=["runs:write"]).json()["token"]
+    before = office.store.all()
+    monkeypatch.setattr("lossmeter.api.access.required_scope", lambda *_: None)
+    for method, path in (("GET", ""), ("POST", ""), ("DELETE", f"/{office.admin.id}")):
+        answer = httpx.request(method, f"{office.url}/v1/keys{path}", headers=bearer(token), json={"name": "mine"})
+        problem(answer, 403, "forbidden")
+    assert office.store.all() == before
+
+
 def test_no_answer_but_the_first_and_no_log_holds_a_token_or_a_digest(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlsplit
 
+from starlette._utils import get_route_path as path_of  # as the router does: another path would be another scope
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -118,14 +119,14 @@ class Access:
 
     def is_open_to(self, scope: Scope) -> bool:
         """Tells whether a request needs no key. It depends on its head, and on the address at which it came in."""
-        path = _path(scope)
+        path = path_of(scope)
         # Who asks without a key has leave for now; a key that they made would outlast it.
         return (self.local and not path.startswith(KEYS) and self._is_here(scope)) or is_open(path)
 
     def _token(self, scope: Scope) -> str:
         given = header(scope["headers"], b"authorization")
         if given is None:
-            if self.local and _path(scope).startswith(KEYS):
+            if self.local and path_of(scope).startswith(KEYS):
                 raise Unauthorized(MISSING_HERE)
             raise Unauthorized(ELSEWHERE if self.local else MISSING)
         kind, _, token = given.decode("latin-1").partition(" ")
@@ -141,7 +142,7 @@ class Access:
             key = state.key = self.keyring.authenticate(token)
             self.keyring.count(key)
         key = state.key
-        wanted = required_scope(scope["method"], _path(scope))
+        wanted = required_scope(scope["method"], path_of(scope))
         if not key.allows(wanted):
             raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
 
@@ -187,12 +188,6 @@ class Access:
             ):
                 return False
         return True
-
-
-def _path(scope: Scope) -> str:
-    """Returns the path without the root path."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 def way_of(host: str) -> Way:

@@ -16,7 +16,7 @@ from lossmeter.api.openapi.operations import json_content, request_body
 from lossmeter.api.operations.keys import NO_STORE, MakeKey
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
-from lossmeter.errors import KeysOff, NotFound
+from lossmeter.errors import Forbidden, KeysOff, NotFound
 from lossmeter.keys import Keyring
 from lossmeter.keys.key import KEY_ID
 from lossmeter.telemetry.request import request_state
@@ -71,10 +71,13 @@ def _administered(keyring: Keyring | None, scope: Scope) -> tuple[Keyring, str]:
 
     Raises:
         KeysOff: nobody was asked for one.
+        Forbidden: it may not manage keys. The door has said so before, if it knows this address.
     """
     key = request_state(scope).key
     if keyring is None or key is None:
         raise KeysOff(OFF)
+    if not key.allows("admin"):
+        raise Forbidden(f"The key {key.id} does not have the scope admin.", "admin")
     return keyring, key.id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -233,6 +234,24 @@ def test_no_answer_but_the_first_and_no_log_holds_a_token_or_a_digest(
         assert digest_of(one).hex() not in told
 
 
+def test_a_token_in_an_address_is_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "lossmeter.access")
+    with opened(f"sqlite:///{tmp_path}/keys.sqlite") as office:
+        secret = office.token.split("_", 2)[2]
+        slip = f"/v1/keys/{office.token}"
+        assert office.http.delete(slip).status_code == 404
+        assert office.http.get("/" + "x" * 480 + slip).status_code == 404  # only the beginning of it is logged
+        assert office.http.delete(slip.replace("_", "%5f")).status_code == 404
+        monkeypatch.setattr("lossmeter.api.routes.keys._administered", lambda: None)
+        assert office.http.delete(slip).status_code == 500
+    lines = [line for line in caplog.text.splitlines() if office.admin.id in line and "/v1/keys/lm" in line]
+    assert len(lines) == 5
+    assert all("***" in line for line in lines)
+    assert secret[:6] not in caplog.text
+
+
 def test_a_key_that_another_process_made_or_revoked_is_seen_in_time(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/keys.sqlite"
     with opened(url, key_cache_seconds=0) as here, opened(url, key_cache_seconds=0) as elsewhere:
@@ -246,6 +265,7 @@ def test_a_reading_that_began_before_a_change_does_not_undo_it(tmp_path: Path, m
     with opened(f"sqlite:///{tmp_path}/keys.sqlite", key_cache_seconds=0.05) as office:
         made = office.make(scopes=["evaluate"]).json()
         read, began, goes_on = SqlKeys.all, threading.Event(), threading.Event()
+        time.sleep(0.1)  # until what was read is too old to go by
 
         def slowly(store: SqlKeys) -> list[Key]:
             keys = read(store)

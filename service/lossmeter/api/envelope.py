@@ -15,6 +15,7 @@ from lossmeter.api.body import ClientGone
 from lossmeter.api.headers import ALWAYS
 from lossmeter.engine import devices
 from lossmeter.errors import DeviceLost, LossmeterError
+from lossmeter.keys.key import without_secrets
 from lossmeter.scheduling import garbage
 from lossmeter.telemetry import logs
 from lossmeter.telemetry.counters import CLIENT_GONE, Counters
@@ -117,7 +118,8 @@ class Passage:
         if isinstance(error, LossmeterError):
             return problems.answer(error, scope)
         # A path may hold line breaks, which could pass for lines of the log.
-        log.error("request %s: %s %a", self.state.request_id, scope["method"], scope["path"], exc_info=error)
+        path = without_secrets(scope["path"])
+        log.error("request %s: %s %a", self.state.request_id, scope["method"], path, exc_info=error)
         if not devices.is_lost(error):
             return problems.internal(scope)
         self._envelope.readiness.give_up("The device failed and cannot be used by this process any more.")

@@ -24,6 +24,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 """The scopes of a key: losses and evaluations; reading runs; changing runs; everything."""
 
 TOKEN = re.compile(r"lm_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
+SECRET = re.compile(r"(lm(?:_|%5[Ff])[a-z2-7]{12}(?:_|%5[Ff]))[A-Za-z0-9_%-]+")
 KEY_ID = re.compile(r"[a-z2-7]{12}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 12
@@ -147,6 +148,11 @@ def id_of(token: str) -> str | None:
     """Reads the id of the key that a token claims to belong to; None if it is no token at all."""
     match = TOKEN.fullmatch(token)
     return None if match is None else match[1]
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text with the secret part of every token in it, even of one that is cut short, replaced by `***`."""
+    return SECRET.sub(r"\1***", text)
 
 
 def digest_of(token: str) -> bytes:

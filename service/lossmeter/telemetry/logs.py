@@ -1,6 +1,7 @@
 """Formats log lines: text for people or JSON for programs, with the id of the request, and one line at most for a request.
 
-What clients send is not logged, but for the path of their request; control characters in it, as anywhere, are escaped.
+What clients send is not logged, but for the path of their request, without the secret of a token that was put there by
+mistake; control characters in it, as anywhere, are escaped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import orjson
 from uvicorn.logging import DefaultFormatter
 
+from lossmeter.keys.key import without_secrets
 from lossmeter.settings import Settings
 from lossmeter.telemetry.measures import STAGES
 from lossmeter.telemetry.request import request_state
@@ -94,7 +96,7 @@ def log_access(scope: MutableMapping[str, Any], status: int, seconds: float, sen
     """Writes the line of the access log for one request."""
     state = request_state(scope)
     client = scope.get("client") or ("", 0)
-    path = bytes(scope.get("raw_path") or b"")[:LONGEST_PATH].decode("ascii", "backslashreplace")
+    path = without_secrets(bytes(scope.get("raw_path") or b"")[:LONGEST_PATH].decode("ascii", "backslashreplace"))
     fields = {
         "client": client[0],
         "method": scope["method"],

@@ -11,7 +11,8 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from lossmeter.database import Database
-from lossmeter.keys import SqlKeys, issue
+from lossmeter.errors import StoreUnavailable
+from lossmeter.keys import Key, SqlKeys, issue
 from lossmeter.keys.key import TOKEN
 from tests.support.service import serving
 from tests.web.conftest import Browser, retype
@@ -102,6 +103,52 @@ def test_a_key_is_made_shown_once_and_revoked(browser: Browser, guarded: Guarded
     assert httpx.get(f"{guarded.url}/v1/keys", headers=headers).json()["keys"][0]["state"] == "revoked"
     assert browser.run(f"document.querySelectorAll('{row} button').length") == 0
     assert complaints(browser) == []
+
+
+def test_a_token_stays_in_sight_though_the_list_is_refused(
+    browser: Browser, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: SqlKeys) -> list[Key]:
+        raise StoreUnavailable("It is away.")
+
+    entered(browser, guarded, guarded.admin, "document.querySelector('tr[data-key]')")
+    before = len(browser.run(ROWS))
+    monkeypatch.setattr(SqlKeys, "all", away)
+    browser.driver.find_element("id", "key-name").send_keys("ci")
+    press(browser, "Make the key")
+    assert browser.wait("document.querySelector('section[aria-label=Keys] > .error')?.textContent") == "It is away."
+    assert TOKEN.fullmatch(browser.run("document.querySelector('#token')?.textContent"))
+    assert len(browser.run(ROWS)) == before
+    assert [error for error in complaints(browser) if "503" not in error] == []
+
+
+def test_what_is_no_number_is_refused_and_not_left_out(browser: Browser, guarded: Guarded) -> None:
+    entered(browser, guarded, guarded.admin, "document.querySelector('tr[data-key]')")
+    headers = {"Authorization": f"Bearer {guarded.admin}"}
+    before = httpx.get(f"{guarded.url}/v1/keys", headers=headers).json()
+    browser.driver.find_element("id", "key-name").send_keys("ci")
+    for field in ("expires", "requests_per_second"):
+        typed = browser.driver.find_element("id", f"key-{field}")
+        typed.send_keys("1e")
+        assert browser.run("arguments[0].validity.badInput", typed)
+        press(browser, "Make the key")
+        told = browser.wait(f"document.querySelector('#key-{field}-error')?.textContent")
+        assert told == "This is not a number."
+        retype(typed, "30")
+    assert httpx.get(f"{guarded.url}/v1/keys", headers=headers).json() == before
+    press(browser, "Make the key")
+    browser.wait("document.querySelector('#token')")
+    made = httpx.get(f"{guarded.url}/v1/keys", headers=headers).json()["keys"][0]
+    assert (made["name"], made["requests_per_second"], made["expires"] is None) == ("ci", 30.0, False)
+    assert complaints(browser) == []
+
+
+def test_the_key_in_use_is_marked_and_its_end_warned_of(browser: Browser, guarded: Guarded) -> None:
+    entered(browser, guarded, guarded.admin, "document.querySelector('tr[data-key]')")
+    own = guarded.admin.split("_")[1]
+    assert [row[1] for row in browser.run(ROWS) if "this key" in row[1]] == [f"{own} (this key)"]
+    warned = "[...document.querySelectorAll('tr[data-key] dialog')].filter(one => one.querySelector('.error'))"
+    assert browser.run(f"{warned}.map(one => one.closest('tr').dataset.key)") == [own]
 
 
 def test_whoever_may_not_manage_keys_sees_nothing_of_them(browser: Browser, guarded: Guarded) -> None:

@@ -122,6 +122,8 @@ export function onKeyWanted(listener: (reason: string) => void): void {
 export const wantKey = (reason: string) => asked(reason);
 
 export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+/** The public part of the key in use, if it looks like one. */
+export const keyId = () => /^lm_([a-z2-7]{12})_/.exec(sessionStorage.getItem(KEY) ?? "")?.[1];
 export const giveKey = (key: string) => sessionStorage.setItem(KEY, key);
 export const address = (path: string) => new URL(path, document.baseURI).href;
 

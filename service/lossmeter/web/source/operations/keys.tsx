@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Check, CopyButton } from "../controls";
 import { short } from "../numbers";
 import { when } from "../runs/list";
-import { call, exchanged, hasKey, Refused, wantKey } from "../service";
+import { call, exchanged, hasKey, keyId, Refused, wantKey } from "../service";
 import { t } from "../strings";
 
 interface Key {
@@ -31,9 +31,10 @@ export function Keys() {
   async function load(wanted: boolean) {
     const response = await exchanged("GET", PATH);
     const given = await response.json();
-    setKeys(response.ok ? given.keys : undefined);
+    if (response.ok) setKeys(given.keys);
+    setError(response.ok || !keys ? "" : given.detail);
+    if (keys) return; // What is shown stays, whatever comes of a later reading: among it may be a token that is shown once.
     setAsks(response.status === 401);
-    setError("");
     if (wanted && response.status === 401) wantKey(given.detail);
     else if (wanted && !response.ok) setNote(given.detail);
   }
@@ -62,7 +63,7 @@ export function Keys() {
           <tbody>
             {keys.map((key) => (
               <tr key={key.id} data-key={key.id}>
-                <th scope="row"><bdi>{key.name}</bdi></th><td><code>{key.id}</code></td><td>{states[key.state]}</td><td><code>{key.scopes.join(" ")}</code></td>
+                <th scope="row"><bdi>{key.name}</bdi></th><td><code>{key.id}</code>{key.id === keyId() && ` (${t("this key")})`}</td><td>{states[key.state]}</td><td><code>{key.scopes.join(" ")}</code></td>
                 <td>{when(key.created)}</td><td>{key.expires ? when(key.expires) : "–"}</td><td>{short(key.requests_per_second)}</td>
                 <td>{key.state !== "revoked" && <Revoke of={key} onRevoked={reload} onError={setError} />}</td>
               </tr>
@@ -86,7 +87,10 @@ function Revoke({ of: key, onRevoked, onError }: { of: Key; onRevoked: () => voi
     <>
       <button type="button" class="quiet danger" aria-label={t("Revoke {name}", { name: key.name })} onClick={() => dialog.current?.showModal()}>{t("Revoke")}</button>
       <dialog ref={dialog} aria-labelledby={id}>
-        <p id={id}>{t("Revoke the key {name} ({id})? Whoever uses it is refused from now on, and it cannot be brought back.", { name: key.name, id: key.id })}</p>
+        <div id={id}>
+          <p>{t("Revoke the key {name} ({id})? Whoever uses it is refused from now on, and it cannot be brought back.", { name: key.name, id: key.id })}</p>
+          {key.id === keyId() && <p class="error">{t("This page uses this key, and cannot go on without another one.")}</p>}
+        </div>
         <div class="row">
           <button type="button" class="quiet danger" onClick={revoke}>{t("Revoke")}</button>
           <button type="button" class="quiet" onClick={() => dialog.current?.close()}>{t("Keep it")}</button>
@@ -106,6 +110,13 @@ function NewKey({ onMade }: { onMade: () => void }) {
   const [busy, setBusy] = useState(false);
   async function make(event: Event) {
     event.preventDefault();
+    // What is no number has no value, and must not pass for a field that was left empty.
+    const numbers = [...(event.currentTarget as HTMLFormElement).querySelectorAll<HTMLInputElement>("input[type=number]")];
+    const bad = numbers.filter((one) => one.validity.badInput);
+    if (bad.length) {
+      setFlaws(bad.map((one) => ({ pointer: one.id.replace("key-", "/"), message: t("This is not a number.") })));
+      return;
+    }
     setBusy(true);
     try {
       const expires = days ? { expires: new Date(Date.now() + Number(days) * DAY_MS).toISOString() } : {};

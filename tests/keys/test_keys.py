@@ -42,7 +42,7 @@ class Counted:
             raise StoreUnavailable("It is away.")
         return self.store.all()
 
-    def revoke(self, key_id: str, now: int) -> Key:
+    def revoke(self, key_id: str, now: int) -> tuple[Key, bool]:
         return self.store.revoke(key_id, now)
 
 
@@ -121,9 +121,9 @@ def test_keys_survive_the_database(store: SqlKeys) -> None:
     for key in (first, second):
         store.add(key)
     assert {key.id: key for key in store.all()} == {first.id: first, second.id: second}
-    revoked = store.revoke(first.id, 77)
-    assert revoked == replace(first, revoked=77)
-    assert store.revoke(first.id, 99).revoked == 77
+    revoked = replace(first, revoked=77)
+    assert store.revoke(first.id, 77) == (revoked, True)
+    assert store.revoke(first.id, 99) == (revoked, False)
     with pytest.raises(NotFound):
         store.revoke("nobody", 1)
 

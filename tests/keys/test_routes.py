@@ -234,6 +234,15 @@ def test_no_answer_but_the_first_and_no_log_holds_a_token_or_a_digest(
         assert digest_of(one).hex() not in told
 
 
+def test_the_log_says_who_revoked_a_key_and_nobody_else(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lossmeter")
+    made, other = office.make().json()["key"]["id"], office.make(scopes=["admin"]).json()["token"]
+    assert office.http.delete(f"/v1/keys/{made}").status_code == 204
+    assert httpx.delete(f"{office.url}/v1/keys/{made}", headers=bearer(other)).status_code == 204
+    told = [record.getMessage() for record in caplog.records if f"key {made} was revoked" in record.getMessage()]
+    assert told == [f"key {made} was revoked by key {office.admin.id}"]
+
+
 def test_a_token_in_an_address_is_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,9 +304,8 @@ def unavailable(_: SqlKeys) -> list[Key]:
     raise StoreUnavailable("It is away.")
 
 
-@pytest.mark.parametrize("way", [{}, {"auth": "auto"}])
-def test_this_machine_makes_no_keys_without_one(tmp_path: Path, way: dict[str, Any]) -> None:
-    with opened(f"sqlite:///{tmp_path}/keys.sqlite", **{"auth": "auto", **way}) as office:
+def test_this_machine_makes_no_keys_without_one(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/keys.sqlite", auth="auto") as office:
         assert httpx.post(f"{office.url}/v1/losses/mse", json=MSE).status_code == 200
         for method, path in (("GET", ""), ("POST", ""), ("DELETE", f"/{office.admin.id}"), ("GET", "/"), ("GET", "x")):
             for headers in ({}, bearer("lm_nonsense"), bearer(issue("mine", ["admin"])[1])):

@@ -76,7 +76,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `los
     from lossmeter.keys.key import id_of, now_microseconds
 
     with _open_store() as store:
-        key = store.revoke(id_of(key_id) or key_id, now_microseconds())
+        key, _ = store.revoke(id_of(key_id) or key_id, now_microseconds())
     typer.echo(f"key {key.id} ({key.name}) is revoked")
 
 

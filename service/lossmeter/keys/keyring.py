@@ -131,12 +131,12 @@ class Keyring:
         self.store.add(key)
         self._keys = {**self._keys, key.id: key}
 
-    def revoke(self, key_id: str) -> Key:
-        """Makes a key useless, in this process at once.
+    def revoke(self, key_id: str) -> bool:
+        """Makes a key useless, in this process at once; returns whether it had not been revoked before.
 
         Raises:
             NotFound: if there is none of that id.
         """
-        revoked = self.store.revoke(key_id, now_microseconds())
+        revoked, changed = self.store.revoke(key_id, now_microseconds())
         self._keys = {**self._keys, key_id: revoked}
-        return revoked
+        return changed

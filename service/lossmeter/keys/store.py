@@ -32,19 +32,19 @@ class SqlKeys:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created.desc(), KEYS.c.id))
             return [_key(row) for row in rows]
 
-    def revoke(self, key_id: str, now: int) -> Key:
-        """Makes a key useless for ever; it stays in the list.
+    def revoke(self, key_id: str, now: int) -> tuple[Key, bool]:
+        """Makes a key useless for ever; it stays in the list. Returns it, and whether it had not been revoked before.
 
         Raises:
             NotFound: if there is none of that id.
         """
         change = sa.update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked.is_(None)).values(revoked=now)
         with self.database.writing() as connection:
-            connection.execute(change)
+            changed = connection.execute(change).rowcount == 1
             row = connection.execute(sa.select(KEYS).where(KEYS.c.id == key_id)).one_or_none()
             if row is None:
                 raise NotFound(f"{key_id!r} is not a key.")
-            return _key(row)
+            return _key(row), changed
 
 
 def _key(row: Any) -> Key:

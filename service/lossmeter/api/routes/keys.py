@@ -60,8 +60,8 @@ def router(resources: Resources) -> APIRouter:
         keyring, revoker = _administered(resources.keyring, request.scope)
         if not KEY_ID.fullmatch(key_id):
             raise NotFound("There is no such key.")  # what was given may be a token
-        await thread.run(keyring.revoke, key_id)
-        log.info("key %s was revoked by key %s", key_id, revoker)
+        if await thread.run(keyring.revoke, key_id):
+            log.info("key %s was revoked by key %s", key_id, revoker)
 
     return routes
 

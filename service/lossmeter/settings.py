@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     store_timeout_seconds: float = Field(default=15.0, gt=0)
     """Seconds that a statement of PostgreSQL may take, or a writer of SQLite waits for another one; then callers get 503."""
     retention_days: int = Field(default=0, ge=0)
-    """Days that a run is kept after the last thing that happened to it; 0 for ever."""
+    """Days that a run is kept after it was opened, got its last batch or was closed, whichever came last; 0 for ever."""
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Ledger:
     Args:
         store: where they are kept.
         engine: computes the losses.
-        retention_days: how long a run is kept after what last happened to it; 0 for ever.
+        retention_days: how long a run is kept after it was opened, got its last batch or was closed; 0 for ever.
     """
 
     def __init__(self, store: Store, engine: Engine, retention_days: int = 0) -> None:

@@ -40,13 +40,12 @@ def paths(target: Target) -> str:
 
 def key_guessing(target: Target) -> str:
     """Against a server that asks for keys."""
-    begin, guesses, found = monotonic(), 0, set()
+    begin, found = monotonic(), []
     with httpx.Client(base_url=target.url) as http:
-        while monotonic() - begin < GUESSING_SECONDS or guesses < FEWEST_GUESSES:
+        while monotonic() - begin < GUESSING_SECONDS or len(found) < FEWEST_GUESSES:
             token = issue("guess", [])[1]
-            found.add(http.get("/v1/losses", headers={"Authorization": f"Bearer {token}"}).status_code)
-            guesses += 1
-    return counted([str(status) for status in found]) + " to all"
+            found.append(str(http.get("/v1/losses", headers={"Authorization": f"Bearer {token}"}).status_code))
+    return counted(found)
 
 
 def log_injection(target: Target) -> str:

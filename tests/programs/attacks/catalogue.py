@@ -108,7 +108,7 @@ ATTACKS = (
 )
 TLS_SILENCE = Attack("TLS: 1,100 connections that never begin the handshake", edges.tls_silence, "closed or served")
 """Needs a server that speaks TLS."""
-GUESSING = Attack("guessed keys, for five seconds", addresses.key_guessing, "401 to all")
+GUESSING = Attack("guessed keys, for five seconds", addresses.key_guessing, "401")
 """Needs a server that asks for keys."""
 
 

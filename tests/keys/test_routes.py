@@ -173,6 +173,16 @@ def test_a_key_whose_token_cannot_be_told_is_not_kept(office: Office, monkeypatc
     assert len(office.store.all()) == before
 
 
+def test_only_the_newest_keys_are_listed_unless_they_are_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossmeter.api.routes.keys.NEWEST", 3)
+    with opened(f"sqlite:///{tmp_path}/keys.sqlite") as office:
+        made = [office.make(name=name).json()["key"] for name in "abcde"]
+        for key in (made[0], made[2], made[4]):
+            office.http.delete(f"/v1/keys/{key['id']}")
+        listed = [(key["name"], key["state"]) for key in office.http.get("/v1/keys").json()["keys"]]
+    assert listed == [("e", "revoked"), ("d", "good"), ("c", "revoked"), ("b", "good"), ("admin", "good")]
+
+
 def test_what_is_no_key_cannot_be_revoked_and_is_not_repeated(office: Office) -> None:
     problem(office.http.delete("/v1/keys/aaaaaaaaaaaa"), 404, "not_found")
     token = office.make().json()["token"]

@@ -50,7 +50,7 @@ class KeyModel(BaseModel):
 
 
 class KeyList(BaseModel):
-    """All keys, newest first."""
+    """Keys, newest first."""
 
     keys: list[KeyModel]
 

@@ -23,6 +23,8 @@ from lossmeter.telemetry.request import request_state
 
 log = logging.getLogger(__name__)
 
+NEWEST = 1000
+"""Keys that are listed whether they are good or not: those that are not become more for ever."""
 OFF = (
     "This server asks nobody for a key (LOSSMETER_AUTH=off), so that it cannot know who may manage them. "
     "Whoever may write to its database can, with `lossmeter keys`."
@@ -39,12 +41,13 @@ def router(resources: Resources) -> APIRouter:
         making = MakeKey(keyring, thread, scope.get("root_path", ""), maker)
         await respond(making, resources.limits, scope, receive, send)
 
-    @routes.get(KEYS, operation_id="list_keys", summary="All keys, newest first, also those that are not good any more")
+    @routes.get(KEYS, operation_id="list_keys", summary="Keys, newest first, also those that are not good any more")
     async def list_keys(request: Request, response: Response) -> KeyList:
-        """What is known of them, and never a token."""
+        """What is known of them, and never a token. Of keys that are not good any more those among the newest 1,000."""
         keyring, _ = _administered(resources.keyring, request.scope)
         response.headers["Cache-Control"] = NO_STORE
-        return KeyList(keys=[key_model(key) for key in await thread.run(keyring.store.all)])
+        keys = [key_model(key) for key in await thread.run(keyring.store.all)]
+        return KeyList(keys=[key for place, key in enumerate(keys) if place < NEWEST or key.state == "good"])
 
     add_raw_route(routes, "POST", KEYS, answer_make, **MAKE)
 

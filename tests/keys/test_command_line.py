@@ -55,6 +55,10 @@ def test_what_cannot_be_done_is_said() -> None:
     assert (late.exit_code, late.stdout) == (1, "")
     assert "9999-12-31T23:59:59Z at the latest" in late.stderr
     assert "'root' is not a scope; expected evaluate, runs:read, runs:write, admin" in wrong.stderr
+    for days in ("nan", "inf"):
+        endless = run("create", "ci", "--days", days)
+        assert (endless.exit_code, endless.stdout) == (2, "")
+        assert "--days" in endless.stderr
 
 
 def test_the_password_of_the_store_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,8 @@ def create_key(
     from lossmeter.keys import described, issue
     from lossmeter.keys.key import now_microseconds
 
+    if days is not None and not math.isfinite(days):
+        raise typer.BadParameter(f"{days} is no number of days.", param_hint="--days")
     expires = None if days is None else now_microseconds() + int(days * 86_400e6)
     with _open_store() as store:
         key, token = issue(

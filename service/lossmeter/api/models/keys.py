@@ -55,7 +55,7 @@ class KeyList(BaseModel):
     keys: list[KeyModel]
 
 
-class NewKey(BaseModel):
+class KeyWithToken(BaseModel):
     """A new key, and its token, which nobody can find out later."""
 
     key: KeyModel

@@ -16,7 +16,7 @@ from lossmeter.api.addresses import OPEN_INFERENCE
 from lossmeter.api.models.custom import CustomAnswer, custom_model
 from lossmeter.api.models.evaluation import EvaluateAnswer, EvaluateRequest
 from lossmeter.api.models.inference import InferAnswer, InferError, InferRequest
-from lossmeter.api.models.keys import KeyRequest, NewKey
+from lossmeter.api.models.keys import KeyRequest, KeyWithToken
 from lossmeter.api.models.objectives import ObjectiveRequest, ObjectiveResult
 from lossmeter.api.models.runs import (
     BatchAnswer,
@@ -92,7 +92,7 @@ REQUESTS: tuple[type[BaseModel], ...] = (
 ANSWERS: tuple[type[BaseModel], ...] = (
     *(LossAnswer, CustomAnswer, ObjectiveResult, EvaluateAnswer, problems.Problem),
     *(RunReport, RunState, BatchAnswer, Comparison),
-    *(InferAnswer, InferError, NewKey),
+    *(InferAnswer, InferError, KeyWithToken),
 )
 ABSENT = {
     "LossAnswer": {"value", "values"},

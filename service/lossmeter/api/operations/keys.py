@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lossmeter.api.addresses import KEYS
-from lossmeter.api.models.keys import NewKey, key_model, parse_key
+from lossmeter.api.models.keys import KeyWithToken, key_model, parse_key
 from lossmeter.api.negotiation import JSON
 from lossmeter.api.operation import JSON_CONTENT, Answer, DatabaseOperation, DecodedRequest, Negotiated
 from lossmeter.keys import Key, Keyring
@@ -27,7 +27,7 @@ class Issued(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MakeKey(DatabaseOperation[Issued, None, NewKey]):
+class MakeKey(DatabaseOperation[Issued, None, KeyWithToken]):
     """Answers `POST /v1/keys`.
 
     Args:
@@ -47,15 +47,15 @@ class MakeKey(DatabaseOperation[Issued, None, NewKey]):
     def decode(self, body: bytearray, negotiated: Negotiated) -> DecodedRequest[Issued, None]:
         return DecodedRequest(Issued(*parse_key(negotiated.reader.decode(body, frozenset()))), None)
 
-    def compute(self, work: Issued) -> NewKey:
-        answer = NewKey(
+    def compute(self, work: Issued) -> KeyWithToken:
+        answer = KeyWithToken(
             key=key_model(work.key), token=work.token
         )  # before it is kept: without its token a key is of no use
         self.keyring.add(work.key)
         log.info("key %s was made by key %s", work.key.id, self.maker)
         return answer
 
-    def encode(self, form: None, result: NewKey, negotiated: Negotiated) -> Answer:  # noqa: ARG002
+    def encode(self, form: None, result: KeyWithToken, negotiated: Negotiated) -> Answer:  # noqa: ARG002
         location = (b"location", f"{self.root_path}{KEYS}/{result.key.id}".encode("latin-1"))
         headers = (JSON_CONTENT, location, (b"cache-control", NO_STORE.encode()))
         return Answer(JSON.encode(result.model_dump(mode="json"), base64=False), headers, status=201)

@@ -94,7 +94,7 @@ MAKE: dict[str, Any] = {
         201: {
             "description": "A new key, and its token.",
             "headers": {"Location": {"description": "Address of the key.", "schema": {"type": "string"}}},
-            "content": json_content("NewKey"),
+            "content": json_content("KeyWithToken"),
         }
     },
 }

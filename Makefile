@@ -61,7 +61,7 @@ build/ray/.installed: pyproject.toml constraints.txt
 	build/ray/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]" --group test
 	touch $@
 
-# What tests/gpu/run.sh needs on a machine with a GPU and no network, beside its own torch and numpy: wheels for its Python.
+# What tests/gpu/run.sh needs on a machine with a GPU and no network, beside its own torch, numpy and scipy: wheels for its Python.
 GPU_PYTHON ?= 3.12
 BUNDLE ?= build/gpu-bundle
 MANYLINUX = 2_34 2_28 2_27 2_26 2_24 2_17 2_12 2_5
@@ -89,11 +89,12 @@ test-schema: install
 test-crash: install
 	LOSSMETER_CRASH_ROUNDS=100 $(BIN)/python -m pytest tests/runs/test_crashes.py
 
-# RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
-# some versions of Python only, and so is no part of the environment but stands beside it.
+# GRAPHS mutated custom losses: each is computed or refused, within its limits.
 fuzz-graphs: install
 	$(BIN)/python -m tests.programs.fuzz.graphs $(GRAPHS)
 
+# RUNS executions of each decoder, guided by what they reach; what they find stays in build/found. atheris has wheels for
+# some versions of Python only, and so is no part of the environment but stands beside it.
 fuzz: install build/fuzz
 	PYTHONPATH=build/fuzz $(BIN)/python -m tests.programs.fuzz --runs $(RUNS)
 

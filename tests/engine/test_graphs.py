@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.catalogue.budget import sent
-from lossmeter.catalogue.cost import TEXT_BYTES
+from lossmeter.budget import sent
 from lossmeter.client import trace
+from lossmeter.cost import TEXT_BYTES
 from lossmeter.engine import Call, Engine, Outcome, outcome
 from lossmeter.engine.graphs import custom_work, read_graph, run
 from lossmeter.engine.graphs.functions import parted

@@ -1,4 +1,4 @@
-"""What a machine needs beside Python, torch and numpy to run these tests: packages with the versions of constraints.txt.
+"""What a machine needs beside Python, torch, numpy and scipy to run these tests: packages with the versions of constraints.txt.
 
 `python -m tests.gpu.bundle 3.12` prints them as pip reads them. The closure is that of the packages that are installed here.
 """

@@ -5,7 +5,7 @@
 #   tests/gpu/run.sh --cpu       the same on the CPU, which shows that the script works and nothing else
 #   tests/gpu/run.sh --quick     few losses and short measurements; tests/gpu/__main__.py has the other options
 #
-# Needs a Python with torch and numpy (PYTHON), the wheels of `make gpu-bundle` (BUNDLE), and no network. Results go to OUT.
+# Needs a Python with torch, numpy and scipy (PYTHON), the wheels of `make gpu-bundle` (BUNDLE), and no network. Results go to OUT.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lossmeter.catalogue.cost import TEXT_BYTES
+from lossmeter.cost import TEXT_BYTES
 from lossmeter.engine import Engine
 from lossmeter.losses import LOSSES, Loss
 from tests.support.costs import call_of, least, operations, peak_bytes, sizes_of

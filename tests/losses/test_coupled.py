@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.catalogue.budget import Budget
+from lossmeter.budget import Budget
 from lossmeter.engine import Call, Engine
 from lossmeter.errors import TooLarge
 from lossmeter.losses import LOSSES

@@ -103,10 +103,6 @@ STOPPED = {
 BEFORE = {"ctc": {"predictions": partial(torch.log_softmax, dim=-1)}}
 
 
-def numbered(generate: Any, names: Any = LOSSES) -> list[Any]:
-    return [pytest.param(LOSSES[n], c, id=f"{n}-{i}") for n in names for i, c in enumerate(generate(n))]
-
-
 def each(generate: Callable[[str], list[Case]], names: Iterable[str] = LOSSES) -> Callable[[Any], Any]:
     """Runs a test of a loss and a case for each loss, on all its cases: a test for each case would cost more than the cases."""
 

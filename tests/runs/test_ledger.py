@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossmeter.catalogue.budget import Budget
+from lossmeter.budget import Budget
 from lossmeter.database import Database, connections
 from lossmeter.database.tables import RUNS, STATES
 from lossmeter.errors import Conflict, Invalid, NotFound, StoreUnavailable, TooLarge

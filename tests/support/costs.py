@@ -15,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lossmeter.catalogue.cost import PRODUCTS
+from lossmeter.cost import PRODUCTS
 from lossmeter.engine import Call, Engine
 from lossmeter.engine.programs.samples import LIMITS, Form
 from lossmeter.errors import Invalid

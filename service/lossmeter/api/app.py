@@ -15,7 +15,7 @@ import lossmeter
 from lossmeter.api import access, problems, resources
 from lossmeter.api.express_layer import ExpressLayer
 from lossmeter.api.lifespan import lifespan
-from lossmeter.api.openapi.document import document, laid_out
+from lossmeter.api.openapi.document import document
 from lossmeter.api.raw_routes import FastPath
 from lossmeter.api.routes import (
     evaluate,
@@ -86,8 +86,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for layer, arguments, options in reversed(middleware):
         app.middleware_stack = layer(app.middleware_stack, *arguments, **options)
     return app
-
-
-def rendered_document() -> str:
-    """Returns the OpenAPI document as it is committed: stable, readable, with a newline at the end."""
-    return laid_out(create_app(Settings(device="cpu")).openapi()) + "\n"

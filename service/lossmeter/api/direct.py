@@ -15,7 +15,7 @@ from lossmeter.api.endpoints import Endpoint, Endpoints
 from lossmeter.api.envelope import Envelope, Passage
 from lossmeter.api.exchange import Exchange
 from lossmeter.api.operation import BatchedOperation, Pieces
-from lossmeter.catalogue.budget import sent
+from lossmeter.budget import sent
 from lossmeter.scheduling import garbage
 from lossmeter.telemetry import logs
 

@@ -10,12 +10,22 @@ from typing import Any, Generic, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from lossmeter.api import operation as kinds
 from lossmeter.api.body import Body, read_body
 from lossmeter.api.headers import Headers, announced_size
 from lossmeter.api.negotiation import answer_coding
-from lossmeter.api.operation import Answer, FormT, Negotiated, Operation, ResultT, ThreadOperation, WorkT
-from lossmeter.catalogue.budget import sent
+from lossmeter.api.operation import (
+    Answer,
+    BatchedOperation,
+    DatabaseOperation,
+    DurableOperation,
+    FormT,
+    Negotiated,
+    Operation,
+    ResultT,
+    ThreadOperation,
+    WorkT,
+)
+from lossmeter.budget import sent
 from lossmeter.scheduling.deadlines import run_with_deadline
 from lossmeter.scheduling.limits import Limits
 from lossmeter.telemetry.request import RequestState, request_state
@@ -44,16 +54,16 @@ async def respond(
             exchange.cost += body.referred
             exchange.negotiated = exchange.negotiated._replace(refer=body.refer)
             limits.admit(exchange.cost)
-        if isinstance(operation, kinds.BatchedOperation) and exchange.cost <= limits.inline_bytes and not body.applied:
+        if isinstance(operation, BatchedOperation) and exchange.cost <= limits.inline_bytes and not body.applied:
             exchange.decode(body)
             with sent(exchange.sent):
                 exchange.keep(await operation.compute_with_others(exchange.take_work()))
             exchange.encode()
-        elif isinstance(operation, kinds.DurableOperation):
+        elif isinstance(operation, DurableOperation):
             await exchange.run_in_pool(exchange.decode, body)
             exchange.keep(await operation.compute_durably(exchange.take_work(), exchange.compute_in_pool))
             exchange.encode()
-        elif isinstance(operation, kinds.DatabaseOperation):
+        elif isinstance(operation, DatabaseOperation):
             await operation.store.run(exchange.run_in_thread, operation, body)
         elif isinstance(operation, ThreadOperation):
             await exchange.run_in_pool(exchange.run_in_thread, operation, body)
@@ -94,8 +104,8 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
 
     def admit(self, announced: int | None) -> None:
         """Refuses the request, before any of its body is read, if the pool that would do its work has no time."""
-        if not isinstance(self.operation, kinds.DatabaseOperation):
-            self.limits.admit(announced if isinstance(self.operation, kinds.BatchedOperation) else None)
+        if not isinstance(self.operation, DatabaseOperation):
+            self.limits.admit(announced if isinstance(self.operation, BatchedOperation) else None)
 
     def decode(self, body: Body) -> None:
         """Turns the body into work, for whose tensors there must be room."""
@@ -128,7 +138,7 @@ class Exchange(Generic[WorkT, FormT, ResultT]):
         """Decodes, computes and encodes in the calling thread."""
         self.decode(body)
         # What is read from the database was sent before.
-        with sent(math.inf if isinstance(operation, kinds.DatabaseOperation) else self.sent):
+        with sent(math.inf if isinstance(operation, DatabaseOperation) else self.sent):
             self.keep(operation.compute(self.take_work()))
         self.encode()
 

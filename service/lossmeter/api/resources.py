@@ -16,7 +16,7 @@ from lossmeter.api.endpoints import Endpoints, tensor_endpoints
 from lossmeter.api.envelope import Envelope
 from lossmeter.api.express import ExpressWay
 from lossmeter.api.shared_memory import Sharing
-from lossmeter.catalogue.budget import Budget
+from lossmeter.budget import Budget
 from lossmeter.database import Database
 from lossmeter.engine import Engine, advice, devices
 from lossmeter.keys import Keyring, SqlKeys

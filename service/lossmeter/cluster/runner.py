@@ -18,6 +18,7 @@ from lossmeter.errors import Invalid, LossmeterError
 from lossmeter.evaluation import Plan, Record, SlicedFields, report
 from lossmeter.evaluation.files import class_names, measure_chunks, named, no_rows, unnamed
 from lossmeter.evaluation.runners import MergeTree, Reading, Watch, unwatched
+from lossmeter.evaluation.serialization import deserialize, serialize
 from lossmeter.wire.datasets import Dataset, Part
 from lossmeter.wire.tables import Columns
 
@@ -174,15 +175,11 @@ _DTYPES: dict[str, Any] = {"record": object, "error": object}
 
 def _row(level: int, number: int, record: Record | None, rows: int, parts: int) -> Rows:
     """Makes a row; what it has not is empty bytes: a column of nothing but None comes out of Ray as numbers that are none."""
-    from lossmeter.runs.serialization import serialize
-
     content = b"" if record is None else serialize(record)
     return {"level": level, "number": number, "record": content, "rows": rows, "parts": parts, "error": b""}
 
 
 def _record(content: bytes) -> Record | None:
-    from lossmeter.runs.serialization import deserialize
-
     return deserialize(content) if content else None
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lossmeter.catalogue.budget import Budget, spend
+from lossmeter.budget import Budget, spend
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import all_arguments, check_arguments, check_weights
 from lossmeter.engine.calls import PRECISIONS, Call, Outcome, Warned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lossmeter.catalogue.cost import PRODUCTS, TEXT_BYTES, Cost
+from lossmeter.cost import PRODUCTS, TEXT_BYTES, Cost
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call
 from lossmeter.engine.plans import Plan

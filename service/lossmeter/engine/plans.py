@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossmeter.catalogue.cost import NOTHING, Cost
+from lossmeter.cost import NOTHING, Cost
 from lossmeter.engine.arguments import Arguments, all_arguments, check_arguments
 from lossmeter.engine.bound_shapes import BoundShapes
 from lossmeter.engine.calls import PRECISIONS, Call

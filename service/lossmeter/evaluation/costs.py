@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lossmeter.catalogue.cost import TEXT_BYTES, Cost
+from lossmeter.cost import TEXT_BYTES, Cost
 from lossmeter.errors import pointer
 from lossmeter.evaluation.metrics import REPLICATE_BINS, ChosenMetric, MetricSet
 from lossmeter.evaluation.plan import Plan

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from lossmeter.catalogue.budget import spend
-from lossmeter.catalogue.cost import Cost
+from lossmeter.budget import spend
+from lossmeter.cost import Cost
 from lossmeter.errors import Flaw, Invalid
 from lossmeter.evaluation.fields import SlicedFields
 from lossmeter.evaluation.labels import texts_of, with_names

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lossmeter import memory
-from lossmeter.catalogue.budget import Budget, spend
+from lossmeter.budget import Budget, spend
 from lossmeter.errors import Flaw, Invalid, pointer
 from lossmeter.evaluation import hardest
 from lossmeter.evaluation.costs import MAX_SLICES, Extent, cost_of

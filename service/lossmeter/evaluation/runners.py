@@ -94,11 +94,6 @@ class MergeTree:
         self.nodes[level, number] = record
 
     @property
-    def complete(self) -> bool:
-        """Tells whether all parts are there."""
-        return ((self.parts - 1).bit_length(), 0) in self.nodes
-
-    @property
     def record(self) -> Record | None:
         """The record of all parts, which must be there; None if they have no rows."""
         return self.nodes[(self.parts - 1).bit_length(), 0]

@@ -12,15 +12,15 @@ from typing import Any
 
 import orjson
 
-from lossmeter.catalogue.cost import TEXT_BYTES, Cost
+from lossmeter.cost import TEXT_BYTES, Cost
 from lossmeter.engine import Engine
 from lossmeter.errors import MalformedBody, StoreUnavailable, TooLarge
 from lossmeter.evaluation import Plan, Record, measure, merge_all, report
 from lossmeter.evaluation.costs import NUMBER, Extent, cost_of
+from lossmeter.evaluation.serialization import deserialize, serialize
 from lossmeter.metrics.scores import Samples
 from lossmeter.runs.edits import RunEdit
 from lossmeter.runs.run import StoredRun, new_id
-from lossmeter.runs.serialization import deserialize, serialize
 from lossmeter.runs.store import Store, StoredBatch, StoredState, check_same_content, closed_conflict
 
 log = logging.getLogger(__name__)

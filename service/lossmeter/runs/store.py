@@ -54,7 +54,7 @@ class StoredBatch(NamedTuple):
 class Store(Protocol):
     """Keeps runs. What has returned is durable; what has raised has not happened.
 
-    All but the first raise `NotFound` if there is no such run, and all raise `StoreUnavailable`.
+    What is asked of one run raises `NotFound` if there is none, but what folds its states; all raise `StoreUnavailable`.
     """
 
     def create(self, run: StoredRun) -> StoredRun:

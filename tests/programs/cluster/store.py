@@ -17,9 +17,9 @@ import numpy as np
 
 from lossmeter.database import Database
 from lossmeter.evaluation import Plan, SlicedFields, measure
+from lossmeter.evaluation.serialization import serialize
 from lossmeter.runs import SqlStore, StoredBatch, StoredRun
 from lossmeter.runs.run import new_id
-from lossmeter.runs.serialization import serialize
 from lossmeter.tensors import Datatype, Tensor
 from lossmeter.validation import validate
 from tests.programs.cluster.proxy import processor_seconds

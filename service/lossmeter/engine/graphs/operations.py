@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossmeter.catalogue.cost import PRODUCTS
+from lossmeter.cost import PRODUCTS
 from lossmeter.engine.graphs import checks, functions
 from lossmeter.engine.graphs.graph import Operation, Parameter
 from lossmeter.engine.graphs.kinds import kind

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossmeter.catalogue.cost import PRODUCTS, TEXT_BYTES, Cost
+from lossmeter.cost import PRODUCTS, TEXT_BYTES, Cost
 from lossmeter.engine import devices
 from lossmeter.engine.arguments import check_weights, convert
 from lossmeter.engine.bound_shapes import BoundShapes

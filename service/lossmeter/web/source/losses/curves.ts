@@ -7,10 +7,6 @@ export const POINTS = 241;
 /** Of losses whose values depend on a whole batch, as each point is a request. */
 const SWEPT = 61;
 
-export interface Shown {
-  loss: Loss;
-  parameters: Record<string, Json>;
-}
 export interface Curve {
   name: string;
   points: number[];

@@ -1,5 +1,4 @@
 // What the explorer shows, as it stands in the address: parameters by name, other losses as `with=focal(gamma=5)`.
-import { href } from "../address";
 import type { Json, Loss } from "../service";
 import type { Axis, Profile, Settings } from "./profile";
 
@@ -61,6 +60,4 @@ export function queryOf(view: View, loss: Loss, profile: Profile): URLSearchPara
 }
 
 /** Where a view of a loss is found again. */
-export const hrefOf = (view: View, loss: Loss, profile: Profile) => href([loss.name], queryOf(view, loss, profile));
-
 export const axisOf = (view: View, profile: Profile): Axis => profile.axes.find((one) => one.id === view.axis) ?? (profile.axes[0] as Axis);

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from lossmeter.evaluation import Record
+from lossmeter.evaluation.record import Record
 from lossmeter.tensors import Array
 
 DOUBLE = np.dtype("<f8")

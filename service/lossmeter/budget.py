@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from lossmeter.catalogue.cost import Cost
+from lossmeter.cost import Cost
 from lossmeter.errors import Busy, Flaw, TooLarge
 
 SMALL_MEMORY, MEMORY_PER_BYTE = 160 << 20, 1 << 16

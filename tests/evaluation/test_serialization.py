@@ -12,9 +12,9 @@ import numpy as np
 import orjson
 
 from lossmeter.evaluation import Statistics, measure
+from lossmeter.evaluation.serialization import deserialize, serialize
 from lossmeter.metrics.states import Quotient
 from lossmeter.runs import plan_of
-from lossmeter.runs.serialization import deserialize, serialize
 from tests.support.runs import ENGINE, PLAN, data, ledger, opened, tensors
 
 

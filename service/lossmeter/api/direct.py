@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 16
 """Largest body that may take this way, whatever the settings say: a connection holds it until it is whole."""
 
 
-class Reply(Protocol):
+class DirectReply(Protocol):
     """Answers one request; one of its methods is called, once."""
 
     def write(self, status: int, headers: list[tuple[bytes, bytes]], pieces: Pieces) -> None:
@@ -66,7 +66,7 @@ class DirectWay:
                 size = int(value)
         return size <= min(endpoint.limits.inline_bytes, MAX_BYTES)
 
-    def answer(self, scope: Scope, body: bytearray, reply: Reply) -> bool:
+    def answer(self, scope: Scope, body: bytearray, reply: DirectReply) -> bool:
         """Answers a request that may take this way, now or after the turn of the event loop; returns False if it cannot."""
         passage = Passage(self.envelope, scope)
         token = logs.REQUEST_ID.set(passage.state.request_id)
@@ -81,7 +81,7 @@ class _DirectExchange:
 
     __slots__ = ("_endpoint", "_exchange", "_passage", "_reply", "_scope")
 
-    def __init__(self, endpoint: Endpoint, passage: Passage, scope: Scope, reply: Reply) -> None:
+    def __init__(self, endpoint: Endpoint, passage: Passage, scope: Scope, reply: DirectReply) -> None:
         self._endpoint = endpoint
         self._passage = passage
         self._scope = scope

@@ -45,7 +45,7 @@ READABLE = frozenset(Datatype) - {Datatype.BOOL, Datatype.BF16}
 """Datatypes of which any bytes are numbers that numpy knows."""
 
 
-class Reply(Protocol):
+class ExpressReply(Protocol):
     """Answers one request, once."""
 
     scope_of_head: Scope
@@ -68,7 +68,7 @@ class Traveller:
     read: float
     decoded: float
 
-    def __init__(self, reply: Reply, request_id: bytes, size: int) -> None:
+    def __init__(self, reply: ExpressReply, request_id: bytes, size: int) -> None:
         self.reply = reply
         self.request_id = request_id
         self.size = size

@@ -12,11 +12,9 @@ from lossmeter.api.direct import UNUSUAL
 from lossmeter.api.envelope import ACCEPTABLE_ID
 from lossmeter.api.express import ExpressWay, Traveller
 from lossmeter.api.headers import ALWAYS
+from lossmeter.api.heads import HEADS
 from lossmeter.api.lanes import Lane
 from lossmeter.telemetry.request import SCOPE_KEY
-
-HEADS = 256
-"""Heads that are kept; when there are more, all are forgotten."""
 
 
 class _Known(NamedTuple):

@@ -6,6 +6,7 @@ asyncio tells a protocol of a connection when its handshake is done: one that ne
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, cast
 
 from lossmeter.serving.crowding import make_room
@@ -22,6 +23,7 @@ class Handshake(asyncio.Protocol):
     """
 
     idle = False
+    resting_since = math.inf
 
     def __init__(self, monitor: ConnectionMonitor, **options: Any) -> None:
         self.monitor = monitor

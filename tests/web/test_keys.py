@@ -89,7 +89,7 @@ def test_a_key_is_made_shown_once_and_revoked(browser: Browser, guarded: Guarded
     press(browser, "Hide it")
     browser.wait("!document.querySelector('#token')")
     assert token not in browser.run("document.documentElement.outerHTML")
-    row = "tr[data-key='{id}']".format(**made)
+    row = 'tr[data-key="{id}"]'.format(**made)
     tab_to(browser.driver, f"{row} button")
     press_keys(browser.driver, Keys.ENTER)
     assert HOSTILE in browser.wait(f"document.querySelector('{row} dialog[open] p').textContent")

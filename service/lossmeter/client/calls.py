@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -17,6 +17,8 @@ from lossmeter.client.exchanges import Reply, Request
 from lossmeter.client.reports import Comparison, Report, RunInfo, RunList
 from lossmeter.client.results import LossResult
 from lossmeter.client.traced import TracedLoss
+
+T = TypeVar("T")
 
 LOSSES = "/v1/losses"
 METRICS = "/v1/metrics"
@@ -161,14 +163,7 @@ def add_batch(codec: Codec, run_id: str, batch_id: str, fields: Mapping[str, Any
 def report_run(run_id: str) -> Request[Report]:
     """Asks for the report of a run over everything that it has."""
 
-    def read(reply: Reply) -> Report:
-        members = _object(reply)
-        try:
-            return Report(members)
-        except (KeyError, TypeError) as error:
-            raise BadAnswer(f"The answer is not a report: {error!r}") from None
-
-    return Request("GET", _run(run_id), read, {"Accept": JSON_TYPE})
+    return Request("GET", _run(run_id), _reader("a report", Report), {"Accept": JSON_TYPE})
 
 
 def runs(filters: Mapping[str, Any]) -> Request[RunList]:
@@ -179,13 +174,7 @@ def runs(filters: Mapping[str, Any]) -> Request[RunList]:
     """
     query = urlencode({name: value for name, value in filters.items() if value}, doseq=True)
 
-    def read(reply: Reply) -> RunList:
-        members = _object(reply)
-        try:
-            return RunList(members["runs"], members["next"])
-        except (KeyError, TypeError) as error:
-            raise BadAnswer(f"The answer is not a list of runs: {error!r}") from None
-
+    read = _reader("a list of runs", lambda members: RunList(members["runs"], members["next"]))
     return Request("GET", f"{RUNS}?{query}" if query else RUNS, read, {"Accept": JSON_TYPE})
 
 
@@ -196,15 +185,8 @@ def delete_run(run_id: str) -> Request[None]:
 
 def compare(fields: Mapping[str, Any]) -> Request[Comparison]:
     """Asks for the comparison of two runs."""
-
-    def read(reply: Reply) -> Comparison:
-        members = _object(reply)
-        try:
-            return Comparison(members)
-        except (KeyError, TypeError) as error:
-            raise BadAnswer(f"The answer is not a comparison: {error!r}") from None
-
     headers = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
+    read = _reader("a comparison", Comparison)
     return Request("POST", COMPARISONS, read, headers, [json.dumps(fields, allow_nan=False).encode()])
 
 
@@ -215,15 +197,8 @@ def close_run(run_id: str) -> Request[Entry]:
 
 def edit_run(run_id: str, patch: Mapping[str, Any]) -> Request[RunInfo]:
     """Changes name and tags of a run; the result is the run. Once more has no further effect."""
-
-    def read(reply: Reply) -> RunInfo:
-        members = _object(reply)
-        try:
-            return RunInfo.of(members)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswer(f"The answer is not a run: {error!r}") from None
-
     headers = {"Content-Type": MERGE_PATCH, "Accept": JSON_TYPE}
+    read = _reader("a run", RunInfo.of)
     return Request("PATCH", _run(run_id), read, headers, [json.dumps(patch).encode()])
 
 
@@ -277,6 +252,19 @@ def _member(members: Mapping[str, Any], name: str) -> Any:
     if name not in members:
         raise BadAnswer(f"The answer has no {name!r}")
     return members[name]
+
+
+def _reader(what: str, make: Callable[[dict[str, Any]], T]) -> Callable[[Reply], T]:
+    """Returns a function that makes something of the members of an answer, or says that the answer is not that."""
+
+    def read(reply: Reply) -> T:
+        members = _object(reply)
+        try:
+            return make(members)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(f"The answer is not {what}: {error!r}") from None
+
+    return read
 
 
 def _object(reply: Reply) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lossmeter.api.addresses import CUDA_MEMORY, KEYS, SYSTEM_MEMORY
 from lossmeter.api.headers import header
 from lossmeter.errors import Forbidden, LossmeterError, StoreUnavailable, Unauthorized
-from lossmeter.keys import Keyring
+from lossmeter.keys import Key, Keyring
 from lossmeter.scheduling.store_threads import StoreThreads
 from lossmeter.settings import Settings
 from lossmeter.telemetry.request import request_state
@@ -67,6 +67,16 @@ def required_scope(method: str, path: str) -> str | None:
     if path.startswith(SHARED):
         return "evaluate"
     return None if reads else "evaluate"
+
+
+def check_scope(key: Key, wanted: str | None) -> None:
+    """Refuses a key that does not cover a scope.
+
+    Raises:
+        Forbidden: with the scope.
+    """
+    if not key.allows(wanted):
+        raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
 
 
 class Access:
@@ -142,9 +152,7 @@ class Access:
             key = state.key = self.keyring.authenticate(token)
             self.keyring.count(key)
         key = state.key
-        wanted = required_scope(scope["method"], path_of(scope))
-        if not key.allows(wanted):
-            raise Forbidden(f"The key {key.id} does not have the scope {wanted}.", str(wanted))
+        check_scope(key, required_scope(scope["method"], path_of(scope)))
 
     async def _wait_for(self, reading: asyncio.Future[None], token: str) -> None:
         """Waits for the keys to be read, but not for long."""

@@ -48,9 +48,8 @@ class MakeKey(DatabaseOperation[Issued, None, KeyWithToken]):
         return DecodedRequest(Issued(*parse_key(negotiated.reader.decode(body, frozenset()))), None)
 
     def compute(self, work: Issued) -> KeyWithToken:
-        answer = KeyWithToken(
-            key=key_model(work.key), token=work.token
-        )  # before it is kept: without its token a key is of no use
+        # Made before the key is kept, which is of no use to anybody without its token.
+        answer = KeyWithToken(key=key_model(work.key), token=work.token)
         self.keyring.add(work.key)
         log.info("key %s was made by key %s", work.key.id, self.maker)
         return answer

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from lossmeter.api.access import check_scope
 from lossmeter.api.addresses import KEYS
 from lossmeter.api.exchange import respond
 from lossmeter.api.models.keys import EXAMPLE, KeyList, key_model
@@ -16,9 +17,9 @@ from lossmeter.api.openapi.operations import json_content, request_body
 from lossmeter.api.operations.keys import NO_STORE, MakeKey
 from lossmeter.api.raw_routes import add_raw_route
 from lossmeter.api.resources import Resources
-from lossmeter.errors import Forbidden, KeysOff, NotFound
+from lossmeter.errors import KeysOff, NotFound
 from lossmeter.keys import Keyring
-from lossmeter.keys.key import KEY_ID
+from lossmeter.keys.key import KEY_ID, now_microseconds
 from lossmeter.telemetry.request import request_state
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ def router(resources: Resources) -> APIRouter:
         """What is known of them, and never a token. Of keys that are not good any more those among the newest 1,000."""
         keyring, _ = _administered(resources.keyring, request.scope)
         response.headers["Cache-Control"] = NO_STORE
-        keys = [key_model(key) for key in await thread.run(keyring.store.all)]
-        return KeyList(keys=[key for place, key in enumerate(keys) if place < NEWEST or key.state == "good"])
+        keys, now = await thread.run(keyring.store.all), now_microseconds()
+        shown = (key for place, key in enumerate(keys) if place < NEWEST or key.state(now) == "good")
+        return KeyList(keys=[key_model(key) for key in shown])
 
     add_raw_route(routes, "POST", KEYS, answer_make, **MAKE)
 
@@ -79,8 +81,7 @@ def _administered(keyring: Keyring | None, scope: Scope) -> tuple[Keyring, str]:
     key = request_state(scope).key
     if keyring is None or key is None:
         raise KeysOff(OFF)
-    if not key.allows("admin"):
-        raise Forbidden(f"The key {key.id} does not have the scope admin.", "admin")
+    check_scope(key, "admin")
     return keyring, key.id
 
 

@@ -1,6 +1,7 @@
 // Keys, for whoever holds one with the scope `admin`: what is known of each, a new one, and an end to one.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Check, CopyButton } from "../controls";
+import { byField, flawsOf, type Told } from "../flaws";
 import { short } from "../numbers";
 import { when } from "../runs/list";
 import { call, exchanged, hasKey, keyId, Refused, wantKey } from "../service";
@@ -16,7 +17,6 @@ interface Key {
   requests_per_second: number | null;
   burst: number | null;
 }
-type Flaw = { pointer: string; message: string };
 
 const PATH = "v1/keys";
 const SCOPES = ["evaluate", "runs:read", "runs:write", "admin"];
@@ -106,7 +106,7 @@ function NewKey({ onMade }: { onMade: () => void }) {
   const [days, setDays] = useState("");
   const [rate, setRate] = useState("");
   const [made, setMade] = useState<{ key: Key; token: string }>();
-  const [flaws, setFlaws] = useState<Flaw[]>([]);
+  const [flaws, setFlaws] = useState<Told[]>([]);
   const [busy, setBusy] = useState(false);
   async function make(event: Event) {
     event.preventDefault();
@@ -129,13 +129,13 @@ function NewKey({ onMade }: { onMade: () => void }) {
     } catch (reason) {
       // What is no date, or too late a one, is found here; all else by the service.
       if (reason instanceof RangeError) setFlaws([{ pointer: "/expires", message: reason.message }]);
-      else if (reason instanceof Refused) setFlaws(reason.problem.errors.length ? reason.problem.errors : [{ pointer: "", message: reason.message }]);
+      else if (reason instanceof Refused) setFlaws(flawsOf(reason));
       else throw reason;
     } finally {
       setBusy(false);
     }
   }
-  const told = (part: string) => flaws.filter((one) => (one.pointer.split("/")[1] ?? "") === part).map((one) => one.message).join(" ");
+  const { told, rest } = byField(flaws, ["name", "expires", "requests_per_second"]);
   const field = (part: string, label: string, value: string, onValue: (value: string) => void, number = true) => {
     const id = `key-${part}`;
     const given = { id, value, "aria-invalid": Boolean(told(part)), "aria-describedby": told(part) ? `${id}-error` : undefined, onInput: (event: Event) => onValue((event.currentTarget as HTMLInputElement).value) };
@@ -147,7 +147,6 @@ function NewKey({ onMade }: { onMade: () => void }) {
       </div>
     );
   };
-  const rest = flaws.filter((one) => !/^\/(name|expires|requests_per_second)(\/|$)/.test(one.pointer)).map((one) => one.message).join(" ");
   return (
     <form class="request" aria-label={t("New key")} noValidate onSubmit={make}>
       <h3>{t("New key")}</h3>

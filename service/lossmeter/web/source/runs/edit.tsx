@@ -1,5 +1,6 @@
 // The name and the tags of a run, changed in a dialog.
 import { useRef, useState } from "preact/hooks";
+import { byField, flawsOf, type Told } from "../flaws";
 import type { Run } from "../report/types";
 import { call, Refused } from "../service";
 import { t } from "../strings";
@@ -13,10 +14,9 @@ export function Edit({ run, onEdited }: { run: Run; onEdited: () => void }) {
   const [before, setBefore] = useState({ name: "", tags: "" });
   const [name, setName] = useState("");
   const [tags, setTags] = useState("");
-  const [flaws, setFlaws] = useState<{ pointer: string; message: string }[]>([]);
+  const [flaws, setFlaws] = useState<Told[]>([]);
   const [busy, setBusy] = useState(false);
-  const told = (part: string) => flaws.filter((one) => one.pointer.split("/")[1] === part).map((one) => one.message).join(" ");
-  const rest = flaws.filter((one) => !/^\/(name|tags)(\/|$)/.test(one.pointer)).map((one) => one.message).join(" ");
+  const { told, rest } = byField(flaws, ["name", "tags"]);
   function open() {
     const now = { name: run.name, tags: written(run.tags) };
     setBefore(now);
@@ -36,8 +36,7 @@ export function Edit({ run, onEdited }: { run: Run; onEdited: () => void }) {
       onEdited();
     } catch (reason) {
       if (!(reason instanceof Refused)) throw reason;
-      const { errors, detail } = reason.problem;
-      setFlaws(errors.length ? errors : [{ pointer: "", message: detail }]);
+      setFlaws(flawsOf(reason));
     } finally {
       setBusy(false);
     }
